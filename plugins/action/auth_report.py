@@ -1,0 +1,35 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Print the table that ends a run, as lines and not as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.allianceauth.tuning.plugins.module_utils import report
+
+display = Display()
+
+
+class ActionModule(ActionBase):
+    """See the documentation in plugins/modules/auth_report.yml."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _validation, given = self.validate_argument_spec(
+            argument_spec={
+                "plan": {"type": "dict", "required": True},
+                "changes": {"type": "list", "elements": "str", "required": True},
+            }
+        )
+        lines = report.lines((task_vars or {})["inventory_hostname"], given["plan"], given["changes"])
+        display.display("\n".join(lines))
+        result.update(changed=False)
+        return result

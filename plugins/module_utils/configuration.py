@@ -1,0 +1,179 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Read a supervisor configuration with supervisor's own parser, as it is or as it would be.
+
+Needs the ``supervisor`` package; see `daemon.import_supervisor`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import io
+import json
+import os
+import types
+from dataclasses import dataclass
+from typing import Any, Callable
+
+
+class Invalid(Exception):
+    """supervisor refuses the configuration; the text is its own sentence."""
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """Files as they would be: each path in ``files`` is read as ``content``.
+
+    Two paths stand for one file where a link leads to it.
+    """
+
+    files: frozenset[str]
+    content: str
+
+    def covers(self, path: str) -> bool:
+        return path in self.files
+
+
+def effective(main_conf: str, overlay: Overlay | None = None) -> dict[str, Any]:
+    """Return what the daemon would make of ``main_conf`` and all that it includes.
+
+    ``groups``: a list of ``{name, listener, processes}``, each process with the
+    names of supervisor's own ``ProcessConfig`` (``stopwaitsecs`` in seconds) and
+    its ``user``'s number as ``uid`` (None: the daemon's). ``sockets``: paths of
+    the control sockets with ``mode``, ``uid`` and ``gid``. ``sections``: the file
+    of each section. No values of ``environment``: they may be secrets.
+
+    Raises `Invalid`. Source: ``supervisor.options.ServerOptions.realize``, which
+    ends its process on an error, so it gets one of its own.
+    """
+    return _in_child(lambda: _realize(main_conf, overlay))
+
+
+def client(main_conf: str) -> dict[str, Any]:
+    """Return ``serverurl``, ``username`` and ``password`` as ``supervisorctl`` reads them.
+
+    It reads the main file alone, so this works while an included file is broken.
+    """
+    return _in_child(lambda: _realize_client(main_conf))
+
+
+def _in_child(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reading)
+        with os.fdopen(writing, "w") as pipe:
+            pipe.write(_answer(work))
+        # No clean-up of the parent's: this is a copy of it.
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        text = pipe.read()
+    os.waitpid(pid, 0)
+    answer = json.loads(text)
+    if "error" in answer:
+        raise Invalid(answer["error"])
+    return dict(answer["result"])
+
+
+def _answer(work: Callable[[], dict[str, Any]]) -> str:
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return json.dumps({"result": work()})
+    except SystemExit:
+        # usage() prints "Error: SENTENCE" and "For help, use … -h"; Python may have warned before it.
+        sentence = said.getvalue().rpartition("Error: ")[2].partition("\nFor help")[0]
+        return json.dumps({"error": " ".join(sentence.split())})
+    except Exception as why:  # whatever the parser meets in a file, the user is told of it
+        return json.dumps({"error": f"{type(why).__name__}: {why}"})
+
+
+def _realize(main_conf: str, overlay: Overlay | None) -> dict[str, Any]:
+    import supervisor.options
+
+    parsers = _observe(supervisor.options, overlay)
+    options = supervisor.options.ServerOptions()
+    # Not options.configfile: -c would count as given twice.
+    options.realize(["-c", main_conf], doc="", progname="supervisord")
+    parser = parsers[-1]
+    return {
+        "groups": [_group(config) for config in options.process_group_configs],
+        "sockets": [
+            {"file": config["file"], "mode": config["chmod"], "uid": config["chown"][0], "gid": config["chown"][1]}
+            for config in options.server_configs
+            if "file" in config
+        ],
+        "sections": {name: parser.section_to_file.get(name, main_conf) for name in parser.sections()},
+    }
+
+
+def _observe(options: types.ModuleType, overlay: Overlay | None) -> list[Any]:
+    """Keep the parsers that ``supervisor.options`` makes, and have them read the overlay.
+
+    Changes the module: for a process of one's own.
+    """
+    parsers: list[Any] = []
+
+    class Parser(options.UnhosedConfigParser):  # type: ignore[name-defined, misc]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            parsers.append(self)
+
+        def read(self, filenames: Any, **kwargs: Any) -> Any:
+            if overlay is None or not overlay.covers(filenames):
+                return super().read(filenames, **kwargs)
+            before = set(self.sections())
+            self.read_file(io.StringIO(overlay.content), filenames)
+            self.section_to_file.update(dict.fromkeys(set(self.sections()) - before, filenames))
+            return [filenames]
+
+    def glob(pattern: str) -> list[str]:
+        import glob as real
+
+        found = real.glob(pattern)
+        if overlay is not None:
+            found += [path for path in overlay.files if path not in found and fnmatch.fnmatch(path, pattern)]
+        return found
+
+    options.UnhosedConfigParser = Parser  # type: ignore[attr-defined]
+    options.glob = types.SimpleNamespace(glob=glob)  # type: ignore[attr-defined]
+    return parsers
+
+
+def _group(config: Any) -> dict[str, Any]:
+    return {
+        "name": config.name,
+        "listener": hasattr(config, "pool_events"),
+        "processes": [_process(process) for process in config.process_configs],
+    }
+
+
+def _process(config: Any) -> dict[str, Any]:
+    logs = {key: getattr(config, key) for key in ("stdout_logfile", "stderr_logfile")}
+    return {
+        "name": config.name,
+        "command": config.command,
+        "directory": config.directory,
+        "uid": config.uid,
+        "startsecs": config.startsecs,
+        "stopwaitsecs": config.stopwaitsecs,
+        "autostart": config.autostart,
+        # Automatic and None are no paths.
+        **{key: value if isinstance(value, str) else None for key, value in logs.items()},
+    }
+
+
+def _realize_client(main_conf: str) -> dict[str, Any]:
+    import supervisor.options
+
+    options = supervisor.options.ClientOptions()
+    options.realize(["-c", main_conf, "status"], doc="", progname="supervisorctl")
+    return {key: getattr(options, key) for key in ("serverurl", "username", "password")}
+
+
+def overlay_for(path: str, link: str, content: str) -> Overlay:
+    """Return the overlay of a file at ``path`` to which ``link`` leads ("" for no link)."""
+    return Overlay(frozenset(filter(None, (path, link))), content)

@@ -1,0 +1,117 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Talk to the running supervisord through its XML-RPC interface."""
+
+from __future__ import annotations
+
+import http.client
+import xmlrpc.client
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.respawn import has_respawned, probe_interpreters_for_module, respawn_module
+from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration
+
+# What Debian's and Ubuntu's unit starts; every file that matters is reached from here.
+MAIN_CONF = "/etc/supervisor/supervisord.conf"
+
+# Source: supervisor/states.py
+STOPPED_STATES = frozenset({"STOPPED", "EXITED", "FATAL", "UNKNOWN"})
+
+
+class NotAnswering(Exception):
+    """No supervisord answers on its socket; the text says where and why."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process as the daemon sees it; ``start`` is in seconds since 1970, ``pid`` 0 if there is none."""
+
+    group: str
+    name: str
+    state: str
+    pid: int
+    start: int
+    spawnerr: str
+
+    @property
+    def namespec(self) -> str:
+        return f"{self.group}:{self.name}"
+
+    @property
+    def stopped(self) -> bool:
+        return self.state in STOPPED_STATES
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def import_supervisor(module: AnsibleModule) -> None:
+    """Make sure that ``supervisor`` can be imported, if need be by another interpreter.
+
+    The daemon's own parser is what validates; it belongs to the system's Python,
+    while Ansible may have found a newer one beside it.
+    """
+    try:
+        import supervisor.options
+    except ImportError:
+        interpreter = None if has_respawned() else probe_interpreters_for_module(["/usr/bin/python3"], "supervisor.options")
+        if interpreter is None:
+            module.fail_json(
+                msg="no Python on this server can import supervisor; install its package "
+                "(apt install supervisor), as Alliance Auth's installation guide says."
+            )
+        respawn_module(interpreter)
+
+
+class Daemon:
+    """A connection to supervisord. Every method raises `NotAnswering` or ``xmlrpc.client.Fault``."""
+
+    def __init__(self, main_conf: str = MAIN_CONF) -> None:
+        from supervisor.xmlrpc import SupervisorTransport
+
+        try:
+            access = configuration.client(main_conf)
+        except configuration.Invalid as why:
+            raise NotAnswering(f"{main_conf} does not say how to reach supervisord: {why}") from why
+        self.serverurl = str(access["serverurl"])
+        # The address is never used: the transport connects to serverurl.
+        self._proxy = xmlrpc.client.ServerProxy(
+            "http://127.0.0.1", SupervisorTransport(access["username"], access["password"], self.serverurl)
+        )
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        """Call ``supervisor.METHOD``."""
+        try:
+            return getattr(self._proxy.supervisor, method)(*arguments)
+        except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError) as why:
+            raise NotAnswering(f"supervisord does not answer at {self.serverurl}: {why}") from why
+
+    def pid(self) -> int:
+        """Return the daemon's process number."""
+        return int(self.call("getPID"))
+
+    def processes(self) -> list[Process]:
+        """Return all processes of all groups."""
+        return [
+            Process(
+                group=info["group"],
+                name=info["name"],
+                state=info["statename"],
+                pid=info["pid"],
+                start=info["start"],
+                spawnerr=info["spawnerr"],
+            )
+            for info in self.call("getAllProcessInfo")
+        ]
+
+    def drift(self) -> dict[str, list[str]]:
+        """Return the groups whose configuration on disk differs from what the daemon runs.
+
+        ``added``, ``changed`` and ``removed``. The daemon reads its files for that,
+        and applies nothing. Faults with CANT_REREAD if they are invalid.
+        """
+        ((added, changed, removed),) = self.call("reloadConfig")
+        return {"added": added, "changed": changed, "removed": removed}

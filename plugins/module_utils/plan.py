@@ -1,0 +1,159 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Decide what to do to a server from what is asked for and what is there."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Mapping
+
+from ansible_collections.allianceauth.tuning.plugins.module_utils import memmon
+from ansible_collections.allianceauth.tuning.plugins.module_utils.programs import IMPLEMENTATIONS
+from ansible_collections.allianceauth.tuning.plugins.module_utils.variables import Declared
+
+# memmon starts nothing, so it goes before the workers it would restart in mid-drain.
+# Whoever answers the site's visitors goes last.
+_STAGES = (("beat", "listener"), ("worker",), ("other",), ("gunicorn",))
+
+# Read and write for root and the group alone: the listeners' user has to connect.
+SOCKET_MODE = 0o770
+
+
+def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the role's tasks and template need; ``info`` is `auth_info`'s result.
+
+    ``processes``: every process that shall run, ``GROUP:PROCESS``. ``stopped``: those of them that do not. ``stages``: the
+    processes that run now, in the order in which they are to be stopped. ``nodes``:
+    what Celery has to say of each worker. ``limits``: memmon's, by process.
+    ``drift``: sentences on how what runs differs from what is on disk. ``warnings``:
+    sentences.
+    """
+    listeners = declared.listeners
+    expected = [
+        *(f"{declared.project}:{name}" for program in declared.programs for name in program.process_names),
+        *(f"{listener.name}:{listener.name}" for listener in listeners),
+    ]
+    return {
+        "programs": [{**asdict(program), "process_names": program.process_names} for program in declared.programs],
+        "beat": declared.beat is not None,
+        "workers": [{**asdict(worker), "process_names": worker.process_names} for worker in declared.workers],
+        "gunicorn": {**asdict(declared.gunicorn), **asdict(declared.gunicorn_options)} if declared.gunicorn else None,
+        "extra_programs": [asdict(program) for program in declared.extra],
+        "listeners": [
+            {"name": listener.name, "arguments": listener.arguments(declared.memmon_email)} for listener in listeners
+        ],
+        "processes": expected,
+        "stopped": _stopped(expected, info["daemon"]["processes"]),
+        "stages": _stages(info["daemon"]["processes"]),
+        "nodes": {
+            f"{name}@{info['hostname']}": {
+                "max-concurrency": worker.concurrency,
+                "implementation": IMPLEMENTATIONS[worker.pool],
+            }
+            for worker in declared.workers
+            for name in worker.process_names
+        },
+        "limits": {process: size for listener in listeners for process, size in listener.limits},
+        "site": declared.gunicorn_options.bind if declared.gunicorn else "",
+        "socket_group": info["user"]["group"] if _listener_needs_socket(declared) else "",
+        "drift": _drift(declared, info),
+        "warnings": _warnings(declared),
+    }
+
+
+def refusals(declared: Declared, info: Mapping[str, Any], host: str) -> list[str]:
+    """Return a sentence for each thing that the server lacks and the role does not bring."""
+    found = []
+    if info["user"] is None:
+        found.append(f"{host}: there is no user {declared.user}; set auth_user to the one that runs Alliance Auth.")
+    if not info["project_exists"]:
+        found.append(
+            f"{host}: {declared.project_dir} has no manage.py; set auth_project_dir to the project's folder, "
+            f"or auth_project and auth_user, from which it is made."
+        )
+    if not info["venv"]["exists"]:
+        found.append(f"{host}: {declared.venv} is no virtual environment; set auth_venv to the one of Alliance Auth.")
+        return found
+    needed = {"celery": bool(declared.workers or declared.beat), "gunicorn": bool(declared.gunicorn), "python": True}
+    for program, need in needed.items():
+        if need and program not in info["venv"]["programs"]:
+            found.append(f"{host}: {declared.venv}/bin/{program} is missing or cannot be executed; install it there first.")
+    for pool in {worker.pool for worker in declared.workers} & {"gevent", "eventlet"}:
+        if pool not in info["venv"]["versions"]:
+            found.append(f"{host}: the pool {pool} needs the package {pool} in {declared.venv}; install it there first.")
+    return found
+
+
+def _stages(processes: list[Mapping[str, Any]]) -> list[list[str]]:
+    named = [[f"{process['group']}:{process['name']}" for process in processes if process["kind"] in kinds] for kinds in _STAGES]
+    return [names for names in named if names]
+
+
+def _stopped(expected: list[str], processes: list[Mapping[str, Any]]) -> list[str]:
+    running = {f"{process['group']}:{process['name']}" for process in processes if process["pid"]}
+    return [name for name in expected if name not in running]
+
+
+def _listener_needs_socket(declared: Declared) -> bool:
+    return bool(declared.listeners) and declared.memmon_user != "root"
+
+
+def _drift(declared: Declared, info: Mapping[str, Any]) -> list[str]:
+    daemon = info["daemon"]
+    if "problem" in daemon:
+        return [str(daemon["problem"])]
+    ours = {declared.project, *(listener.name for listener in declared.listeners)}
+    found = [
+        f"{name} is {how} on disk since supervisord read its configuration"
+        for how in ("added", "changed", "removed")
+        for name in daemon["drift"].get(how, [])
+        if name in ours or how == "removed" and name.startswith("memmon")
+    ]
+    if _listener_needs_socket(declared) and info["user"]:
+        gid = info["user"]["gid"]
+        found += [
+            f"the socket {socket['file']} does not admit the group {info['user']['group']}"
+            for socket in daemon.get("sockets", [])
+            if (socket["mode"], socket["gid"]) != (SOCKET_MODE, gid)
+        ]
+    return found
+
+
+def disagreements(decided: Mapping[str, Any], info: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each way in which what runs, by a later ``info``, is not what ``decided`` says."""
+    processes = info["daemon"]["processes"]
+    running = {process["name"] for process in processes if process["pid"]}
+    watched = {name: size for process in processes for name, size in process["limits"].items()}
+    unlimited = {name for worker in decided["workers"] if not worker["memory_limit"] for name in worker["process_names"]}
+    workers = {
+        process["name"]
+        for process in processes
+        if process["kind"] == "worker" and f"{process['group']}:{process['name']}" in decided["processes"]
+    }
+    found = [f"{name} does not run" for name in _stopped(decided["processes"], processes)]
+    found += [f"memmon watches {name}, which does not exist" for name in sorted(set(watched) - running)]
+    found += [
+        f"memmon has the limit {watched.get(name, 'none')} for {name} and not {size}"
+        for name, size in decided["limits"].items()
+        if watched.get(name) != size
+    ]
+    if decided["limits"]:
+        found += [f"no memmon watches the worker {name}" for name in sorted(workers - set(watched) - unlimited)]
+    return found + [f"{group} still differs from the disk" for groups in info["daemon"]["drift"].values() for group in groups]
+
+
+def _warnings(declared: Declared) -> list[str]:
+    if not declared.memmon:
+        return []
+    found = []
+    for program in declared.programs:
+        if program.memory_limit and memmon.parse_size(program.memory_limit) < memmon.SMALLEST_SENSIBLE:
+            found.append(
+                f"{program.name} has a memory limit of {program.memory_limit}. We would suggest to not go below 128MB "
+                "though, since new workers start with around 80 MB already (Alliance Auth's tuning guide)."
+            )
+    found += [
+        f"{worker.name} has no memory limit: memmon does not watch it." for worker in declared.workers if not worker.memory_limit
+    ]
+    return found

@@ -1,0 +1,75 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What runs on an auth server: programs, their processes and their memory limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Mapping
+
+# Pools whose tasks run in child processes; all others run them in the worker itself.
+FORKING_POOLS = frozenset({"prefork"})
+
+# What `celery inspect stats` says of each pool (`pool.implementation`, celery 5.7).
+IMPLEMENTATIONS: Mapping[str, str] = {
+    "eventlet": "celery.concurrency.eventlet:TaskPool",
+    "gevent": "celery.concurrency.gevent:TaskPool",
+    "prefork": "celery.concurrency.prefork:TaskPool",
+    "solo": "celery.concurrency.solo:TaskPool",
+    "threads": "celery.concurrency.thread:TaskPool",
+}
+
+
+@dataclass(frozen=True)
+class Program:
+    """One ``[program:x]`` section that the role writes.
+
+    ``memory_limit`` is a size in memmon's spelling (``256MB``), empty for none.
+    ``tree`` says that the limit is meant for the process with all its children.
+    ``stopwaitsecs`` is in seconds.
+    """
+
+    name: str
+    numprocs: int = 1
+    numbered: bool = False
+    memory_limit: str = ""
+    tree: bool = False
+    stopwaitsecs: int = 10
+
+    @property
+    def process_names(self) -> list[str]:
+        """The processes' names, as supervisor and memmon know them."""
+        return process_names(self.name, self.numprocs, self.numbered)
+
+
+@dataclass(frozen=True)
+class Worker(Program):
+    """A pool of Celery workers: ``numprocs`` processes of ``concurrency`` tasks each."""
+
+    concurrency: int = 10
+    pool: str = "threads"
+    loglevel: str = ""
+    queues: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ExtraProgram(Program):
+    """A program of a community app; ``settings`` are further options of its section."""
+
+    command: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+def process_names(program: str, numprocs: int, numbered: bool) -> list[str]:
+    """Return the names of a program's processes.
+
+    ``numbered`` programs have ``process_name=%(program_name)s_%(process_num)02d``:
+    theirs are ``worker_00`` and so on even if there is only one; others' are the
+    program's own name.
+    """
+    if not numbered:
+        return [program]
+    return [f"{program}_{number:02d}" for number in range(numprocs)]

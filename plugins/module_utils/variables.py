@@ -1,0 +1,350 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Read role variables into typed values, and say of each wrong one what is wrong with it.
+
+``meta/argument_specs.yml`` checks types and choices first; here is what it cannot
+say: characters, sizes, ranges, and what two variables mean together. A value
+given with ``-e name=value`` arrives as text, so numbers are read from text too.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from typing import Any, Callable, Mapping, Sequence, TypeVar
+
+from ansible_collections.allianceauth.tuning.plugins.module_utils import memmon, quoting
+from ansible_collections.allianceauth.tuning.plugins.module_utils.programs import (
+    FORKING_POOLS,
+    IMPLEMENTATIONS,
+    ExtraProgram,
+    Program,
+    Worker,
+)
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
+_PATH = re.compile(r"/[A-Za-z0-9_.@+/-]*\Z")
+_TCP = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}\Z")
+_LOGLEVELS = ("debug", "info", "warning", "error", "critical", "fatal")
+
+# gunicorn ends a worker itself after its graceful_timeout of 30 s; supervisor has
+# to wait longer than that, or it kills a request that gunicorn still lets finish.
+_GUNICORN_STOPWAITSECS = 40
+
+_POOL_KEYS = ("concurrency", "numprocs", "pool", "loglevel", "memory_limit", "stopwaitsecs", "options")
+
+# Options of an extra program's section that the role writes itself.
+_OWN_SETTINGS = ("command", "environment", "numprocs", "process_name", "numprocs_start")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Gunicorn:
+    """gunicorn's arguments; ``timeout`` is in seconds."""
+
+    workers: int
+    timeout: int
+    bind: str
+    stopsignal: str
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What the variables ask for: programs in the order of their sections."""
+
+    project: str
+    user: str
+    project_dir: str
+    venv: str
+    supervisor_conf: str
+    beat: Program | None
+    workers: tuple[Worker, ...]
+    gunicorn: Program | None
+    gunicorn_options: Gunicorn
+    extra: tuple[ExtraProgram, ...]
+    memmon: bool
+    memmon_event: str
+    memmon_email: str
+    memmon_user: str
+
+    @property
+    def programs(self) -> list[Program]:
+        """Every program of the group."""
+        fixed = [self.beat, *self.workers, self.gunicorn, *self.extra]
+        return [program for program in fixed if program is not None]
+
+    @property
+    def listeners(self) -> list[memmon.Listener]:
+        """memmon's listeners, none if it is switched off."""
+        return memmon.listeners(self.programs) if self.memmon else []
+
+
+class _Reader:
+    """Reads values of one mapping and collects a sentence for each that is wrong."""
+
+    def __init__(self, host: str, refusals: list[str]) -> None:
+        self.host = host
+        self.refusals = refusals
+
+    def refuse(self, variable: str, value: object, problem: str) -> None:
+        self.refusals.append(f"{self.host}: {variable} is {value!r}: {problem}.")
+
+    def read(self, variable: str, value: Any, parse: Callable[[Any], T], fallback: T) -> T:
+        try:
+            return parse(value)
+        except ValueError as why:
+            self.refuse(variable, value, str(why))
+            return fallback
+
+
+def declare(variables: Mapping[str, Any], host: str, routed_queues: Sequence[str] = ()) -> tuple[Declared, list[str]]:
+    """Return what ``variables`` ask for and the sentences about what is wrong with them.
+
+    ``variables`` are the role's, by name. ``routed_queues`` are the queues that the
+    project's ``celery.py`` routes tasks to: Alliance Auth 5 has ``services``.
+    With any sentence in the second value the first must not be used.
+    """
+    reader = _Reader(host, [])
+
+    def read(variable: str, parse: Callable[[Any], T], fallback: T) -> T:
+        return reader.read(variable, variables[variable], parse, fallback)
+
+    gunicorn = Gunicorn(
+        workers=read("auth_gunicorn_workers", _positive, 1),
+        timeout=read("auth_gunicorn_timeout", _not_negative, 0),
+        bind=read("auth_gunicorn_bind", _bind, ""),
+        stopsignal=read("auth_gunicorn_stopsignal", _one_of(("TERM", "INT", "QUIT")), ""),
+    )
+    declared = Declared(
+        project=read("auth_project", _name, ""),
+        user=read("auth_user", _name, ""),
+        project_dir=read("auth_project_dir", _path, ""),
+        venv=read("auth_venv", _path, ""),
+        supervisor_conf=read("auth_supervisor_conf", _path, ""),
+        beat=Program("beat", memory_limit=read("auth_beat_memory_limit", _size, ""))
+        if read("auth_beat", _boolean, True)
+        else None,
+        workers=tuple(_workers(reader, variables, routed_queues)),
+        gunicorn=Program(
+            "gunicorn",
+            memory_limit=read("auth_gunicorn_memory_limit", _size, ""),
+            tree=True,
+            stopwaitsecs=_GUNICORN_STOPWAITSECS,
+        )
+        if read("auth_gunicorn", _boolean, True)
+        else None,
+        gunicorn_options=gunicorn,
+        extra=tuple(_extra_programs(reader, variables["auth_extra_programs"])),
+        memmon=read("auth_memmon", _boolean, True),
+        memmon_event=read("auth_memmon_event", _one_of(("TICK_5", "TICK_60", "TICK_3600")), ""),
+        memmon_email=read("auth_memmon_email", _email, ""),
+        memmon_user=read("auth_memmon_user", _name, ""),
+    )
+    _check_names(reader, declared)
+    return declared, reader.refusals
+
+
+def _workers(reader: _Reader, variables: Mapping[str, Any], routed_queues: Sequence[str]) -> list[Worker]:
+    common = {key: variables[f"auth_worker_{key}"] for key in _POOL_KEYS}
+    pools: dict[str, tuple[str, dict[str, Any]]] = {"worker": ("auth_worker", {})}
+    if "services" in routed_queues:
+        # One task at a time: Alliance Auth routes what is not safe in threads there.
+        pools["worker_services"] = ("auth_worker", {"queues": ["services"], "concurrency": 1})
+    for index, given in enumerate(variables["auth_workers"]):
+        name = str(given.get("name", ""))
+        known = pools.get(name, ("", {}))[1]
+        pools[name] = (f"auth_workers[{index}]", {**known, **given})
+    found = []
+    for name, (origin, pool) in pools.items():
+        if reader.read(f"{origin}.enabled", pool.get("enabled", True), _boolean, True):
+            found.append(_worker(reader, origin, name, {**common, **pool}, pool))
+    return found
+
+
+def _worker(reader: _Reader, origin: str, name: str, pool: Mapping[str, Any], own: Mapping[str, Any]) -> Worker:
+    def read(key: str, parse: Callable[[Any], T], fallback: T) -> T:
+        variable = f"{origin}.{key}" if key in own and origin != "auth_worker" else f"auth_worker_{key}"
+        return reader.read(variable, pool[key], parse, fallback)
+
+    kind = read("pool", _one_of(tuple(IMPLEMENTATIONS)), "threads")
+    concurrency = read("concurrency", _positive, 1)
+    return Worker(
+        name=reader.read(f"{origin}.name", name, _name, "worker"),
+        numprocs=read("numprocs", _positive, 1),
+        numbered=True,
+        memory_limit=read("memory_limit", _size, ""),
+        tree=kind in FORKING_POOLS,
+        stopwaitsecs=read("stopwaitsecs", _positive, 1),
+        # solo has one slot whatever it is told.
+        concurrency=1 if kind == "solo" else concurrency,
+        pool=kind,
+        loglevel=read("loglevel", _one_of(("", *_LOGLEVELS)), ""),
+        queues=tuple(reader.read(f"{origin}.queues", pool.get("queues") or [], _queues, [])),
+        options=tuple(read("options", _arguments, [])),
+    )
+
+
+def _extra_programs(reader: _Reader, programs: Mapping[str, Any]) -> list[ExtraProgram]:
+    found = []
+    for name, given in programs.items():
+        origin = f"auth_extra_programs.{name}"
+        if not isinstance(given, Mapping) or not given.get("command"):
+            reader.refuse(origin, given, "it has to be a mapping with at least a command")
+            continue
+        reader.read(origin, name, _name, "")
+        settings = dict(given)
+        command = reader.read(f"{origin}.command", settings.pop("command"), _command, [])
+        environment = reader.read(f"{origin}.environment", settings.pop("environment", {}), _pairs, {})
+        limit = reader.read(f"{origin}.memory_limit", settings.pop("memory_limit", ""), _size, "")
+        tree = reader.read(f"{origin}.memory_limit_tree", settings.pop("memory_limit_tree", False), _boolean, False)
+        texts = {}
+        for key, value in settings.items():
+            if key in _OWN_SETTINGS or not _NAME.match(str(key)):
+                reader.refuse(f"{origin}.{key}", value, "it is not an option that an extra program can have")
+            texts[str(key)] = reader.read(f"{origin}.{key}", value, _option, "")
+        wait = reader.read(f"{origin}.stopwaitsecs", settings.get("stopwaitsecs", 10), _positive, 10)
+        found.append(
+            ExtraProgram(
+                name=str(name),
+                memory_limit=limit,
+                tree=tree,
+                stopwaitsecs=wait,
+                command=tuple(command),
+                environment=environment,
+                settings=texts,
+            )
+        )
+    return found
+
+
+def _check_names(reader: _Reader, declared: Declared) -> None:
+    owners: dict[str, str] = {}
+    # Listeners and programs share supervisor's names, and memmon finds processes by theirs.
+    named = [(program.name, {program.name, *program.process_names}) for program in declared.programs]
+    for owner, names in named + [(listener.name, {listener.name}) for listener in declared.listeners]:
+        for name in sorted(names & set(owners)):
+            reader.refuse("a program's name", owner, f"its {name} is also one of {owners[name]}; rename one of them")
+        owners.update(dict.fromkeys(names, owner))
+
+
+def _boolean(value: Any) -> bool:
+    # Ansible's own words for truth, which -e passes as text.
+    text = str(value).lower()
+    if text in ("true", "yes", "on", "1"):
+        return True
+    if text in ("false", "no", "off", "0"):
+        return False
+    raise ValueError("it has to be true or false")
+
+
+def _integer(value: Any, least: int) -> int:
+    if isinstance(value, bool) or not re.match(r"-?[0-9]+\Z", str(value)):
+        raise ValueError("it has to be a whole number")
+    if int(value) < least:
+        raise ValueError(f"it has to be {least} or more")
+    return int(value)
+
+
+def _positive(value: Any) -> int:
+    return _integer(value, 1)
+
+
+def _not_negative(value: Any) -> int:
+    return _integer(value, 0)
+
+
+def _one_of(choices: tuple[str, ...]) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        text = "" if value is None else str(value)
+        if text not in choices:
+            raise ValueError("it has to be one of " + ", ".join(choice or "nothing" for choice in choices))
+        return text
+
+    return parse
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or not _NAME.match(value):
+        raise ValueError("a name may have letters, digits and . _ - and nothing else (no space, no %, no colon)")
+    return value
+
+
+def _path(value: Any) -> str:
+    if not isinstance(value, str) or not _PATH.match(value):
+        raise ValueError("it has to be an absolute path of letters, digits and . _ - + @ / (no space, no %)")
+    return value.rstrip("/") or "/"
+
+
+def _size(value: Any) -> str:
+    if not value:
+        return ""
+    memmon.parse_size(str(value))
+    return str(value).upper()
+
+
+def _bind(value: Any) -> str:
+    if isinstance(value, str) and value.startswith("unix:"):
+        return "unix:" + _path(value[len("unix:") :])
+    if not isinstance(value, str) or not _TCP.match(value) or not 0 < int(value.rpartition(":")[2]) < 65536:
+        raise ValueError("it has to be HOST:PORT or unix:PATH, as gunicorn's --bind takes it")
+    return value
+
+
+def _email(value: Any) -> str:
+    if not value:
+        return ""
+    if not isinstance(value, str) or not re.match(r"[^\s@%;#'\"]+@[^\s@%;#'\"]+\Z", value):
+        raise ValueError("it has to be one mail address")
+    return value
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, (str, int, float)):
+        raise ValueError("it has to be text or a number")
+    try:
+        quoting.check_characters(str(value))
+    except quoting.Unwritable as why:
+        raise ValueError(f"it {why}") from why
+    return str(value)
+
+
+def _option(value: Any) -> str:
+    text = _text(value)
+    try:
+        quoting.option(text)
+    except quoting.Unwritable as why:
+        raise ValueError(f"it {why}") from why
+    return text
+
+
+def _arguments(value: Any) -> list[str]:
+    if not isinstance(value, (list, tuple)):
+        raise ValueError("it has to be a list of arguments")
+    return [_text(argument) for argument in value]
+
+
+def _command(value: Any) -> list[str]:
+    words = shlex.split(_text(value)) if isinstance(value, str) else _arguments(value)
+    if not words:
+        raise ValueError("it has to name a program")
+    return words
+
+
+def _queues(value: Any) -> list[str]:
+    return [_name(queue) for queue in _arguments(value)]
+
+
+def _pairs(value: Any) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise ValueError("it has to be a mapping of names to values")
+    pairs = {str(name): _text(text) for name, text in value.items()}
+    try:
+        quoting.environment(pairs)
+    except quoting.Unwritable as why:
+        raise ValueError(f"it {why}") from why
+    return pairs

@@ -1,0 +1,200 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: auth_info
+short_description: Look at an Alliance Auth server in one round trip
+version_added: 0.1.0
+description:
+  - Returns all that the role M(allianceauth.tuning.auth#role) decides by.
+  - Reads only. The daemon is asked through its XML-RPC interface; to tell how it differs from the disk,
+    it reads its configuration files and applies nothing.
+options:
+  project:
+    description: Name of the project, which is also the name of its supervisor group.
+    type: str
+    required: true
+  user:
+    description: The user that the auth programs run as.
+    type: str
+    required: true
+  project_dir:
+    description: The project's folder, in which C(manage.py) lies.
+    type: path
+    required: true
+  venv:
+    description: The virtual environment that Alliance Auth is installed in.
+    type: path
+    required: true
+  supervisor_conf:
+    description: The file that holds the programs' sections, or will hold them.
+    type: path
+    required: true
+  link:
+    description: The link that leads to O(supervisor_conf), or will lead to it.
+    type: path
+    required: true
+author:
+  - The allianceauth.tuning authors (@allianceauth)
+attributes:
+  check_mode:
+    support: full
+    description: Can run in check mode and return what it would otherwise return.
+  diff_mode:
+    support: none
+    description: Changes nothing.
+  platform:
+    support: full
+    platforms: debian
+    description: Where it runs.
+extends_documentation_fragment: []
+"""
+
+EXAMPLES = r"""
+- name: Look at the server
+  allianceauth.tuning.auth_info:
+    project: myauth
+    user: allianceserver
+    project_dir: /home/allianceserver/myauth
+    venv: /home/allianceserver/venv/auth
+    supervisor_conf: /etc/supervisor/conf.d/myauth.conf
+    link: /home/allianceserver/myauth/supervisor.conf
+  register: server
+"""
+
+RETURN = r"""
+hostname:
+  description: The host's name as Celery's C(%h) expands it.
+  returned: always
+  type: str
+memory_total:
+  description: Physical memory in bytes.
+  returned: always
+  type: int
+user:
+  description: The user's C(uid) and primary C(group), or null.
+  returned: always
+  type: dict
+project_exists:
+  description: Whether the project's folder has a C(manage.py).
+  returned: always
+  type: bool
+routed_queues:
+  description: Queues that the project's C(celery.py) routes tasks to.
+  returned: always
+  type: list
+  elements: str
+venv:
+  description: Whether it C(exists), its C(programs) and C(versions), and what the installed packages support.
+  returned: always
+  type: dict
+supervisor_conf:
+  description: The C(kind), C(target) and C(checksum) of what is at O(supervisor_conf).
+  returned: always
+  type: dict
+link:
+  description: The same for O(link).
+  returned: always
+  type: dict
+effective:
+  description: The whole configuration on disk as supervisor's parser reads it, with groups, processes and sockets.
+  returned: if supervisor's parser accepts it
+  type: dict
+invalid:
+  description: supervisor's sentence on what is wrong with the configuration on disk.
+  returned: if supervisor's parser refuses it
+  type: str
+daemon:
+  description: Its C(pid), C(processes), C(drift) from the disk, and the C(sockets) as they are; or C(problem), if it does not answer.
+  returned: always
+  type: dict
+"""
+
+import os
+import socket
+import stat
+import xmlrpc.client
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration, memmon, server
+from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon as supervisord
+
+
+def look_at_daemon() -> dict[str, Any]:
+    """Return what the daemon runs, or the ``problem`` that keeps it from saying so."""
+    try:
+        daemon = supervisord.Daemon()
+        found: dict[str, Any] = {"pid": daemon.pid()}
+        found["processes"] = [describe(process) for process in daemon.processes()]
+    except supervisord.NotAnswering as why:
+        return {"problem": str(why), "processes": [], "drift": {}}
+    try:
+        found["drift"] = daemon.drift()
+    except xmlrpc.client.Fault as why:
+        # The files are invalid; `invalid` has the parser's own sentence.
+        found["drift"] = {"unreadable": [why.faultString]}
+    return found
+
+
+def describe(process: supervisord.Process) -> dict[str, Any]:
+    """Return what the daemon says of a process, and what the kernel does."""
+    arguments = server.command_line(process.pid) if process.pid else []
+    kind = server.kind(arguments)
+    return {
+        **process.as_dict(),
+        "rss": server.rss(process.pid),
+        "kind": kind,
+        "limits": memmon.watched(arguments) if kind == "listener" else {},
+    }
+
+
+def look_at_socket(path: str) -> dict[str, Any] | None:
+    """Return the mode and owners of a control socket, None if there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return {"file": path, "mode": stat.S_IMODE(status.st_mode), "uid": status.st_uid, "gid": status.st_gid}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "project": {"type": "str", "required": True},
+            "user": {"type": "str", "required": True},
+            "project_dir": {"type": "path", "required": True},
+            "venv": {"type": "path", "required": True},
+            "supervisor_conf": {"type": "path", "required": True},
+            "link": {"type": "path", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    supervisord.import_supervisor(module)
+    given = module.params
+    found: dict[str, Any] = {
+        "hostname": socket.gethostname(),
+        "memory_total": server.memory_total(),
+        "user": server.user(given["user"]),
+        "project_exists": os.path.isfile(os.path.join(given["project_dir"], "manage.py")),
+        "routed_queues": server.routed_queues(os.path.join(given["project_dir"], given["project"], "celery.py")),
+        "venv": server.venv(given["venv"]),
+        "supervisor_conf": server.file(given["supervisor_conf"]),
+        "link": server.file(given["link"]),
+        "daemon": look_at_daemon(),
+    }
+    try:
+        found["effective"] = configuration.effective(supervisord.MAIN_CONF)
+        sockets = [look_at_socket(wanted["file"]) for wanted in found["effective"]["sockets"]]
+        found["daemon"]["sockets"] = [status for status in sockets if status]
+    except configuration.Invalid as why:
+        found["invalid"] = str(why)
+    module.exit_json(changed=False, **found)
+
+
+if __name__ == "__main__":
+    main()

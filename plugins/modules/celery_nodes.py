@@ -1,0 +1,117 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: celery_nodes
+short_description: Wait until Celery nodes answer and are as they shall be
+version_added: 0.1.0
+description:
+  - Asks with C(celery inspect ping) until every node answers, then compares C(celery inspect stats) with what is wanted.
+  - Reads only. Run it as the user that runs the workers.
+options:
+  venv:
+    description: The virtual environment with C(bin/celery).
+    type: path
+    required: true
+  project:
+    description: The Celery application (C(-A)).
+    type: str
+    required: true
+  project_dir:
+    description: The folder to run in.
+    type: path
+    required: true
+  nodes:
+    description: The C(max-concurrency) and the pool C(implementation) of each node, by its name.
+    type: dict
+    required: true
+  timeout:
+    description: Seconds after which nodes that do not answer are a failure.
+    type: int
+    default: 60
+author:
+  - The allianceauth.tuning authors (@allianceauth)
+attributes:
+  check_mode:
+    support: full
+    description: Can run in check mode and return what it would otherwise return.
+  diff_mode:
+    support: none
+    description: Changes nothing.
+  platform:
+    support: full
+    platforms: debian
+    description: Where it runs.
+"""
+
+EXAMPLES = r"""
+- name: Verify that the worker runs ten threads
+  allianceauth.tuning.celery_nodes:
+    venv: /home/allianceserver/venv/auth
+    project: myauth
+    project_dir: /home/allianceserver/myauth
+    nodes:
+      worker_00@auth1:
+        max-concurrency: 10
+        implementation: celery.concurrency.thread:TaskPool
+"""
+
+RETURN = r"""
+pools:
+  description: What each node says of its pool.
+  returned: success
+  type: dict
+"""
+
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.allianceauth.tuning.plugins.module_utils import celery
+
+# One question starts Django, which takes a second or two of the CPU that the workers need to start.
+_PAUSE_SECONDS = 1
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "venv": {"type": "path", "required": True},
+            "project": {"type": "str", "required": True},
+            "project_dir": {"type": "path", "required": True},
+            "nodes": {"type": "dict", "required": True},
+            "timeout": {"type": "int", "default": 60},
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    nodes = given["nodes"]
+    application = celery.Application(given["venv"], given["project"], given["project_dir"])
+    until = time.monotonic() + given["timeout"]
+    try:
+        silent = list(nodes)
+        while silent:
+            silent = sorted(set(nodes) - set(application.inspect("ping", list(nodes))))
+            if silent and time.monotonic() >= until:
+                module.fail_json(
+                    msg=f"Celery's {' and '.join(silent)} did not answer within {given['timeout']} s; "
+                    f"look into the workers' logs in {given['project_dir']}/log."
+                )
+            if silent:
+                time.sleep(_PAUSE_SECONDS)
+        statistics = application.inspect("stats", list(nodes)) if nodes else {}
+    except celery.CannotAsk as why:
+        module.fail_json(msg=str(why))
+    pools: dict[str, Any] = {node: said.get("pool", {}) for node, said in statistics.items()}
+    problems = celery.differences(nodes, pools)
+    if problems:
+        module.fail_json(msg=" ".join(problems), pools=pools)
+    module.exit_json(changed=False, pools=pools)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: supervisor_config
+short_description: Put a supervisor configuration in place if the daemon's parser accepts it
+version_added: 0.1.0
+description:
+  - Writes a file that supervisord includes, and the link that leads to it.
+  - The whole configuration is read by supervisor's own parser with the new file in it first.
+    If the parser refuses it, the module fails with its sentence and touches nothing.
+  - The file is replaced atomically. What was there before is kept beside it, dated.
+  - Nothing is restarted or reloaded.
+options:
+  path:
+    description: The file to write.
+    type: path
+    required: true
+  content:
+    description: What the file shall hold.
+    type: str
+    required: true
+  link:
+    description:
+      - A link that shall lead to O(path).
+      - A file that is there instead is kept beside it, dated.
+    type: path
+    required: true
+  owner:
+    description: The file's owner.
+    type: str
+    default: root
+  group:
+    description: The file's group, which may read it.
+    type: str
+    default: root
+author:
+  - The allianceauth.tuning authors (@allianceauth)
+attributes:
+  check_mode:
+    support: full
+    description: Can run in check mode and return the changes without making them.
+  diff_mode:
+    support: full
+    description: Returns what has changed, or would, when in diff mode.
+  platform:
+    support: full
+    platforms: debian
+    description: Where it runs.
+"""
+
+EXAMPLES = r"""
+- name: Put the configuration in place
+  allianceauth.tuning.supervisor_config:
+    path: /etc/supervisor/conf.d/myauth.conf
+    content: "{{ lookup('ansible.builtin.template', 'supervisor.conf.j2') }}"
+    link: /home/allianceserver/myauth/supervisor.conf
+    group: allianceserver
+"""
+
+RETURN = r"""
+kept:
+  description: The files that hold what was there before.
+  returned: always
+  type: list
+  elements: str
+"""
+
+import datetime
+import grp
+import os
+import pwd
+import tempfile
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration
+from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon as supervisord
+
+# The owner writes, the group reads: an environment may hold secrets.
+MODE = 0o640
+
+KEPT_FILES = 10
+
+
+def read(path: str) -> str | None:
+    """Return the text of the file that ``path`` leads to, None if there is none."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+
+
+def file_is_right(path: str, content: str, uid: int, gid: int) -> bool:
+    """Whether ``path`` is a plain file with this content, these owners and `MODE`."""
+    if os.path.islink(path) or read(path) != content:
+        return False
+    status = os.stat(path)
+    return (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (uid, gid, MODE)
+
+
+def link_is_right(link: str, path: str) -> bool:
+    """Whether ``link`` is a link to ``path``."""
+    return os.path.islink(link) and os.readlink(link) == path
+
+
+def replace_file(path: str, content: str, uid: int, gid: int) -> None:
+    """Write ``content`` beside ``path`` and move it there, so that no reader sees half a file."""
+    # The dot keeps it out of "conf.d/*" patterns.
+    handle, temporary = tempfile.mkstemp(prefix="." + os.path.basename(path) + ".", dir=os.path.dirname(path))
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(content)
+            file.flush()
+            os.fchown(handle, uid, gid)
+            os.fchmod(handle, MODE)
+            os.fsync(handle)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def replace_link(link: str, path: str) -> None:
+    """Make ``link`` lead to ``path`` in one step."""
+    temporary = tempfile.mktemp(prefix="." + os.path.basename(link) + ".", dir=os.path.dirname(link))
+    os.symlink(path, temporary)
+    os.replace(temporary, link)
+
+
+def keep(path: str, stamp: str) -> str | None:
+    """Keep what ``path`` leads to as a dated file beside it; the oldest beyond `KEPT_FILES` go."""
+    content = read(path)
+    if content is None:
+        return None
+    status = os.stat(path)
+    kept = f"{path}.{stamp}"
+    replace_file(kept, content, status.st_uid, status.st_gid)
+    folder, name = os.path.split(path)
+    # The stamp sorts by time and begins with the century.
+    older = sorted(entry for entry in os.listdir(folder) if entry.startswith(name + ".20"))
+    for entry in older[:-KEPT_FILES]:
+        os.unlink(os.path.join(folder, entry))
+    return kept
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "content": {"type": "str", "required": True},
+            "link": {"type": "path", "required": True},
+            "owner": {"type": "str", "default": "root"},
+            "group": {"type": "str", "default": "root"},
+        },
+        supports_check_mode=True,
+    )
+    supervisord.import_supervisor(module)
+    path, content, link = (module.params[key] for key in ("path", "content", "link"))
+    uid, gid = pwd.getpwnam(module.params["owner"]).pw_uid, grp.getgrnam(module.params["group"]).gr_gid
+
+    before = read(path)
+    file_changes = not file_is_right(path, content, uid, gid)
+    link_changes = not link_is_right(link, path)
+    result: dict[str, Any] = {"changed": file_changes or link_changes, "kept": []}
+    result["diff"] = [
+        {"before": before or "", "after": content, "before_header": path, "after_header": path},
+    ]
+    # Also when the file stays: a neighbour that is broken would end the daemon at its next start.
+    try:
+        configuration.effective(supervisord.MAIN_CONF, configuration.overlay_for(path, link, content))
+    except configuration.Invalid as why:
+        module.fail_json(msg=f"supervisor refuses the configuration with the new {path} in it: {why}. Nothing was changed.")
+    if module.check_mode or not result["changed"]:
+        module.exit_json(**result)
+
+    stamp = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H-%M-%SZ")
+    try:
+        if before != content:
+            result["kept"].append(keep(path, stamp))
+        if not os.path.islink(link):
+            result["kept"].append(keep(link, stamp))
+        if file_changes:
+            replace_file(path, content, uid, gid)
+        if link_changes:
+            replace_link(link, path)
+    except OSError as why:
+        module.fail_json(msg=f"{why.strerror} while writing {why.filename or path}; the configuration is as it was.")
+    result["kept"] = [kept for kept in result["kept"] if kept]
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
