@@ -1,0 +1,35 @@
+# Copyright (c) 2026 The allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every pytest run of this checkout needs, the unit tests' and Molecule's alike."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+ROOT = Path(__file__).resolve().parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    subprocess.run([ROOT / "scripts/collection-link"], check=True, stdout=subprocess.DEVNULL)
+    config.option.xmlpath = config.option.xmlpath or _junit_file()
+
+
+def _junit_file() -> str | None:
+    """Return a result file that no earlier run of the same suite has written.
+
+    A Molecule scenario may verify more than once, and every run counts.
+    """
+    suite = os.environ.get("JUNIT_SUITE")
+    if not suite:
+        return None
+    folder = ROOT / ".cache/junit"
+    files = (folder / f"{suite}.{number}.xml" for number in count(1))
+    return str(next(file for file in files if not file.exists()))
