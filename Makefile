@@ -1,0 +1,68 @@
+# The front door: `make help` lists what there is. Each target is a script or a Python
+# module that does one thing; here is only which one, and what it needs first.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# newest or oldest: which of requirements/*.txt, and so which ansible-core.
+TOOLS ?= newest
+export VENV := $(if $(filter newest,$(TOOLS)),.venv,.cache/venv-$(TOOLS))
+python := $(VENV)/bin/python
+
+# The lab's: how many servers, and which distribution (empty: the lab chooses and says why).
+HOSTS ?= 1
+DISTRO ?=
+lab_distro := $(if $(DISTRO),--distro $(DISTRO))
+# Molecule, the demo and the benchmark start the lab themselves; it reads this.
+export LAB_DISTRO := $(or $(DISTRO),$(LAB_DISTRO))
+
+.PHONY: help
+help: ## Show this list
+	@echo 'Usage: make TARGET [NAME=value]...'; echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r target text; do \
+		printf '  %-10s %s\n' "$$target" "$$text"; done
+
+.PHONY: demo
+demo: venv ## Tune a real Alliance Auth server in a container, step by step
+	@scripts/demo
+
+.PHONY: test
+test: venv ## Run lint, unit and molecule, and count the results
+	@scripts/test
+
+.PHONY: lint
+lint: venv ## Run all linters, or one: CHECK=ruff
+	@scripts/lint $(CHECK)
+
+.PHONY: unit
+unit: venv ## Run the unit tests; ARGS='-k words' go to pytest, TOOLS=oldest takes the oldest ansible-core
+	@scripts/unit $(ARGS)
+
+.PHONY: molecule
+molecule: venv ## Run the tests on real servers, or one of them: SCENARIO=default
+	@scripts/molecule $(SCENARIO)
+
+.PHONY: lab
+lab: venv ## Start real Alliance Auth servers in containers: HOSTS=2 DISTRO=debian13
+	@$(python) -m lab up --hosts $(HOSTS) $(lab_distro)
+
+.PHONY: lab-stop
+lab-stop: venv ## Remove every server that the lab has made
+	@$(python) -m lab down --all
+
+.PHONY: bench
+bench: venv ## Measure what a run costs, and print it
+	@$(python) -m bench
+
+.PHONY: build
+build: venv ## Build the collection's archive into dist/
+	@scripts/build
+
+.PHONY: venv
+venv: prerequisites ## Install the tools into .venv, if their pins have changed
+	@scripts/venv "$(VENV)" "$(TOOLS)"
+
+.PHONY: prerequisites
+prerequisites:
+	@scripts/prerequisites ca-certificates git:git openssh-client:ssh python3:python3 shellcheck:shellcheck
