@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 from itertools import count
@@ -19,6 +20,8 @@ ROOT = Path(__file__).resolve().parent
 
 def pytest_configure(config: pytest.Config) -> None:
     subprocess.run([ROOT / "scripts/collection-link"], check=True, stdout=subprocess.DEVNULL)
+    # In a fresh clone the link was not there yet when pytest put it into sys.path.
+    importlib.invalidate_caches()
     config.option.xmlpath = config.option.xmlpath or _junit_file()
 
 
