@@ -1,0 +1,28 @@
+"""Pages by which a test sees how a request in flight ends and how gunicorn grows."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from django.http import HttpRequest, JsonResponse
+
+from .ledger import record
+from .memory import hold
+
+
+def slow(request: HttpRequest) -> JsonResponse:
+    """Answer after `seconds`; with a `key`, also in the ledger."""
+    key = request.GET.get("key", "")
+    if key:
+        record("start", key, "gunicorn", "")
+    time.sleep(float(request.GET.get("seconds", "1")))
+    if key:
+        record("end", key, "gunicorn", "")
+    return JsonResponse({"pid": os.getpid()})
+
+
+def leak(request: HttpRequest) -> JsonResponse:
+    """Grow the answering process by `megabytes` for good."""
+    held = hold(float(request.GET.get("megabytes", "1")))
+    return JsonResponse({"pid": os.getpid(), "held": held})

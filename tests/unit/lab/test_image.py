@@ -1,0 +1,43 @@
+"""The cache may never hand out an image that is made from something else."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab import image
+
+FILES = {"Containerfile": b"FROM x", "lab_tasks/tasks.py": b"sleep"}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {**FILES, "lab_tasks/tasks.py": b"sleep more"},
+        {**FILES, "pip.conf": b""},
+        {"Containerfile": b"FROM x"},
+        {"Containerfile": b"FROM x", "lab_tasks/views.py": b"sleep"},
+    ],
+    ids=["content", "added", "removed", "renamed"],
+)
+def test_any_change_of_a_file_makes_another_image(other: dict[str, bytes]) -> None:
+    assert image.recipe_hash("debian12", other) != image.recipe_hash("debian12", FILES)
+
+
+def test_each_distribution_has_its_own_image() -> None:
+    assert image.recipe_hash("debian12", FILES) != image.recipe_hash("debian13", FILES)
+
+
+def test_the_order_in_which_files_are_found_does_not_matter() -> None:
+    found_otherwise = dict(reversed(FILES.items()))
+    assert image.recipe_hash("debian12", found_otherwise) == image.recipe_hash("debian12", FILES)
+
+
+def test_another_auth_version_replaces_the_pin_and_frees_celery() -> None:
+    pinned = "allianceauth==5.5.0\ncelery==5.7.0\ngunicorn==27.0.0\n"
+    assert image.requirements(pinned, "4.6.4") == "allianceauth==4.6.4\ngunicorn==27.0.0\n"
+
+
+def test_the_recipe_holds_what_the_build_file_copies() -> None:
+    files = image.recipe("")
+    assert {"Containerfile", "pip.conf", "requirements.txt", "lab_tasks/tasks.py"} <= set(files)
+    assert not any("__pycache__" in name for name in files)
