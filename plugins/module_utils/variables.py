@@ -151,8 +151,8 @@ def _workers(reader: _Reader, variables: Mapping[str, Any], routed_queues: Seque
     common = {key: variables[f"auth_worker_{key}"] for key in _POOL_KEYS}
     pools: dict[str, tuple[str, dict[str, Any]]] = {"worker": ("auth_worker", {})}
     if "services" in routed_queues:
-        # One task at a time: Alliance Auth routes what is not safe in threads there.
-        pools["worker_services"] = ("auth_worker", {"queues": ["services"], "concurrency": 1})
+        # One task at a time: Alliance Auth routes there what must not run twice at once.
+        pools["worker_services"] = ("auth_worker", {"queues": ["services"], "concurrency": 1, "numprocs": 1})
     for index, given in enumerate(variables["auth_workers"]):
         name = str(given.get("name", ""))
         known = pools.get(name, ("", {}))[1]

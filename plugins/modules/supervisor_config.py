@@ -183,7 +183,8 @@ def main() -> None:
     try:
         if before != content:
             result["kept"].append(keep(path, stamp))
-        if not os.path.islink(link):
+        # In the guide's layout path leads to the file at link: that is kept already.
+        if os.path.exists(link) and not os.path.samefile(link, path):
             result["kept"].append(keep(link, stamp))
         if file_changes:
             replace_file(path, content, uid, gid)
