@@ -31,6 +31,7 @@ def up(lab: str, names: list[str], count: int, auth_version: str) -> None:
 
 def reset(lab: str) -> None:
     """Bring every host of the lab back to its stock state, at the same address."""
+    _some(lab)
     with locked(folder(lab) / "lab.lock"):
         found = _some(lab)
         progress = Progress(steps=2)
