@@ -12,15 +12,15 @@ from pathlib import Path
 from . import engine
 from .errors import LabError
 
-HELPERS = (Path("/usr/lib/podman"), Path("/usr/libexec/podman"))
+PODMAN_PARTS = (Path("/usr/lib/podman"), Path("/usr/libexec/podman"))
 
 
 def _program(name: str) -> Callable[[], bool]:
     return lambda: shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is not None
 
 
-def _helper(name: str) -> Callable[[], bool]:
-    return lambda: any((folder / name).exists() for folder in HELPERS)
+def _podman_part(name: str) -> Callable[[], bool]:
+    return lambda: any((folder / name).exists() for folder in PODMAN_PARTS)
 
 
 def _debian_keys() -> bool:
@@ -36,8 +36,8 @@ def _runc() -> bool:
 PACKAGES: dict[str, Callable[[], bool]] = {
     "podman": _program("podman"),
     "runc": _runc,
-    "netavark": _helper("netavark"),
-    "aardvark-dns": _helper("aardvark-dns"),
+    "netavark": _podman_part("netavark"),
+    "aardvark-dns": _podman_part("aardvark-dns"),
     "iptables": _program("iptables"),
     "debootstrap": _program("debootstrap"),
     "debian-archive-keyring": _debian_keys,
