@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.allianceauth.tuning.plugins.module_utils import progress
 
 display = Display()
 
@@ -21,21 +22,53 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        host = (task_vars or {})["inventory_hostname"]
-        arguments = dict(self._task.args)
-        timeout = int(arguments.get("timeout", 120))
-        began = time.monotonic()
-        changed, told = False, {}
+        self._vars = task_vars or {}
+        if self._task.args.get("state") == "stopped":
+            return self._stop(result)
+        return self._start(result)
+
+    def _call(self, **arguments: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self._execute_module(
+            module_name="allianceauth.tuning.supervisor_programs", module_args=arguments, task_vars=self._vars
+        )
+        return answer
+
+    def _stop(self, result: dict[str, Any]) -> dict[str, Any]:
+        host, arguments = self._vars["inventory_hostname"], dict(self._task.args)
+        drained = progress.Drained(host, arguments.get("stopwaitsecs", {}))
+        kills = arguments.get("timeout_action") == "kill"
         while True:
-            answer = self._execute_module(module_name="allianceauth.tuning.supervisor_programs", module_args=arguments, task_vars=task_vars)
-            changed = changed or answer.get("changed", False)
-            told = {**answer.get("told", {}), **told}
-            result.update(answer, changed=changed, told=told)
+            answer = self._call(**arguments, told=drained.told, kill=drained.overdue() if kills else [])
+            drained.update(answer)
+            result.update(answer, changed=drained.changed, tasks=drained.tasks)
+            if answer.get("failed") or not drained.pending:
+                if kills and drained.killed():
+                    result.setdefault("warnings", []).append(drained.said_of_lost())
+                return result
+            if drained.overdue() and not kills:
+                # Everything that was stopped is started again before anybody reads of it.
+                again = self._call(state="running", processes=[name for name in drained.told if ":" in name], settle=0)
+                result.update(failed=True, msg=drained.said_of_abort(again.get("msg", "")))
+                return result
+            display.display(drained.line())
+
+    def _start(self, result: dict[str, Any]) -> dict[str, Any]:
+        host, arguments = self._vars["inventory_hostname"], dict(self._task.args)
+        timeout, began, changed, site = int(arguments.get("timeout", 120)), time.monotonic(), False, None
+        while True:
+            answer = self._call(**arguments)
+            changed, site = changed or answer.get("changed", False), site or answer.get("site")
+            result.update(answer, changed=changed, site=site)
+            if answer.get("failed"):
+                result["msg"] = f"{host}: {answer.get('msg', '')}"
+                return result
+            if not answer.get("pending"):
+                return result
+            if site:
+                # Its first answer is what counts; the later ones are the visitors'.
+                arguments["site"] = ""
             waited = round(time.monotonic() - began)
-            if result.get("failed") or not result.get("pending"):
+            if waited >= timeout:
+                result.update(failed=True, msg=progress.said_of_silence(host, answer, waited))
                 return result
-            names = ", ".join(f"{process['name']} ({process['state']})" for process in result["pending"])
-            if arguments["state"] == "running" and waited >= timeout:
-                result.update(failed=True, msg=f"{host}: after {waited} s these do not run: {names}. Their logs say why.")
-                return result
-            display.display(f"{host}: waiting for {names}, {waited} s so far")
+            display.display(progress.waiting(host, answer, waited))

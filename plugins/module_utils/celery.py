@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 from dataclasses import dataclass
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 # Exit code of `celery inspect` when no node replied. Source: celery/bin/control.py (EX_UNAVAILABLE).
 _NOBODY_REPLIED = 69
@@ -21,16 +21,27 @@ class CannotAsk(Exception):
 
 @dataclass(frozen=True)
 class Application:
-    """A Celery application and the venv that holds its command."""
+    """A Celery application, the venv that holds its command, and the user to run that as."""
 
     venv: str
     project: str
     project_dir: str
+    user: str
 
-    def inspect(self, what: str, nodes: list[str], seconds: int = 5) -> dict[str, Any]:
-        """Return each node's answer to ``celery inspect WHAT``, of those that answered within ``seconds``."""
-        asked = ["inspect", what, "--json", "--timeout", str(seconds), "--destination", ",".join(nodes)]
-        done = self._run(asked)
+    def call(self, task: str) -> str:
+        """Queue ``task`` and return its id."""
+        done = self._run(["call", task])
+        if done.returncode:
+            raise CannotAsk(f"celery call {task} failed: {_last_words(done)}")
+        return done.stdout.split()[-1]
+
+    def inspect(self, what: str, nodes: Sequence[str] = (), seconds: int = 5) -> dict[str, Any]:
+        """Return each node's answer to ``celery inspect WHAT``.
+
+        With ``nodes`` it returns as soon as all of them have answered, else after ``seconds``.
+        """
+        destination = ["--destination", ",".join(nodes)] if nodes else []
+        done = self._run(["inspect", what, "--json", "--timeout", str(seconds), *destination])
         if done.returncode == _NOBODY_REPLIED:
             return {}
         try:
@@ -42,11 +53,13 @@ class Application:
         return answers
 
     def _run(self, arguments: list[str]) -> subprocess.CompletedProcess[str]:
-        command = [os.path.join(self.venv, "bin", "celery"), "-A", self.project, *arguments]
+        celery = os.path.join(self.venv, "bin", "celery")
+        # Not as root, which would run what the auth user can write; runuser keeps no environment of root's.
+        command = ["runuser", "-u", self.user, "--", celery, "-A", self.project, *arguments]
         try:
             return subprocess.run(command, cwd=self.project_dir, capture_output=True, text=True, check=False)
         except OSError as why:
-            raise CannotAsk(f"{command[0]} cannot be run: {why.strerror}") from why
+            raise CannotAsk(f"{celery} cannot be run: {why.strerror}") from why
 
 
 def _last_words(done: subprocess.CompletedProcess[str]) -> str:
@@ -62,3 +75,30 @@ def differences(wanted: Mapping[str, Mapping[str, Any]], pools: Mapping[str, Map
         for key, value in figures.items()
         if pools.get(node, {}).get(key) != value
     ]
+
+
+def running_tasks(active: Mapping[str, Any], hostname: str, now: float) -> dict[str, list[dict[str, Any]]]:
+    """Return what the workers of one host run, by the process names that supervisor gives them.
+
+    ``active`` is the answer to ``inspect active``. A node is ``PROCESS@HOST``, or
+    ``celery@PROCESS`` with Alliance Auth's own template. Each task has its ``name``,
+    ``id`` and ``age`` in seconds.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for node, tasks in active.items():
+        left, _at, right = node.partition("@")
+        process = left if right == hostname else right if left == "celery" else None
+        if process is not None:
+            found[process] = [
+                {"name": task["name"], "id": task["id"], "age": max(0, round(now - (task.get("time_start") or now)))}
+                for task in tasks
+            ]
+    return found
+
+
+APPLICATION_SPEC: Mapping[str, Any] = {
+    "venv": {"type": "path", "required": True},
+    "project": {"type": "str", "required": True},
+    "project_dir": {"type": "path", "required": True},
+    "user": {"type": "str", "required": True},
+}

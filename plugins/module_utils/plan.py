@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Mapping
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils import memmon
+from ansible_collections.allianceauth.tuning.plugins.module_utils import drain, memmon
 from ansible_collections.allianceauth.tuning.plugins.module_utils.programs import IMPLEMENTATIONS
 from ansible_collections.allianceauth.tuning.plugins.module_utils.variables import Declared
 
-# memmon starts nothing, so it goes before the workers it would restart in mid-drain.
-# Whoever answers the site's visitors goes last.
+# Listeners go before the workers that memmon would start again in mid-drain; whoever
+# answers the site's visitors goes last.
 _STAGES = (("beat", "listener"), ("worker",), ("other",), ("gunicorn",))
 
 # Read and write for root and the group alone: the listeners' user has to connect.
@@ -24,7 +24,8 @@ def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the role's tasks and template need; ``info`` is `auth_info`'s result.
 
     ``processes``: every process that shall run, ``GROUP:PROCESS``. ``stopped``: those of them that do not. ``stages``: the
-    processes that run now, in the order in which they are to be stopped. ``nodes``:
+    processes that run now, in the order in which they are to be stopped, each with
+    ``stopwaitsecs``; ``running_workers``: the workers among them. ``nodes``:
     what Celery has to say of each worker. ``limits``: memmon's, by process.
     ``drift``: sentences on how what runs differs from what is on disk. ``warnings``:
     sentences.
@@ -45,7 +46,9 @@ def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "processes": expected,
         "stopped": _stopped(expected, info["daemon"]["processes"]),
-        "stages": _stages(info["daemon"]["processes"]),
+        "stages": _stages(info),
+        "running_workers": _running(info, ("worker",)),
+        "stopwaitsecs": _stopwaitsecs(declared, info),
         "nodes": {
             f"{name}@{info['hostname']}": {
                 "max-concurrency": worker.concurrency,
@@ -65,6 +68,16 @@ def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
 def refusals(declared: Declared, info: Mapping[str, Any], host: str) -> list[str]:
     """Return a sentence for each thing that the server lacks and the role does not bring."""
     found = []
+    if not info["unit"]:
+        found.append(
+            f"{host}: systemd has no unit supervisor here; install the package supervisor, "
+            "as Alliance Auth's installation guide says."
+        )
+    elif not info["daemon"].get("of_systemd", True):
+        found.append(
+            f"{host}: supervisord (process {info['daemon']['pid']}) was not started by systemd; stop it "
+            "(supervisorctl shutdown) and start it with systemctl start supervisor."
+        )
     if info["user"] is None:
         found.append(f"{host}: there is no user {declared.user}; set auth_user to the one that runs Alliance Auth.")
     if not info["project_exists"]:
@@ -82,12 +95,44 @@ def refusals(declared: Declared, info: Mapping[str, Any], host: str) -> list[str
     for pool in {worker.pool for worker in declared.workers} & {"gevent", "eventlet"}:
         if pool not in info["venv"]["versions"]:
             found.append(f"{host}: the pool {pool} needs the package {pool} in {declared.venv}; install it there first.")
+    return found if declared.memory_overcommit else found + excess(declared, info, host)
+
+
+def excess(declared: Declared, info: Mapping[str, Any], host: str) -> list[str]:
+    """Return a sentence if the limits together are more than the host's memory."""
+    limits = [memmon.parse_size(size) for listener in declared.listeners for _process, size in listener.limits]
+    if sum(limits) <= info["memory_total"]:
+        return []
+    megabytes = [number // 1024**2 for number in (sum(limits), info["memory_total"])]
+    return [
+        f"{host}: the memory limits of {len(limits)} processes are {megabytes[0]} MB in all, and the host has {megabytes[1]} MB; "
+        "lower auth_worker_memory_limit or auth_worker_numprocs, or allow it with auth_memory_overcommit."
+    ]
+
+
+def _stages(info: Mapping[str, Any]) -> list[list[str]]:
+    stages = [_running(info, kinds) for kinds in _STAGES]
+    return [names for names in stages if names]
+
+
+def _running(info: Mapping[str, Any], kinds: tuple[str, ...]) -> list[str]:
+    supervised = [f"{process['group']}:{process['name']}" for process in info["daemon"]["processes"] if process["kind"] in kinds]
+    return supervised + [drain.orphan_name(orphan) for orphan in info["orphans"] if orphan["kind"] in kinds]
+
+
+def _stopwaitsecs(declared: Declared, info: Mapping[str, Any]) -> dict[str, int]:
+    """Return each process's seconds: as declared, else as the configuration on disk says, for orphans the workers'."""
+    found = {
+        f"{group['name']}:{process['name']}": int(process["stopwaitsecs"])
+        for group in info.get("effective", {}).get("groups", [])
+        for process in group["processes"]
+    }
+    found.update(
+        (f"{declared.project}:{name}", program.stopwaitsecs) for program in declared.programs for name in program.process_names
+    )
+    longest = max([10, *(worker.stopwaitsecs for worker in declared.workers)])
+    found.update((drain.orphan_name(orphan), longest) for orphan in info["orphans"])
     return found
-
-
-def _stages(processes: list[Mapping[str, Any]]) -> list[list[str]]:
-    named = [[f"{process['group']}:{process['name']}" for process in processes if process["kind"] in kinds] for kinds in _STAGES]
-    return [names for names in named if names]
 
 
 def _stopped(expected: list[str], processes: list[Mapping[str, Any]]) -> list[str]:
@@ -101,10 +146,11 @@ def _listener_needs_socket(declared: Declared) -> bool:
 
 def _drift(declared: Declared, info: Mapping[str, Any]) -> list[str]:
     daemon = info["daemon"]
+    left = [f"{orphan['command']} (process {orphan['pid']}) runs on from an earlier supervisord" for orphan in info["orphans"]]
     if "problem" in daemon:
-        return [str(daemon["problem"])]
+        return [str(daemon["problem"]), *left]
     ours = {declared.project, *(listener.name for listener in declared.listeners)}
-    found = [
+    found = left + [
         f"{name} is {how} on disk since supervisord read its configuration"
         for how in ("added", "changed", "removed")
         for name in daemon["drift"].get(how, [])
@@ -144,7 +190,7 @@ def disagreements(decided: Mapping[str, Any], info: Mapping[str, Any]) -> list[s
 
 
 def _warnings(declared: Declared) -> list[str]:
-    if not declared.memmon:
+    if not declared.watches:
         return []
     found = []
     for program in declared.programs:

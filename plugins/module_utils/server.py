@@ -157,3 +157,63 @@ def kind(arguments: Sequence[str]) -> str:
     if any(name.startswith("gunicorn") for name in names):
         return "gunicorn"
     return "listener" if _LISTENERS & set(names) else "other"
+
+
+def orphans(venv_path: str) -> list[dict[str, Any]]:
+    """Return the auth programs that no supervisord looks after any more.
+
+    Debian's unit has ``KillMode=process``: a restart of supervisord that does not
+    wait for a busy worker leaves it behind as a child of PID 1, beside its
+    successor. Each has its ``pid``, ``kind``, ``start`` (clock ticks since boot, to
+    tell a process from a later one of the same number) and ``command``.
+    """
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or parent(int(entry)) != 1:
+            continue
+        arguments = command_line(int(entry))
+        if any(word.startswith(venv_path + "/bin/") for word in arguments[:2]):
+            started = start_ticks(int(entry))
+            if kind(arguments) != "other" and started is not None:
+                found.append(
+                    {"pid": int(entry), "kind": kind(arguments), "start": started, "command": " ".join(arguments)}
+                )
+    return found
+
+
+def parent(pid: int) -> int | None:
+    """Return the parent's number, None if the process is gone. Source: proc(5), stat."""
+    fields = _stat(pid)
+    return int(fields[1]) if fields else None
+
+
+def start_ticks(pid: int) -> int | None:
+    """Return when a process began, in clock ticks since boot, None if it is gone or a zombie."""
+    fields = _stat(pid)
+    return int(fields[19]) if fields and fields[0] != "Z" else None
+
+
+def _stat(pid: int) -> list[str]:
+    """Return the fields of ``/proc/PID/stat`` from the third (state) on: the second may hold spaces."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat_file:
+            return stat_file.read().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def supervised_by_systemd(pid: int) -> bool:
+    """Whether the daemon is the one that systemd's unit ``supervisor`` started."""
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="ascii") as cgroup:
+            return "/supervisor.service" in cgroup.read()
+    except OSError:
+        return False
+
+
+def unit_exists() -> bool:
+    """Whether systemd runs this host and has a unit ``supervisor``."""
+    folders = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+    return os.path.isdir("/run/systemd/system") and any(
+        os.path.exists(os.path.join(folder, "supervisor.service")) for folder in folders
+    )

@@ -65,10 +65,11 @@ class Declared:
     gunicorn: Program | None
     gunicorn_options: Gunicorn
     extra: tuple[ExtraProgram, ...]
-    memmon: bool
+    watches: bool
     memmon_event: str
     memmon_email: str
     memmon_user: str
+    memory_overcommit: bool
 
     @property
     def programs(self) -> list[Program]:
@@ -79,7 +80,7 @@ class Declared:
     @property
     def listeners(self) -> list[memmon.Listener]:
         """memmon's listeners, none if it is switched off."""
-        return memmon.listeners(self.programs) if self.memmon else []
+        return memmon.listeners(self.programs) if self.watches else []
 
 
 class _Reader:
@@ -138,10 +139,11 @@ def declare(variables: Mapping[str, Any], host: str, routed_queues: Sequence[str
         else None,
         gunicorn_options=gunicorn,
         extra=tuple(_extra_programs(reader, variables["auth_extra_programs"])),
-        memmon=read("auth_memmon", _boolean, True),
+        watches=read("auth_memmon", _boolean, True),
         memmon_event=read("auth_memmon_event", _one_of(("TICK_5", "TICK_60", "TICK_3600")), ""),
         memmon_email=read("auth_memmon_email", _email, ""),
         memmon_user=read("auth_memmon_user", _name, ""),
+        memory_overcommit=read("auth_memory_overcommit", _boolean, False),
     )
     _check_names(reader, declared)
     return declared, reader.refusals

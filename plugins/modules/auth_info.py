@@ -108,6 +108,15 @@ invalid:
   description: supervisor's sentence on what is wrong with the configuration on disk.
   returned: if supervisor's parser refuses it
   type: str
+unit:
+  description: Whether systemd runs the host and has a unit C(supervisor).
+  returned: always
+  type: bool
+orphans:
+  description: Auth programs that no supervisord looks after any more, each with its C(pid), C(kind), C(start) and C(command).
+  returned: always
+  type: list
+  elements: dict
 daemon:
   description: Its C(pid), C(processes), C(drift) from the disk, and the C(sockets) as they are; or C(problem), if it does not answer.
   returned: always
@@ -130,6 +139,7 @@ def look_at_daemon() -> dict[str, Any]:
     try:
         daemon = supervisord.Daemon()
         found: dict[str, Any] = {"pid": daemon.pid()}
+        found["of_systemd"] = server.supervised_by_systemd(found["pid"])
         found["processes"] = [describe(process) for process in daemon.processes()]
     except supervisord.NotAnswering as why:
         return {"problem": str(why), "processes": [], "drift": {}}
@@ -185,7 +195,9 @@ def main() -> None:
         "venv": server.venv(given["venv"]),
         "supervisor_conf": server.file(given["supervisor_conf"]),
         "link": server.file(given["link"]),
+        "unit": server.unit_exists(),
         "daemon": look_at_daemon(),
+        "orphans": server.orphans(given["venv"]),
     }
     try:
         found["effective"] = configuration.effective(supervisord.MAIN_CONF)

@@ -11,7 +11,7 @@ short_description: Wait until Celery nodes answer and are as they shall be
 version_added: 0.1.0
 description:
   - Asks with C(celery inspect ping) until every node answers, then compares C(celery inspect stats) with what is wanted.
-  - Reads only. Run it as the user that runs the workers.
+  - Reads only. Run it as root; Celery's command is run as O(user).
 options:
   venv:
     description: The virtual environment with C(bin/celery).
@@ -24,6 +24,10 @@ options:
   project_dir:
     description: The folder to run in.
     type: path
+    required: true
+  user:
+    description: The user that runs the workers.
+    type: str
     required: true
   nodes:
     description: The C(max-concurrency) and the pool C(implementation) of each node, by its name.
@@ -54,6 +58,7 @@ EXAMPLES = r"""
     venv: /home/allianceserver/venv/auth
     project: myauth
     project_dir: /home/allianceserver/myauth
+    user: allianceserver
     nodes:
       worker_00@auth1:
         max-concurrency: 10
@@ -80,9 +85,7 @@ _PAUSE_SECONDS = 1
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "venv": {"type": "path", "required": True},
-            "project": {"type": "str", "required": True},
-            "project_dir": {"type": "path", "required": True},
+            **celery.APPLICATION_SPEC,
             "nodes": {"type": "dict", "required": True},
             "timeout": {"type": "int", "default": 60},
         },
@@ -90,7 +93,7 @@ def main() -> None:
     )
     given = module.params
     nodes = given["nodes"]
-    application = celery.Application(given["venv"], given["project"], given["project_dir"])
+    application = celery.Application(**{key: given[key] for key in celery.APPLICATION_SPEC})
     until = time.monotonic() + given["timeout"]
     try:
         silent = list(nodes)

@@ -13,19 +13,53 @@ description:
   - Stops processes in ordered stages. All processes of a stage are told at once and awaited together,
     so a stage takes as long as its slowest process.
   - Or starts what is stopped and waits until every process runs and stays so.
-  - Works through supervisor's XML-RPC interface. While it waits, a line every few seconds says for whom.
+  - Works through supervisor's XML-RPC interface. While it waits, a line at least every ten seconds says for whom,
+    which tasks they run and how long they may take.
 options:
   state:
     description:
-      - V(stopped) drains O(stages), one after the other. A process has its own C(stopwaitsecs); supervisord kills it then.
+      - V(stopped) drains O(stages), one after the other.
       - V(running) waits until each process in O(processes) is RUNNING and has been for O(settle) seconds.
     type: str
     choices: [stopped, running]
     required: true
   stages:
-    description: Lists of processes (C(GROUP:PROCESS)) to stop, in this order. One that does not exist is no error.
+    description:
+      - Lists of processes (C(GROUP:PROCESS)) to stop, in this order. One that does not exist is no error.
+      - An orphan of an earlier restart is named C(pid:PID@START), START being the clock ticks of its start.
     type: list
     elements: list
+    default: []
+  workers:
+    description: Those of O(stages) that are Celery workers and may have running tasks.
+    type: list
+    elements: str
+    default: []
+  stopwaitsecs:
+    description: Seconds that each process has to stop, by its name.
+    type: dict
+    default: {}
+  timeout_action:
+    description:
+      - What happens to a process that does not stop within its time.
+      - V(abort) calls the drain off. What was stopped is started again, and a worker that is still busy goes on,
+        to be started again by supervisord once it has finished.
+      - V(kill) kills it, as supervisor does. Its tasks are lost, and named.
+    type: str
+    choices: [abort, kill]
+    default: abort
+  celery:
+    description: How to ask the workers for their tasks, with the keys C(venv), C(project), C(project_dir) and C(user).
+    type: dict
+    default: {}
+  told:
+    description: What an earlier call returned as RV(told), to go on with its drain.
+    type: dict
+    default: {}
+  kill:
+    description: Processes whose time is over, to be killed.
+    type: list
+    elements: str
     default: []
   processes:
     description: Processes (C(GROUP:PROCESS)) that shall run.
@@ -89,7 +123,11 @@ pending:
   type: list
   elements: dict
 told:
-  description: When (seconds since 1970, the server's clock) each process was told to stop.
+  description: The C(pid) of each process that was told to stop and when that was (C(at), seconds since 1970, the server's clock).
+  returned: O(state=stopped)
+  type: dict
+tasks:
+  description: What each worker ran when it was told to stop, each task with its C(name), C(id) and C(age) in seconds.
   returned: O(state=stopped)
   type: dict
 site:
@@ -98,81 +136,105 @@ site:
   type: dict
 """
 
+import socket
 import time
 import xmlrpc.client
-from typing import Any
+from typing import Any, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.allianceauth.tuning.plugins.module_utils import celery, drain
 from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon as supervisord
 from ansible_collections.allianceauth.tuning.plugins.module_utils import site as web
 from ansible_collections.allianceauth.tuning.plugins.module_utils.daemon import Daemon, Process
 
-# Often enough that a stage's end costs nobody time, seldom enough to cost the daemon none.
-POLL_SECONDS = 0.2
+# Of a program's log, for the message that says why it does not run.
+_LOG_BYTES, _LOG_LINES = 4000, 8
 
 
-def by_name(daemon: Daemon) -> dict[str, Process]:
-    return {process.namespec: process for process in daemon.processes()}
+def stop(daemon: Daemon, given: dict[str, Any], result: dict[str, Any], until: float) -> None:
+    """Go on draining until the time ``until``; the result says how far it got."""
+    workers = frozenset(given["workers"])
+
+    def ask(names: Sequence[str]) -> None:
+        # In a warm shutdown a worker no longer answers, so this comes before the word.
+        if given["celery"] and workers & set(names):
+            result["tasks"].update(tasks(given["celery"]))
+
+    warm = workers if given["timeout_action"] == "abort" else frozenset()
+    work = drain.Drain(daemon, given["stages"], warm, given["told"], ask)
+    for name in given["kill"]:
+        drain.kill(daemon, name)
+    pending = work.run(until)
+    result.update(changed=work.changed, told=work.told, now=time.time())
+    result["pending"] = [{"name": name, "state": state} for name, state in pending]
 
 
-def stop(daemon: Daemon, stages: list[list[str]], until: float, result: dict[str, Any]) -> list[Process]:
-    """Stop the stages in turn until the time ``until``; return the processes of the stage that is not done."""
-    for names in stages:
-        while True:
-            known = by_name(daemon)
-            pending = [known[name] for name in names if name in known and not known[name].stopped]
-            for process in pending:
-                if process.state != "STOPPING":
-                    result["changed"] = True
-                    result["told"][process.namespec] = time.time()
-                    tell(daemon, "stopProcess", process.namespec)
-            if not pending:
-                break
-            if time.monotonic() >= until:
-                return pending
-            time.sleep(POLL_SECONDS)
-    return []
-
-
-def tell(daemon: Daemon, method: str, name: str) -> None:
-    """Call stopProcess or startProcess without waiting; a process that is there already is fine."""
+def tasks(application: dict[str, str]) -> dict[str, Any]:
+    """Return the running tasks by process, none if Celery cannot be asked: the drain does not depend on it."""
     try:
-        daemon.call(method, name, False)
-    except xmlrpc.client.Fault as why:
-        # It ended, or came up, between the look and the word.
-        if not why.faultString.startswith(("NOT_RUNNING", "ALREADY_STARTED")):
-            raise
+        active = celery.Application(**application).inspect("active", seconds=2)
+    except celery.CannotAsk:
+        return {}
+    return celery.running_tasks(active, socket.gethostname(), time.time())
 
 
-def start(daemon: Daemon, module: AnsibleModule, until: float, result: dict[str, Any]) -> list[Process]:
-    """Start what is stopped; return the processes that do not run at the time ``until``."""
+def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: float) -> None:
+    """Start what is stopped and wait for it until the time ``until``; the result says how far it got."""
     wanted, site = module.params["processes"], module.params["site"]
-    result["site"] = None
-    for process in by_name(daemon).values():
+    for process in daemon.processes():
         if process.namespec in wanted and process.stopped:
             result["changed"] = True
-            tell(daemon, "startProcess", process.namespec)
+            drain.call(daemon, "startProcess", process.namespec, False)
     while True:
         if site and not result["site"]:
             result["site"] = web.ask(site)
-        known = by_name(daemon)
+        known = {process.namespec: process for process in daemon.processes()}
         absent = [name for name in wanted if name not in known]
         if absent:
             module.fail_json(msg=f"supervisord does not know {', '.join(absent)}; its configuration lacks them.", **result)
-        fatal = [known[name] for name in wanted if known[name].state == "FATAL"]
-        if fatal:
-            reasons = ", ".join(f"{process.namespec} ({process.spawnerr or 'see its log'})" for process in fatal)
-            module.fail_json(msg=f"supervisord gave up starting {reasons}.", **result)
+        gave_up = [known[name] for name in wanted if known[name].state == "FATAL"]
+        if gave_up:
+            module.fail_json(msg=" ".join(obituary(daemon, process) for process in gave_up), **result)
         pending = [known[name] for name in wanted if not settled(known[name], module.params["settle"])]
-        if not pending and (result["site"] or not site):
-            return []
-        if time.monotonic() >= until:
-            return pending or [Process("the site", site, "SILENT", 0, 0, "")]
-        time.sleep(POLL_SECONDS)
+        silent = [{"name": f"the site at {site}", "state": "no answer"}] if site and not result["site"] else []
+        result["pending"] = silent + [{"name": process.namespec, "state": process.state} for process in pending]
+        if not result["pending"] or time.monotonic() >= until:
+            break
+        time.sleep(drain.POLL_SECONDS)
+    result["logs"] = {process.namespec: last_lines(daemon, process) for process in pending}
 
 
 def settled(process: Process, seconds: int) -> bool:
+    """Whether a process runs, and has for so long that it will not fall over at once."""
     return process.state == "RUNNING" and time.time() - process.start >= seconds
+
+
+def obituary(daemon: Daemon, process: Process) -> str:
+    """Return the sentence on a program that supervisord gave up, with its last words."""
+    reason = process.spawnerr or last_lines(daemon, process) or "it left no word in its log"
+    return f"supervisord gave up starting {process.namespec}: {reason}."
+
+
+def last_lines(daemon: Daemon, process: Process) -> str:
+    """Return the last lines of a process's log, in one line."""
+    for method in ("readProcessStderrLog", "readProcessStdoutLog"):
+        try:
+            text = str(daemon.call(method, process.namespec, -_LOG_BYTES, 0))
+        except xmlrpc.client.Fault:
+            continue
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        if lines:
+            return " / ".join(lines[-_LOG_LINES:])
+    return ""
+
+
+def predict(daemon: Daemon, given: dict[str, Any]) -> bool:
+    """Whether a run would stop or start anything."""
+    known = {process.namespec: process for process in daemon.processes()}
+    if given["state"] == "running":
+        return any(known[name].stopped for name in given["processes"] if name in known)
+    names = [name for stage in given["stages"] for name in stage]
+    return any(name.startswith("pid:") or name in known and not known[name].stopped for name in names)
 
 
 def main() -> None:
@@ -180,6 +242,12 @@ def main() -> None:
         argument_spec={
             "state": {"type": "str", "choices": ["stopped", "running"], "required": True},
             "stages": {"type": "list", "elements": "list", "default": []},
+            "workers": {"type": "list", "elements": "str", "default": []},
+            "stopwaitsecs": {"type": "dict", "default": {}},
+            "timeout_action": {"type": "str", "choices": ["abort", "kill"], "default": "abort"},
+            "celery": {"type": "dict", "default": {}},
+            "told": {"type": "dict", "default": {}},
+            "kill": {"type": "list", "elements": "str", "default": []},
             "processes": {"type": "list", "elements": "str", "default": []},
             "site": {"type": "str", "default": ""},
             "settle": {"type": "int", "default": 10},
@@ -190,23 +258,18 @@ def main() -> None:
     )
     supervisord.import_supervisor(module)
     given = module.params
-    result: dict[str, Any] = {"changed": False, "pending": [], "told": {}}
+    result: dict[str, Any] = {"changed": False, "pending": [], "told": given["told"], "tasks": {}, "site": None}
     until = time.monotonic() + given["slice"]
     try:
         daemon = Daemon()
         if module.check_mode:
-            known = by_name(daemon)
-            stopping = given["state"] == "stopped"
-            names = [name for stage in given["stages"] for name in stage] if stopping else given["processes"]
-            result["changed"] = any(known[name].stopped is not stopping for name in names if name in known)
-            module.exit_json(**result)
-        if given["state"] == "stopped":
-            pending = stop(daemon, given["stages"], until, result)
+            result["changed"] = predict(daemon, given)
+        elif given["state"] == "stopped":
+            stop(daemon, given, result, until)
         else:
-            pending = start(daemon, module, until, result)
+            start(daemon, module, result, until)
     except (supervisord.NotAnswering, xmlrpc.client.Fault) as why:
         module.fail_json(msg=str(why), **result)
-    result["pending"] = [{"name": process.namespec, "state": process.state} for process in pending]
     module.exit_json(**result)
 
 

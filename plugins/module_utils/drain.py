@@ -1,0 +1,137 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Stop processes in stages so that no running task is lost, in steps that can be resumed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import xmlrpc.client
+from dataclasses import dataclass, field
+from typing import Any, Callable, Sequence
+
+from ansible_collections.allianceauth.tuning.plugins.module_utils import server
+from ansible_collections.allianceauth.tuning.plugins.module_utils.daemon import Daemon, Process
+
+# Often enough that a stage's end costs nobody time, seldom enough to cost the daemon none.
+POLL_SECONDS = 0.2
+
+# supervisord looks after its children once a second; who is EXITED for longer stays so.
+_RESPAWN_SECONDS = 3
+
+
+def orphan_name(orphan: dict[str, Any]) -> str:
+    """Return the name of an orphan in a stage: ``pid:PID@START``."""
+    return f"pid:{orphan['pid']}@{orphan['start']}"
+
+
+@dataclass
+class Drain:
+    """A drain under way.
+
+    ``warm`` names processes that get TERM and are not marked as stopping until they
+    have ended: supervisord, which would kill them after ``stopwaitsecs``, leaves
+    them alone, so that the drain can be called off; and if nobody goes on with it,
+    supervisord starts them again once they have finished. ``told`` has, for each
+    process that was told to stop, its ``pid``, when that was (``at``, seconds since
+    1970) and when it had ``ended``.
+    ``before`` is called once before the first of a stage's processes is told.
+    """
+
+    daemon: Daemon
+    stages: Sequence[Sequence[str]]
+    warm: frozenset[str]
+    told: dict[str, dict[str, Any]]
+    before: Callable[[Sequence[str]], None]
+    changed: bool = False
+    _exited: dict[str, float] = field(default_factory=dict)
+
+    def run(self, until: float) -> list[tuple[str, str]]:
+        """Drain until the time ``until`` (`time.monotonic`); return the name and state of each process still there."""
+        while True:
+            pending = self._first_unfinished_stage()
+            if not pending or time.monotonic() >= until:
+                return pending
+            time.sleep(POLL_SECONDS)
+
+    def _first_unfinished_stage(self) -> list[tuple[str, str]]:
+        for names in self.stages:
+            known = {process.namespec: process for process in self.daemon.processes()}
+            pending = [(name, state) for name in names for state in [self._state(name, known.get(name))] if state]
+            self._note_ended(set(names) - {name for name, _state in pending})
+            if pending:
+                fresh = [name for name, _state in pending if name not in self.told]
+                if fresh:
+                    self.before(fresh)
+                for name, state in pending:
+                    self._tell(name, state, known.get(name))
+                return pending
+        return []
+
+    def _state(self, name: str, process: Process | None) -> str:
+        """Return the state of a process that has to be waited for, "" for one that has stopped."""
+        if name.startswith("pid:"):
+            return "ORPHAN" if _orphan_lives(name) else ""
+        if process is None or process.stopped:
+            gone_since = self._exited.setdefault(name, time.monotonic())
+            respawns = process is not None and process.state == "EXITED" and name in self.warm and name in self.told
+            return "EXITED" if respawns and time.monotonic() - gone_since < _RESPAWN_SECONDS else ""
+        self._exited.pop(name, None)
+        return process.state
+
+    def _tell(self, name: str, state: str, process: Process | None) -> None:
+        if state in ("STOPPING", "EXITED"):
+            return
+        if process is None:
+            self._tell_orphan(name)
+        elif name in self.warm and state == "RUNNING":
+            if name not in self.told:
+                self._note(name, process.pid)
+                call(self.daemon, "signalProcess", name, "TERM")
+            elif self.told[name]["pid"] != process.pid:
+                # It has finished, and supervisord has started it again.
+                call(self.daemon, "stopProcess", name, False)
+        else:
+            if name not in self.told:
+                self._note(name, process.pid)
+            call(self.daemon, "stopProcess", name, False)
+
+    def _tell_orphan(self, name: str) -> None:
+        if name not in self.told:
+            self._note(name, _orphan_pid(name))
+            os.kill(_orphan_pid(name), signal.SIGTERM)
+
+    def _note_ended(self, names: set[str]) -> None:
+        for name in names & set(self.told):
+            self.told[name].setdefault("ended", time.time())
+
+    def _note(self, name: str, pid: int) -> None:
+        self.changed = True
+        self.told[name] = {"pid": pid, "at": time.time()}
+
+
+def kill(daemon: Daemon, name: str) -> None:
+    """End a process that was given its time: as supervisord does for its own, with SIGKILL for an orphan."""
+    if not name.startswith("pid:"):
+        call(daemon, "stopProcess", name, False)
+    elif _orphan_lives(name):
+        os.kill(_orphan_pid(name), signal.SIGKILL)
+
+
+def call(daemon: Daemon, method: str, name: str, *arguments: Any) -> None:
+    """Call a method of the daemon on a process that may have ended, or come up, since it was looked at."""
+    try:
+        daemon.call(method, name, *arguments)
+    except xmlrpc.client.Fault as why:
+        if not why.faultString.startswith(("NOT_RUNNING", "ALREADY_STARTED")):
+            raise
+
+
+def _orphan_pid(name: str) -> int:
+    return int(name[len("pid:") :].partition("@")[0])
+
+
+def _orphan_lives(name: str) -> bool:
+    return str(server.start_ticks(_orphan_pid(name))) == name.partition("@")[2]

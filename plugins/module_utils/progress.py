@@ -1,0 +1,94 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a drain or a start says of itself while it goes on, and when it fails."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+# supervisor's own default.
+_STOPWAITSECS = 10
+
+
+class Drained:
+    """What is known of a drain after each call of the module."""
+
+    def __init__(self, host: str, stopwaitsecs: Mapping[str, Any]) -> None:
+        self.host = host
+        self.stopwaitsecs = stopwaitsecs
+        self.told: dict[str, dict[str, Any]] = {}
+        self.tasks: dict[str, list[dict[str, Any]]] = {}
+        self.pending: list[dict[str, Any]] = []
+        self.changed = False
+        self._now = 0.0
+
+    def update(self, answer: Mapping[str, Any]) -> None:
+        """Take in what a call of the module has returned."""
+        self.told = answer.get("told", self.told)
+        self.tasks = {**answer.get("tasks", {}), **self.tasks}
+        self.pending = answer.get("pending", [])
+        self.changed = self.changed or bool(answer.get("changed"))
+        self._now = answer.get("now", self._now)
+
+    def overdue(self) -> list[str]:
+        """Return the processes that are still there after their time."""
+        return [process["name"] for process in self.pending if self._left(process["name"]) <= 0]
+
+    def killed(self) -> list[str]:
+        """Return the processes that took all their time: whoever waits no longer has killed them then."""
+        return [
+            name
+            for name, told in self.told.items()
+            if told.get("ended", self._now) - told["at"] >= int(self.stopwaitsecs.get(name, _STOPWAITSECS))
+        ]
+
+    def line(self) -> str:
+        """Return the line that says who is still finishing what, and how long that may take."""
+        described = [f"{_short(p['name'])}{self._doing(p['name'])}, {self._left(p['name'])} s left" for p in self.pending]
+        return f"{self.host}: waiting for {'; '.join(described)}"
+
+    def said_of_abort(self, trouble: str) -> str:
+        """Return the sentence on a drain that was called off."""
+        names = " and ".join(f"{_short(name)}{self._doing(name)}" for name in self.overdue())
+        again = f"Not all of it could be started again: {trouble}" if trouble else "What was stopped was started again."
+        return (
+            f"{self.host}: {names} did not stop in time, so the run was called off. {again} "
+            "Run it again later, give the tasks more time with auth_worker_stopwaitsecs, "
+            "or give them up with auth_drain_timeout_action=kill."
+        )
+
+    def said_of_lost(self) -> str:
+        """Return the line on processes that were killed."""
+        names = " and ".join(f"{_short(name)}{self._doing(name)}" for name in self.killed())
+        return f"{self.host}: killed after their time: {names}. The tasks they ran are lost."
+
+    def _left(self, name: str) -> int:
+        at = self.told.get(name, {}).get("at", self._now)
+        return round(int(self.stopwaitsecs.get(name, _STOPWAITSECS)) - (self._now - at))
+
+    def _doing(self, name: str) -> str:
+        told = self.told.get(name, {}).get("at", self._now)
+        tasks = self.tasks.get(_short(name), [])
+        running = ", ".join(f"{task['name']} for {round(task['age'] + self._now - told)} s" for task in tasks)
+        return f" ({running})" if running else ""
+
+
+def waiting(host: str, answer: Mapping[str, Any], waited: int) -> str:
+    """Return the line that says which processes do not run yet."""
+    names = ", ".join(f"{_short(process['name'])} ({process['state']})" for process in answer["pending"])
+    return f"{host}: waiting for {names}, {waited} s so far"
+
+
+def said_of_silence(host: str, answer: Mapping[str, Any], waited: int) -> str:
+    """Return the sentence on processes that did not come up in time, with their last words."""
+    names = ", ".join(f"{process['name']} ({process['state']})" for process in answer["pending"])
+    logs = " ".join(f"The log of {name} ends with: {text}." for name, text in answer.get("logs", {}).items() if text)
+    return f"{host}: after {waited} s these do not run: {names}. {logs}".rstrip()
+
+
+def _short(name: str) -> str:
+    """Return ``worker_00`` for ``myauth:worker_00``, and an orphan as one."""
+    if name.startswith("pid:"):
+        return f"the orphan {name[len('pid:') :].partition('@')[0]}"
+    return name.rpartition(":")[2]

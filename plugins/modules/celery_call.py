@@ -1,0 +1,122 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: celery_call
+short_description: Queue a Celery task and wait until a worker has received it
+version_added: 0.1.0
+description:
+  - Runs C(celery call), then asks C(celery inspect stats) until the workers have counted one more task of that name.
+options:
+  venv:
+    description: The virtual environment with C(bin/celery).
+    type: path
+    required: true
+  project:
+    description: The Celery application (C(-A)).
+    type: str
+    required: true
+  project_dir:
+    description: The folder to run in.
+    type: path
+    required: true
+  user:
+    description: The user that runs the workers.
+    type: str
+    required: true
+  task:
+    description: The task's name.
+    type: str
+    required: true
+  timeout:
+    description: Seconds after which a task that no worker has received is a failure.
+    type: int
+    default: 60
+author:
+  - The allianceauth.tuning authors (@allianceauth)
+attributes:
+  check_mode:
+    support: full
+    description: Can run in check mode and queue nothing.
+  diff_mode:
+    support: none
+    description: Returns no diff.
+  platform:
+    support: full
+    platforms: debian
+    description: Where it runs.
+"""
+
+EXAMPLES = r"""
+- name: Queue the tuning guide's load
+  allianceauth.tuning.celery_call:
+    venv: /home/allianceserver/venv/auth
+    project: myauth
+    project_dir: /home/allianceserver/myauth
+    user: allianceserver
+    task: allianceauth.eveonline.tasks.run_model_update
+"""
+
+RETURN = r"""
+id:
+  description: The task's id.
+  returned: success
+  type: str
+nodes:
+  description: The nodes whose count of that task has risen.
+  returned: success
+  type: list
+  elements: str
+"""
+
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.allianceauth.tuning.plugins.module_utils import celery
+
+
+def received(application: celery.Application, task: str) -> dict[str, int]:
+    """Return how many tasks of that name each node has received since it started."""
+    answers = application.inspect("stats", seconds=2)
+    return {node: int(said.get("total", {}).get(task, 0)) for node, said in answers.items()}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            **celery.APPLICATION_SPEC,
+            "task": {"type": "str", "required": True},
+            "timeout": {"type": "int", "default": 60},
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    if module.check_mode:
+        module.exit_json(changed=True, id="", nodes=[])
+    application = celery.Application(**{key: given[key] for key in celery.APPLICATION_SPEC})
+    result: dict[str, Any] = {"changed": False, "nodes": []}
+    try:
+        before = received(application, given["task"])
+        result.update(id=application.call(given["task"]), changed=True)
+        until = time.monotonic() + given["timeout"]
+        while not result["nodes"]:
+            now = received(application, given["task"])
+            result["nodes"] = sorted(node for node, count in now.items() if count > before.get(node, 0))
+            if not result["nodes"] and time.monotonic() >= until:
+                module.fail_json(
+                    msg=f"No worker received {given['task']} within {given['timeout']} s, though it was queued; "
+                    f"supervisorctl status says whether the workers run, {given['project_dir']}/log what they do.",
+                    **result,
+                )
+    except celery.CannotAsk as why:
+        module.fail_json(msg=str(why), **result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
