@@ -8,6 +8,7 @@ Needs the ``supervisor`` package; see `daemon.import_supervisor`.
 
 from __future__ import annotations
 
+import configparser
 import contextlib
 import fnmatch
 import io
@@ -42,8 +43,8 @@ def effective(main_conf: str, overlay: Overlay | None = None) -> dict[str, Any]:
     ``groups``: a list of ``{name, listener, processes}``, each process with the
     names of supervisor's own ``ProcessConfig`` (``stopwaitsecs`` in seconds) and
     its ``user``'s number as ``uid`` (None: the daemon's). ``sockets``: paths of
-    the control sockets with ``mode``, ``uid`` and ``gid``. ``sections``: the file
-    of each section. No values of ``environment``: they may be secrets.
+    the control sockets with ``mode``, ``uid`` and ``gid``. ``sections``: the names
+    of the sections of each included file. No ``environment``: it may hold secrets.
 
     Raises `Invalid`. Source: ``supervisor.options.ServerOptions.realize``, which
     ends its process on an error, so it gets one of its own.
@@ -94,11 +95,10 @@ def _answer(work: Callable[[], dict[str, Any]]) -> str:
 def _realize(main_conf: str, overlay: Overlay | None) -> dict[str, Any]:
     import supervisor.options
 
-    parsers = _observe(supervisor.options, overlay)
+    included = _observe(supervisor.options, overlay)
     options = supervisor.options.ServerOptions()
     # Not options.configfile: -c would count as given twice.
     options.realize(["-c", main_conf], doc="", progname="supervisord")
-    parser = parsers[-1]
     return {
         "groups": [_group(config) for config in options.process_group_configs],
         "sockets": [
@@ -106,29 +106,31 @@ def _realize(main_conf: str, overlay: Overlay | None) -> dict[str, Any]:
             for config in options.server_configs
             if "file" in config
         ],
-        "sections": {name: parser.section_to_file.get(name, main_conf) for name in parser.sections()},
+        "sections": included,
     }
 
 
-def _observe(options: types.ModuleType, overlay: Overlay | None) -> list[Any]:
-    """Keep the parsers that ``supervisor.options`` makes, and have them read the overlay.
+def _observe(options: types.ModuleType, overlay: Overlay | None) -> dict[str, list[str]]:
+    """Have ``supervisor.options`` read the overlay; return its included files' sections, as they are read.
 
     Changes the module: for a process of one's own.
     """
-    parsers: list[Any] = []
+    included: dict[str, list[str]] = {}
 
     class Parser(options.UnhosedConfigParser):  # type: ignore[name-defined, misc]
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            parsers.append(self)
-
         def read(self, filenames: Any, **kwargs: Any) -> Any:
+            alone = configparser.RawConfigParser(inline_comment_prefixes=(";", "#"), strict=False)
             if overlay is None or not overlay.covers(filenames):
-                return super().read(filenames, **kwargs)
-            before = set(self.sections())
-            self.read_file(io.StringIO(overlay.content), filenames)
-            self.section_to_file.update(dict.fromkeys(set(self.sections()) - before, filenames))
-            return [filenames]
+                alone.read(filenames, **kwargs)
+                found = super().read(filenames, **kwargs)
+            else:
+                alone.read_string(overlay.content)
+                before = set(self.sections())
+                self.read_file(io.StringIO(overlay.content), filenames)
+                self.section_to_file.update(dict.fromkeys(set(self.sections()) - before, filenames))
+                found = [filenames]
+            included[filenames] = alone.sections()
+            return found
 
     def glob(pattern: str) -> list[str]:
         import glob as real
@@ -140,7 +142,7 @@ def _observe(options: types.ModuleType, overlay: Overlay | None) -> list[Any]:
 
     options.UnhosedConfigParser = Parser  # type: ignore[attr-defined]
     options.glob = types.SimpleNamespace(glob=glob)  # type: ignore[attr-defined]
-    return parsers
+    return included
 
 
 def _group(config: Any) -> dict[str, Any]:

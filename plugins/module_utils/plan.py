@@ -37,7 +37,7 @@ def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
     ]
     return {
         "programs": [{**asdict(program), "process_names": program.process_names} for program in declared.programs],
-        "beat": declared.beat is not None,
+        "beat": asdict(declared.beat) if declared.beat else None,
         "workers": [{**asdict(worker), "process_names": worker.process_names} for worker in declared.workers],
         "gunicorn": {**asdict(declared.gunicorn), **asdict(declared.gunicorn_options)} if declared.gunicorn else None,
         "extra_programs": [asdict(program) for program in declared.extra],

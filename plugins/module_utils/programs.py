@@ -27,7 +27,8 @@ class Program:
 
     ``memory_limit`` is a size in memmon's spelling (``256MB``), empty for none.
     ``tree`` says that the limit is meant for the process with all its children.
-    ``stopwaitsecs`` is in seconds.
+    ``stopwaitsecs`` is in seconds. ``options`` are further arguments of its command,
+    ``settings`` further options of its section.
     """
 
     name: str
@@ -36,6 +37,8 @@ class Program:
     memory_limit: str = ""
     tree: bool = False
     stopwaitsecs: int = 10
+    options: tuple[str, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def process_names(self) -> list[str]:
@@ -51,16 +54,14 @@ class Worker(Program):
     pool: str = "threads"
     loglevel: str = ""
     queues: tuple[str, ...] = ()
-    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class ExtraProgram(Program):
-    """A program of a community app; ``settings`` are further options of its section."""
+    """A program of a community app."""
 
     command: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
-    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 def process_names(program: str, numprocs: int, numbered: bool) -> list[str]:

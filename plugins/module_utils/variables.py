@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable, Mapping, Sequence, TypeVar
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils import memmon, quoting
@@ -35,7 +35,7 @@ _GUNICORN_STOPWAITSECS = 40
 
 _POOL_KEYS = ("concurrency", "numprocs", "pool", "loglevel", "memory_limit", "stopwaitsecs", "options")
 
-# Options of an extra program's section that the role writes itself.
+# Options of a section that have a variable or a key of their own.
 _OWN_SETTINGS = ("command", "environment", "numprocs", "process_name", "numprocs_start")
 
 T = TypeVar("T")
@@ -113,6 +113,7 @@ def declare(variables: Mapping[str, Any], host: str, routed_queues: Sequence[str
     def read(variable: str, parse: Callable[[Any], T], fallback: T) -> T:
         return reader.read(variable, variables[variable], parse, fallback)
 
+    settings = _program_settings(reader, variables["auth_program_settings"])
     gunicorn = Gunicorn(
         workers=read("auth_gunicorn_workers", _positive, 1),
         timeout=read("auth_gunicorn_timeout", _not_negative, 0),
@@ -125,15 +126,22 @@ def declare(variables: Mapping[str, Any], host: str, routed_queues: Sequence[str
         project_dir=read("auth_project_dir", _path, ""),
         venv=read("auth_venv", _path, ""),
         supervisor_conf=read("auth_supervisor_conf", _path, ""),
-        beat=Program("beat", memory_limit=read("auth_beat_memory_limit", _size, ""))
+        beat=Program(
+            "beat",
+            memory_limit=read("auth_beat_memory_limit", _size, ""),
+            options=tuple(read("auth_beat_options", _arguments, [])),
+            settings=settings.pop("beat", {}),
+        )
         if read("auth_beat", _boolean, True)
         else None,
-        workers=tuple(_workers(reader, variables, routed_queues)),
+        workers=tuple(_workers(reader, variables, routed_queues, settings)),
         gunicorn=Program(
             "gunicorn",
             memory_limit=read("auth_gunicorn_memory_limit", _size, ""),
             tree=True,
             stopwaitsecs=_GUNICORN_STOPWAITSECS,
+            options=tuple(read("auth_gunicorn_options", _arguments, [])),
+            settings=settings.pop("gunicorn", {}),
         )
         if read("auth_gunicorn", _boolean, True)
         else None,
@@ -145,11 +153,35 @@ def declare(variables: Mapping[str, Any], host: str, routed_queues: Sequence[str
         memmon_user=read("auth_memmon_user", _name, ""),
         memory_overcommit=read("auth_memory_overcommit", _boolean, False),
     )
+    for name in settings:
+        reader.refuse("auth_program_settings", name, "no such program is in these variables")
     _check_names(reader, declared)
     return declared, reader.refusals
 
 
-def _workers(reader: _Reader, variables: Mapping[str, Any], routed_queues: Sequence[str]) -> list[Worker]:
+def _program_settings(reader: _Reader, programs: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    found = {}
+    for name, options in programs.items():
+        origin = f"auth_program_settings.{name}"
+        if not isinstance(options, Mapping):
+            reader.refuse(origin, options, "it has to be a mapping of options to values")
+            continue
+        found[str(name)] = _settings(reader, origin, options)
+    return found
+
+
+def _settings(reader: _Reader, origin: str, options: Mapping[str, Any]) -> dict[str, str]:
+    texts = {}
+    for key, value in options.items():
+        if key in _OWN_SETTINGS or not _NAME.match(str(key)):
+            reader.refuse(f"{origin}.{key}", value, "it is not an option that can be given here")
+        texts[str(key)] = reader.read(f"{origin}.{key}", value, _option, "")
+    return texts
+
+
+def _workers(
+    reader: _Reader, variables: Mapping[str, Any], routed_queues: Sequence[str], settings: dict[str, dict[str, str]]
+) -> list[Worker]:
     common = {key: variables[f"auth_worker_{key}"] for key in _POOL_KEYS}
     pools: dict[str, tuple[str, dict[str, Any]]] = {"worker": ("auth_worker", {})}
     if "services" in routed_queues:
@@ -162,7 +194,8 @@ def _workers(reader: _Reader, variables: Mapping[str, Any], routed_queues: Seque
     found = []
     for name, (origin, pool) in pools.items():
         if reader.read(f"{origin}.enabled", pool.get("enabled", True), _boolean, True):
-            found.append(_worker(reader, origin, name, {**common, **pool}, pool))
+            worker = _worker(reader, origin, name, {**common, **pool}, pool)
+            found.append(replace(worker, settings=settings.pop(name, {})))
     return found
 
 
@@ -202,11 +235,7 @@ def _extra_programs(reader: _Reader, programs: Mapping[str, Any]) -> list[ExtraP
         environment = reader.read(f"{origin}.environment", settings.pop("environment", {}), _pairs, {})
         limit = reader.read(f"{origin}.memory_limit", settings.pop("memory_limit", ""), _size, "")
         tree = reader.read(f"{origin}.memory_limit_tree", settings.pop("memory_limit_tree", False), _boolean, False)
-        texts = {}
-        for key, value in settings.items():
-            if key in _OWN_SETTINGS or not _NAME.match(str(key)):
-                reader.refuse(f"{origin}.{key}", value, "it is not an option that an extra program can have")
-            texts[str(key)] = reader.read(f"{origin}.{key}", value, _option, "")
+        texts = _settings(reader, origin, settings)
         wait = reader.read(f"{origin}.stopwaitsecs", settings.get("stopwaitsecs", 10), _positive, 10)
         found.append(
             ExtraProgram(

@@ -13,6 +13,8 @@ description:
   - Writes a file that supervisord includes, and the link that leads to it.
   - The whole configuration is read by supervisor's own parser with the new file in it first.
     If the parser refuses it, the module fails with its sentence and touches nothing.
+  - The same holds if a command cannot be executed, a folder is missing, a log cannot be written, another file defines a
+    program of the same name, or something that somebody added to the file by hand would be gone.
   - The file is replaced atomically. What was there before is kept beside it, dated.
   - Nothing is restarted or reloaded.
 options:
@@ -30,6 +32,18 @@ options:
       - A file that is there instead is kept beside it, dated.
     type: path
     required: true
+  discard:
+    description:
+      - What may go of that which is in the file by hand. C(program:NAME) is a section, C(program:NAME.OPTION) an option
+        and C(program:NAME --ARGUMENT) an argument of its command.
+    type: list
+    elements: str
+    default: []
+  pending:
+    description: Commands that need not exist yet, because a later task brings them.
+    type: list
+    elements: path
+    default: []
   owner:
     description: The file's owner.
     type: str
@@ -78,7 +92,7 @@ import tempfile
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration
+from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration, loss, surroundings
 from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon as supervisord
 
 # The owner writes, the group reads: an environment may hold secrets.
@@ -149,12 +163,35 @@ def keep(path: str, stamp: str) -> str | None:
     return kept
 
 
+def check(given: dict[str, Any], before: str | None) -> list[str]:
+    """Return a sentence for each reason not to put the new file in place."""
+    path, link, content = given["path"], given["link"], given["content"]
+    lost = loss.losses(before, content, given["discard"]) if before is not None else []
+    if lost:
+        return [
+            "it has what the variables do not produce: "
+            + "; ".join(lost)
+            + "; or let it go by naming it (without the brackets) in auth_discard"
+        ]
+    try:
+        overlay = configuration.overlay_for(path, link, content)
+        after = configuration.effective(supervisord.MAIN_CONF, overlay)
+    except configuration.Invalid as why:
+        return [f"supervisor refuses the configuration with the new file in it: {why}"]
+    names = loss.sections(content)
+    ours = {name.partition(":")[2] for name in names}
+    processes = [process for group in after["groups"] if group["name"] in ours for process in group["processes"]]
+    return surroundings.namesakes(after["sections"], (path, link), names) + surroundings.obstacles(processes, given["pending"])
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "path": {"type": "path", "required": True},
             "content": {"type": "str", "required": True},
             "link": {"type": "path", "required": True},
+            "discard": {"type": "list", "elements": "str", "default": []},
+            "pending": {"type": "list", "elements": "path", "default": []},
             "owner": {"type": "str", "default": "root"},
             "group": {"type": "str", "default": "root"},
         },
@@ -172,10 +209,9 @@ def main() -> None:
         {"before": before or "", "after": content, "before_header": path, "after_header": path},
     ]
     # Also when the file stays: a neighbour that is broken would end the daemon at its next start.
-    try:
-        configuration.effective(supervisord.MAIN_CONF, configuration.overlay_for(path, link, content))
-    except configuration.Invalid as why:
-        module.fail_json(msg=f"supervisor refuses the configuration with the new {path} in it: {why}. Nothing was changed.")
+    problems = check(module.params, before)
+    if problems:
+        module.fail_json(msg=f"{path} was not replaced: {'; '.join(problems)}.")
     if module.check_mode or not result["changed"]:
         module.exit_json(**result)
 
