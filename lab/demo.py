@@ -1,0 +1,217 @@
+"""The demonstration: a stock server, tuned while its workers are busy, and the proof."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from . import commands, controller, evidence, hosts
+from .errors import LabError
+from .hosts import Host
+from .places import CHECKOUT
+from .tally import downtime, failed
+from .traffic import Traffic, traffic
+
+LAB = "demo"
+CONCURRENCY, NUMPROCS = 7, 3
+WANTED = (f"auth_worker_numprocs={NUMPROCS}", f"auth_worker_concurrency={CONCURRENCY}")
+# Tasks as every:seconds, and at once two that are still running when the drain begins.
+TASKS, LONG = ("2:3", "0.5:0.2"), (20, 15)
+STEPS = 6
+# supervisor runs with the distribution's own Python, so there is nothing to discover and to be warned of.
+PYTHON = {"ANSIBLE_PYTHON_INTERPRETER": "/usr/bin/python3"}
+
+
+@dataclass
+class Story:
+    """Prints headlines with the seconds since the beginning, and remembers what did not hold."""
+
+    began: float = field(default_factory=time.monotonic)
+    step: int = 0
+    unproven: list[str] = field(default_factory=list)
+
+    def headline(self, text: str) -> None:
+        """Say what begins."""
+        self.step += 1
+        elapsed = time.monotonic() - self.began
+        print(f"\n{bold(f'== {self.step}/{STEPS}  {text}')}  ({elapsed:.0f} s)\n", flush=True)
+
+    def say(self, text: str) -> None:
+        """Say something within the step."""
+        print(f"   {text}", flush=True)
+
+    def prove(self, holds: bool, text: str) -> None:
+        """Say what was seen and whether it is what should be."""
+        print(f"   {colour('32', 'yes') if holds else colour('31', 'NO ')}  {text}", flush=True)
+        if not holds:
+            self.unproven.append(text)
+
+
+def bold(text: str) -> str:
+    """Emphasize, on a terminal."""
+    return colour("1", text)
+
+
+def colour(code: str, text: str) -> str:
+    """Colour, on a terminal."""
+    return f"\033[{code}m{text}\033[0m" if sys.stdout.isatty() and "NO_COLOR" not in os.environ else text
+
+
+def start(story: Story) -> Host:
+    """Have a server nobody has touched."""
+    story.headline("Start an Alliance Auth server as its installation guide leaves it")
+    distro = os.environ.get("LAB_DISTRO", "").split()
+    if hosts.existing(LAB):
+        commands.down(LAB)
+    commands.up(LAB, distro, 1, "")
+    return hosts.existing(LAB)[0]
+
+
+def show_stock(story: Story, host: Host) -> None:
+    """Show what the tuning is for."""
+    story.headline("What is there")
+    for line in evidence.status(host):
+        story.say(line)
+    limits = re.findall(r"-p \S+=\S+", evidence.configuration(host))
+    story.say("")
+    story.say("memmon, which watches memory, does not run: it comes with superlance, which is not installed.")
+    story.say(f"Its limits would be {' '.join(limits)}.")
+    story.say("It compares them with the names of processes; the worker's is worker_00, so it has no limit.")
+
+
+def run(story: Story, command: list[str]) -> tuple[float, int, str]:
+    """Run a command in view, as a user would; return seconds, exit status and what it said."""
+    words = shlex.join(command).replace(" -e ", " \\\n         -e ", 1)
+    story.say(f"$ {words}")
+    environment = {**controller.environment(), **PYTHON, "PYTHONUNBUFFERED": "1"}
+    if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
+        environment["ANSIBLE_FORCE_COLOR"] = "1"
+    began = time.monotonic()
+    said = []
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT) as done:
+        assert done.stdout
+        for line in done.stdout:
+            print(line, end="", flush=True)
+            said.append(line)
+    return time.monotonic() - began, done.returncode, "".join(said)
+
+
+def apply(story: Story) -> None:
+    """Run the main job twice."""
+    command = controller.apply(LAB, *(word for setting in WANTED for word in ("-e", setting)))
+    story.headline(f"Tune it: {NUMPROCS} worker processes with {CONCURRENCY} tasks at once each")
+    seconds, status, _said = run(story, command)
+    if status != 0:
+        raise LabError(f"ansible-playbook ended with status {status} after {seconds:.0f} s.")
+    story.say(f"That took {seconds:.0f} s.")
+
+    story.headline("The same again: nothing to do")
+    seconds, status, said = run(story, command)
+    story.prove(status == 0 and re.search(r"changed=0\b", said) is not None, f"changed=0, in {seconds:.1f} s")
+
+
+def prove(story: Story, host: Host, going: Traffic) -> None:
+    """Ask the running system."""
+    workers = [f"worker_{number:02d}" for number in range(NUMPROCS)]
+    nodes = evidence.nodes(host)
+    for worker in workers:
+        found = nodes.get(f"{worker}@{host.name}")
+        story.prove(found == CONCURRENCY, f"Celery's {worker}@{host.name} says max-concurrency {found}")
+
+    long = f"{len(LONG)} of {' and '.join(map(str, LONG))} s that ran when the drain began"
+    counted = going.settle(60)
+    story.prove(
+        not counted.lost and not counted.doubled,
+        f"{len(counted.sent)} tasks sent meanwhile, {long}: {len(counted.lost)} lost, {len(counted.doubled)} doubled",
+    )
+    answered = len(going.requests) - len(failed(going.requests))
+    story.prove(
+        answered > 0 and not failed(going.requests[-10:]),
+        f"the site, asked 10 times a second: {answered} answers; "
+        f"none for {downtime(going.requests):.1f} s while supervisord restarted",
+    )
+
+
+def prove_limits(story: Story, host: Host) -> None:
+    """Wait for memmon's log: it says what it looks at."""
+    story.say("memmon looks once a minute; waiting for its first look ...")
+    limits = wait_for(lambda: evidence.limits(host), 75)
+    for number in range(NUMPROCS):
+        worker = f"worker_{number:02d}"
+        story.prove(worker in limits, f"memmon's log: {limits.get(worker, f'nothing on {worker}')}")
+
+
+def wait_for(look: Callable[[], dict[str, str]], seconds: float) -> dict[str, str]:
+    """Return what `look` finds as soon as it finds something, at most after so many seconds."""
+    until = time.monotonic() + seconds
+    while not (found := look()) and time.monotonic() < until:
+        time.sleep(1)
+    return found
+
+
+def tell(story: Story) -> None:
+    """Do all of it."""
+    host = start(story)
+    show_stock(story, host)
+    rates = " and ".join(f"one of {seconds} s every {every} s" for every, seconds in (t.split(":") for t in TASKS))
+    story.say("")
+    story.say(f"From now until step 5 it is busy: tasks of {' and '.join(map(str, LONG))} s, then")
+    story.say(f"{rates}; and somebody asks the site 10 times a second.")
+    with traffic(host, "demo", TASKS, LONG) as going:
+        apply(story)
+    story.headline("Ask what runs")
+    prove(story, host, going)
+    prove_limits(story, host)
+
+
+def finish(story: Story) -> None:
+    """Remove the server, or say how to reach it."""
+    story.headline("The end")
+    if os.environ.get("KEEP") == "1":
+        story.say(
+            f"The server stays. Look around: .venv/bin/python -m lab exec --name {LAB} "
+            f"{hosts.existing(LAB)[0].name} -- supervisorctl status"
+        )
+        story.say(
+            f"Tune it again: export ANSIBLE_COLLECTIONS_PATH={controller.environment()['ANSIBLE_COLLECTIONS_PATH']}"
+        )
+        story.say(f"  .venv/bin/{shlex.join(controller.apply(LAB))} -e auth_worker_concurrency=9")
+        story.say(f"Remove it: .venv/bin/python -m lab down --name {LAB}")
+    else:
+        commands.down(LAB)
+
+
+def main() -> int:
+    """Return the exit status: 0 if all that was to be proven was."""
+    story = Story()
+    why = ""
+    # Being ended from outside is no reason to leave the server behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        tell(story)
+    except LabError as error:
+        why = str(error)
+    except KeyboardInterrupt:
+        why = "interrupted"
+    try:
+        if hosts.existing(LAB):
+            finish(story)
+    except LabError as error:
+        why = why or str(error)
+    elapsed = time.monotonic() - story.began
+    if why or story.unproven:
+        print(f"\ndemo: {why or 'this did not hold: ' + '; '.join(story.unproven)}", file=sys.stderr)
+        return 1
+    print(f"\n{bold('All of it held.')}  ({elapsed:.0f} s)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""What a host says of itself: asked of what runs, not read from what was written."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from . import engine
+from .hosts import Host
+from .traffic import PROJECT_DIR
+
+CELERY = "/home/allianceserver/venv/auth/bin/celery"
+MEGABYTE = 1024**2
+
+
+def status(host: Host) -> list[str]:
+    """Return supervisor's lines on all processes; its exit status tells only the worst."""
+    return engine.attempt("exec", host.container, "supervisorctl", "status").stdout.splitlines()
+
+
+def configuration(host: Host) -> str:
+    """Return the project's supervisor.conf."""
+    return engine.podman("exec", host.container, "cat", f"{PROJECT_DIR}/supervisor.conf")
+
+
+def nodes(host: Host) -> dict[str, int]:
+    """Return the max-concurrency of every Celery node that answers."""
+    as_auth = ("--user", "allianceserver", "--workdir", PROJECT_DIR)
+    asked = [CELERY, "-A", "myauth", "inspect", "stats", "--json", "--timeout", "5"]
+    answer = engine.attempt("exec", *as_auth, host.container, *asked).stdout
+    # Django's log may come before the answer, which is one line.
+    found = [line for line in answer.splitlines() if line.startswith("{")]
+    told = json.loads(found[-1]) if found else {}
+    return {node: int(said["pool"]["max-concurrency"]) for node, said in told.items()}
+
+
+def limits(host: Host) -> dict[str, str]:
+    """Return what memmon's log says it checked last: a sentence by process, empty before its first look."""
+    log = engine.attempt("exec", host.container, "cat", f"{PROJECT_DIR}/log/memmon.log").stdout
+    _before, _line, last = log.rpartition("Checking programs ")
+    given = dict(re.findall(r"(\w+)=(\d+)", last.partition("\n")[0]))
+    seen = dict(re.findall(r"RSS of \w+:(\w+) is (\d+)", last))
+    return {
+        process: f"{process} holds {int(seen[process]) // MEGABYTE} MB, its limit is {int(size) // MEGABYTE} MB"
+        for process, size in given.items()
+        if process in seen
+    }
+
+
+def orphans(host: Host) -> list[str]:
+    """Return the Celery processes that do not descend from the supervisord that runs now."""
+    main_pid = engine.podman("exec", host.container, "systemctl", "show", "-p", "MainPID", "--value", "supervisor")
+    listing = engine.podman("exec", host.container, "ps", "-eo", "pid=,ppid=,args=")
+    return strays(listing, int(main_pid))
+
+
+def strays(listing: str, daemon: int) -> list[str]:
+    """Return, of `ps -eo pid=,ppid=,args=`, the lines on Celery processes not below `daemon`."""
+    rows = [line.split(None, 2) for line in listing.splitlines()]
+    parents = {int(row[0]): int(row[1]) for row in rows}
+    found = []
+    for pid, _parent, words in rows:
+        ancestor = int(pid)
+        while ancestor not in (daemon, 0):
+            ancestor = parents.get(ancestor, 0)
+        if ancestor != daemon and re.match(r"\S*python\S* \S*/bin/celery -A ", words):
+            found.append(f"{pid} {words}")
+    return found

@@ -1,0 +1,107 @@
+"""Traffic on a host while something happens to it: a visitor, a load of tasks, the ledger."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from . import engine
+from .errors import LabError
+from .hosts import Host
+from .tally import Tally, tally
+
+SCRIPTS = Path(__file__).resolve().parent
+ON_HOST = "/opt/lab"
+LEDGER = "/var/lib/lab/ledger.jsonl"
+PROJECT_DIR = "/home/allianceserver/myauth"
+VENV_PYTHON = "/home/allianceserver/venv/auth/bin/python"
+# The visitor waits at most 10 s for the answers that are still to come.
+STOP_SECONDS = 30
+
+
+@dataclass
+class Traffic:
+    """What went to a host; `requests` and `sent` are complete once the traffic has ended."""
+
+    host: Host
+    prefix: str
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    sent: list[dict[str, Any]] = field(default_factory=list)
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """Return the ledger's lines on this traffic's tasks."""
+        shown = engine.attempt("exec", self.host.container, "cat", LEDGER).stdout
+        return [line for line in _lines(shown) if line["key"].startswith(f"{self.prefix}-")]
+
+    def settle(self, seconds: float) -> Tally:
+        """Wait until every task has ended, at most so many seconds, and count."""
+        until = time.monotonic() + seconds
+        while True:
+            counted = tally([task["key"] for task in self.sent], self.ledger())
+            if not counted.lost or time.monotonic() >= until:
+                return counted
+            time.sleep(1)
+
+
+@contextmanager
+def traffic(host: Host, prefix: str, tasks: Sequence[str] = (), once: Sequence[float] = ()) -> Iterator[Traffic]:
+    """Have a visitor and a sender at work; `tasks` and `once` are those of `load.py`."""
+    for script in ("visitor.py", "load.py"):
+        engine.podman("cp", str(SCRIPTS / script), f"{host.container}:{ON_HOST}/{script}")
+    load = [VENV_PYTHON, f"{ON_HOST}/load.py", prefix]
+    load += [f"--task={text}" for text in tasks] + [f"--once={seconds}" for seconds in once]
+    as_auth = ["--user", "allianceserver", "--workdir", PROJECT_DIR]
+    going = Traffic(host, prefix)
+    with tempfile.TemporaryFile("w+") as asked, tempfile.TemporaryFile("w+") as queued:
+        processes = [
+            _start(host, [], ["python3", f"{ON_HOST}/visitor.py"], asked),
+            _start(host, as_auth, load, queued),
+        ]
+        try:
+            _await_first(queued, processes[1])
+            yield going
+        finally:
+            for process in processes:
+                _stop(process)
+        going.requests = _read(asked)
+        going.sent = _read(queued)
+
+
+def _start(host: Host, options: list[str], words: list[str], output: IO[str]) -> subprocess.Popen[bytes]:
+    """Start a script on the host that ends when we close its standard input, or die."""
+    line = engine.command("exec", "--interactive", *options, host.container, *words)
+    return subprocess.Popen(line, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.DEVNULL)
+
+
+def _await_first(output: IO[str], sender: subprocess.Popen[bytes]) -> None:
+    """Return once the broker has the first task: the sender loads Django before."""
+    while not output.seek(0, 2):
+        if sender.poll() is not None:
+            raise LabError(f"The sender of tasks ended with status {sender.returncode} before it sent one.")
+        time.sleep(0.1)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin
+    process.stdin.close()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _read(output: IO[str]) -> list[dict[str, Any]]:
+    output.seek(0)
+    return _lines(output.read())
+
+
+def _lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]

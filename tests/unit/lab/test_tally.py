@@ -1,0 +1,52 @@
+"""What a benchmark or a test concludes from traffic."""
+
+from __future__ import annotations
+
+from lab import evidence, tally
+
+
+def line(event: str, key: str, time: float = 0.0) -> dict[str, object]:
+    return {"event": event, "key": key, "time": time}
+
+
+def request(time: float, status: int) -> dict[str, object]:
+    return {"time": time, "took": 0.1, "status": status}
+
+
+def test_a_task_without_an_end_is_lost_and_one_that_began_twice_is_doubled() -> None:
+    ledger = [line("start", "a"), line("end", "a"), line("start", "b"), *2 * [line("start", "c"), line("end", "c")]]
+    counted = tally.tally(["a", "b", "c", "d"], ledger)
+    assert counted.lost == ("b", "d")
+    assert counted.doubled == ("c",)
+
+
+def test_downtime_lasts_from_the_first_failure_to_the_next_answer() -> None:
+    statuses = [200, 302, 0, 503, 404, 500, 200]
+    requests = [request(10 + 0.5 * number, status) for number, status in enumerate(statuses)]
+    assert tally.downtime(reversed(requests)) == 1.5
+    assert len(tally.failed(requests)) == 3
+
+
+def test_downtime_that_does_not_end_counts_to_the_last_request() -> None:
+    assert tally.downtime([request(1, 200), request(2, 0), request(4, 0)]) == 2
+    assert tally.downtime([]) == 0
+
+
+def test_a_missing_worker_shows_as_a_gap_between_beginnings() -> None:
+    sent = [{"key": str(number)} for number in range(5)]
+    ledger = [line("start", str(number), time) for number, time in enumerate([0, 0.5, 1.5, 6.5, 7.0])]
+    assert tally.without_worker(sent, [*ledger, line("start", "other", 4)], every=0.5) == 4.5
+
+
+def test_celery_processes_outside_the_daemon_are_strays() -> None:
+    listing = """
+      1     0 /sbin/init
+     10     1 /usr/bin/python3 /usr/bin/supervisord -n
+     11    10 /venv/bin/python3 /venv/bin/celery -A myauth worker
+     12    11 /venv/bin/python3 /venv/bin/celery -A myauth worker
+     13     1 /venv/bin/python3 /venv/bin/celery -A myauth worker --pool=threads
+     14     1 grep celery -A
+    """
+    assert evidence.strays(listing.strip(), daemon=10) == [
+        "13 /venv/bin/python3 /venv/bin/celery -A myauth worker --pool=threads"
+    ]
