@@ -1,0 +1,1 @@
+"""What a run costs, measured on a real Alliance Auth server in a container."""

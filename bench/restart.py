@@ -1,0 +1,166 @@
+"""A restart with a busy worker: what a visitor and the tasks notice, by three ways."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lab import commands, controller, engine, evidence
+from lab.errors import LabError
+from lab.hosts import Host
+from lab.readiness import parse, running
+from lab.tally import Tally, downtime, failed, without_worker
+from lab.traffic import Traffic, traffic
+
+from .table import table
+from .ways import WAYS, Way
+
+# The probe, by which a missing worker shows, and some work beside it: every:seconds.
+PROBE_EVERY = 0.5
+TASKS = (f"{PROBE_EVERY}:0", "5:2")
+# Before the restart, so that the long task runs; after it, so that the outage has an end.
+LEAD_SECONDS, TAIL_SECONDS = 3, 5
+# Longer than systemd's TimeoutStopSec (90 s) and the programs' start together.
+READY_SECONDS = 180
+# Of (a)'s downtime of the site, at most this part in (c).
+TARGET = 0.1
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One restart; times in seconds."""
+
+    took: float
+    failed: int
+    downtime: float
+    without_worker: float
+    lost: int
+    doubled: int
+    orphans: int
+
+
+def measure(lab: str, host: Host, rounds: int, task: int) -> bool:
+    """Print what each way costs; return whether this collection's meets the targets."""
+    print(f"\nA restart while a task of {task} s runs, a task of 2 s comes every 5 s and an empty one every")
+    print(f"{PROBE_EVERY:g} s; a visitor asks 10 times a second. Rounds: {rounds}.\n", flush=True)
+    converge(lab)
+    seen: dict[str, list[Seen]] = {way.key: [] for way in WAYS}
+    for number in range(rounds):
+        for way in WAYS:
+            # A value of its own for each, so that each has something to bring into effect.
+            concurrency = 11 + number * len(WAYS) + WAYS.index(way)
+            result = restart(host, way, f"{way.key}{number}", concurrency, task)
+            seen[way.key].append(result)
+            print(f"  round {number + 1} of {rounds}, {way.title}: {sentence(result)}", flush=True)
+            if evidence.orphans(host):
+                print("  resetting the host: orphans are left ...", flush=True)
+                commands.reset(lab)
+                converge(lab)
+    return report(seen, task)
+
+
+def converge(lab: str) -> None:
+    """Have the same configuration before each way's first turn."""
+    done = controller.run(controller.apply(lab))
+    if done.returncode != 0:
+        raise LabError(f"The playbook apply failed:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
+
+
+def restart(host: Host, way: Way, prefix: str, concurrency: int, task: int) -> Seen:
+    """Restart one way under traffic, wait until all is over, and count."""
+    with traffic(host, prefix, TASKS, [task]) as going:
+        await_begun(going)
+        time.sleep(LEAD_SECONDS)
+        began = time.monotonic()
+        way.go(host, concurrency)
+        took = time.monotonic() - began
+        orphans = evidence.orphans(host)
+        await_running(host)
+        await_consuming(going)
+        time.sleep(TAIL_SECONDS)
+    counted: Tally = going.settle(task + 60)
+    return Seen(
+        took=took,
+        failed=len(failed(going.requests)),
+        downtime=downtime(going.requests),
+        without_worker=without_worker(going.sent, going.ledger(), PROBE_EVERY),
+        lost=len(counted.lost),
+        doubled=len(counted.doubled),
+        orphans=len(orphans),
+    )
+
+
+def await_begun(going: Traffic) -> None:
+    """Return once the long task runs."""
+    until = time.monotonic() + 30
+    while not any(line["key"] == f"{going.prefix}-once0" for line in going.ledger()):
+        if time.monotonic() > until:
+            raise LabError("No worker began the long task within 30 s.")
+        time.sleep(0.5)
+
+
+def await_running(host: Host) -> None:
+    """Return once supervisor says that all programs run."""
+    until = time.monotonic() + READY_SECONDS
+    while not running(parse(engine.attempt("exec", host.container, "supervisorctl", "status").stdout)):
+        if time.monotonic() > until:
+            raise LabError(f"After {READY_SECONDS} s not all programs run.")
+        time.sleep(1)
+
+
+def await_consuming(going: Traffic) -> None:
+    """Return once tasks begin again."""
+    now, until = time.time(), time.monotonic() + READY_SECONDS
+    while not any(line["event"] == "start" and line["time"] > now for line in going.ledger()):
+        if time.monotonic() > until:
+            raise LabError(f"After {READY_SECONDS} s no worker takes tasks.")
+        time.sleep(1)
+
+
+def sentence(one: Seen) -> str:
+    """Say in a line what was seen."""
+    return (
+        f"{one.took:.0f} s, site away {one.downtime:.1f} s, "
+        f"{one.lost} lost, {one.doubled} doubled, {one.orphans} orphans"
+    )
+
+
+def report(seen: dict[str, list[Seen]], task: int) -> bool:
+    """Print medians and sums; return whether (c) met the targets."""
+    rows = [("", "failed requests", "site away", "no worker", "tasks lost", "doubled", "orphans", "the command took")]
+    for way in WAYS:
+        all_of = seen[way.key]
+        rows.append(
+            (
+                way.title,
+                spread([one.failed for one in all_of], "{:.0f}"),
+                spread([one.downtime for one in all_of], "{:.1f} s"),
+                spread([one.without_worker for one in all_of], "{:.1f} s"),
+                str(sum(one.lost for one in all_of)),
+                str(sum(one.doubled for one in all_of)),
+                str(sum(one.orphans for one in all_of)),
+                spread([one.took for one in all_of], "{:.0f} s"),
+            )
+        )
+    print(f"\n{table(rows)}\n")
+    print("  Medians, with min and max in brackets; tasks and orphans are sums over all rounds.")
+    print("  site away: from each first failed request to the next that was answered.")
+    print(f"  no worker: gaps in the ledger between the beginnings of tasks, longer than {3 * PROBE_EVERY:g} s.")
+    print("  orphans: Celery processes that do not descend from supervisord when the command returns.\n")
+    mine, other = (statistics.median(one.downtime for one in seen[key]) for key in "ca")
+    whole = not any(one.lost or one.doubled or one.orphans for one in seen["c"])
+    print(f"  target: (c) loses and doubles nothing and leaves no orphan: {'met' if whole else 'MISSED'}")
+    short = mine <= TARGET * other
+    print(
+        f"  target: the site is away at most a tenth of (a)'s time: {'met' if short else 'MISSED'} "
+        f"({mine:.1f} s of {other:.1f} s, with a task of {task} s)"
+    )
+    return whole and short
+
+
+def spread(values: Sequence[float], form: str) -> str:
+    """Return the median, and beside it the range if there is one."""
+    median, least, most = (form.format(pick(values)) for pick in (statistics.median, min, max))
+    return median if least == most else f"{median} [{least.split()[0]}-{most.split()[0]}]"
