@@ -1,0 +1,38 @@
+# Copyright (c) 2026 The allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What only this scenario can show: the way from stock to tuned, and that it is walked once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared import playbook, server
+
+
+def test_check_mode_changes_nothing_on_a_tuned_server(host: Any) -> None:
+    assert playbook.last_step().changed[host.backend.get_hostname()] == 0
+
+
+def test_the_stock_file_is_kept(host: Any) -> None:
+    (kept,) = server.run(host, f"ls -d {server.SUPERVISOR_CONF}.20*").splitlines()
+    assert "-p worker=256MB" in host.file(kept).content_string
+
+
+def test_no_node_has_the_name_it_had_before(host: Any) -> None:
+    assert not {"celery@worker_00", "celery@worker_services_00"} & set(server.nodes(host))
+
+
+def test_the_worker_log_names_no_task_by_default(host: Any) -> None:
+    (task_id,) = server.send(host, 1, 0.1, "quiet").values()
+    done = server.wait(lambda: server.ledger(host, "quiet"), lambda tasks: tasks == {"quiet-0": ["start", "end"]}, 30)
+    assert done == {"quiet-0": ["start", "end"]}
+    assert task_id not in server.log(host, "worker.log")
+
+
+def test_a_request_in_flight_survives_a_restart_of_gunicorn(host: Any) -> None:
+    request = server.get("/lab/slow/?seconds=4&key=flight")
+    server.run(host, f"{request} >/tmp/flight 2>&1 </dev/null & sleep 1; supervisorctl restart myauth:gunicorn")
+    answer = server.wait(lambda: server.run(host, "cat /tmp/flight"), bool, 10)
+    assert answer == "200\n"
+    assert server.ledger(host, "flight") == {"flight": ["start", "end"]}

@@ -1,0 +1,43 @@
+# Copyright (c) 2026 The allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Variables that cannot work are refused in a sentence that names them, and nothing is touched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from shared import playbook, server
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "a word for a number": ({"auth_worker_concurrency": "many"}, "auth_worker_concurrency"),
+    "a negative number": ({"auth_worker_numprocs": -1}, "auth_worker_numprocs"),
+    "an unknown pool": ({"auth_worker_pool": "fibres"}, "auth_worker_pool"),
+    "a list for a text": ({"auth_memmon_email": ["a@example.com"]}, "auth_memmon_email"),
+    "a name with a space": ({"auth_workers": [{"name": "big worker", "queues": ["big"]}]}, "auth_workers[0].name"),
+    "a name with a percent sign": ({"auth_workers": [{"name": "big%d", "queues": ["big"]}]}, "auth_workers[0].name"),
+    "a newline in an argument": ({"auth_worker_options": ["-E\nuser = root"]}, "auth_worker_options"),
+    "a newline in a command": (
+        {"auth_extra_programs": {"bot": {"command": ["bot", "\n[program:x]"]}}},
+        "auth_extra_programs.bot.command",
+    ),
+    "a size that memmon does not know": ({"auth_worker_memory_limit": "256MiB"}, "auth_worker_memory_limit"),
+}
+
+
+@pytest.fixture(scope="module")
+def before(host: Any) -> dict[str, str]:
+    """The stock server."""
+    return server.traces(host)
+
+
+@pytest.mark.parametrize(("variables", "named"), REFUSED.values(), ids=list(REFUSED))
+def test_it_is_refused_and_nothing_is_touched(
+    host: Any, before: dict[str, str], variables: dict[str, Any], named: str
+) -> None:
+    run = playbook.apply(*playbook.extra_vars(variables))
+    assert run.status != 0
+    assert named in run.sentence
+    assert set(run.changed.values()) == {0}
+    assert server.differences(before, server.traces(host)) == {}

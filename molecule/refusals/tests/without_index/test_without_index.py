@@ -1,0 +1,63 @@
+# Copyright (c) 2026 The allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""superlance without a package index: a run that cannot have it, then one that has a folder of wheels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from shared import playbook, server
+
+WHEELS = "/home/allianceserver/wheels"
+
+# Quotes, a semicolon, a percent sign and spaces mean something to supervisor, not to a program.
+TEXT = 'it\'s 100% "true"; %(really)s'
+
+
+@pytest.fixture(scope="module")
+def tuned(host: Any) -> playbook.Run:
+    """A run that gets superlance from a folder alone, and a program with a text that needs care."""
+    server.as_user(host, f"{server.VENV}/bin/pip download --quiet --dest {WHEELS} superlance==2.0.0")
+    command = ["/usr/bin/python3", "-c", "import time; time.sleep(86400)", TEXT]
+    variables = {
+        "auth_pip_extra_args": ["--no-index", "--find-links", WHEELS],
+        "auth_extra_programs": {"bot": {"command": command, "environment": {"TEXT": TEXT}}},
+    }
+    return playbook.apply(*playbook.extra_vars(variables))
+
+
+def test_an_unreachable_index_fails_the_run_and_leaves_the_server_running(host: Any) -> None:
+    before = server.traces(host)
+    run = playbook.apply(
+        *playbook.extra_vars(
+            {
+                "auth_pip_extra_args": ["--index-url", "http://127.0.0.1:9/simple"],
+                "auth_pip_environment": {"PIP_RETRIES": "0"},
+            }
+        )
+    )
+    assert run.status != 0
+    assert "pip could not install superlance 2.0.0" in run.output
+    assert "The server runs on as before." in run.output
+    # pip keeps a cache in the user's home.
+    changed = [name for name in server.differences(before, server.traces(host)) if "/.cache" not in name]
+    assert changed == []
+
+
+def test_a_folder_of_wheels_is_enough(host: Any, tuned: playbook.Run) -> None:
+    assert tuned.status == 0
+    assert "Version: 2.0.0" in server.as_user(host, f"{server.VENV}/bin/pip show superlance 2>&1")
+
+
+@pytest.mark.usefixtures("tuned")
+def test_what_comes_from_the_folder_belongs_to_the_auth_user(host: Any) -> None:
+    assert server.run(host, f"find {server.VENV} -not -user {server.USER}") == ""
+
+
+@pytest.mark.usefixtures("tuned")
+def test_a_legal_value_reaches_the_program_unchanged(host: Any) -> None:
+    assert server.arguments(host)["bot"][-1] == TEXT
+    pid = server.run(host, "supervisorctl pid myauth:bot").strip()
+    assert f"TEXT={TEXT}" in server.run(host, f"cat /proc/{pid}/environ").split("\0")

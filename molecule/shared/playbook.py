@@ -1,0 +1,72 @@
+# Copyright (c) 2026 The allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs of the playbook apply: those of Molecule's steps, and the tests' own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+EPHEMERAL = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
+SERVERS = EPHEMERAL / "servers"
+CHECKOUT = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"])
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a run ended and what it said."""
+
+    status: int
+    output: str
+
+    @property
+    def changed(self) -> dict[str, int]:
+        """The number of changes on each host, by the last recap."""
+        recap = self.output.rpartition("PLAY RECAP")[2]
+        return {name: int(count) for name, count in re.findall(r"(\S+)\s+: ok=\d+ +changed=(\d+)", recap)}
+
+    @property
+    def sentence(self) -> str:
+        """What it failed with, empty if it did not."""
+        fatal = re.search(r"(?m)^fatal: \[\S+\]: FAILED! => (\{.*\})$", self.output)
+        return str(json.loads(fatal[1])["msg"]) if fatal else ""
+
+
+def last_step() -> Run:
+    """Return the latest run of Molecule's own; no step comes after a failed one."""
+    text = (EPHEMERAL / "ansible.log").read_text()
+    # What the log has before each line: time, process, user, level.
+    return Run(0, re.sub(r"(?m)^\d{4}-\d\d-\d\d [^|]*\| ", "", text))
+
+
+def apply(*arguments: str, collections: Path | None = None, cwd: Path | None = None) -> Run:
+    """Run `ansible-playbook allianceauth.tuning.apply`, with the collection from the checkout or elsewhere."""
+    # The log is for Molecule's steps.
+    environment = {name: value for name, value in os.environ.items() if name != "ANSIBLE_LOG_PATH"}
+    if collections:
+        environment["ANSIBLE_COLLECTIONS_PATH"] = str(collections)
+    done = subprocess.run(
+        ["ansible-playbook", "--inventory", SERVERS, "allianceauth.tuning.apply", *arguments],
+        env={**environment, "ANSIBLE_NOCOLOR": "1"},
+        cwd=cwd or CHECKOUT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    # pytest shows it if the test fails.
+    print(done.stdout)
+    return Run(done.returncode, done.stdout)
+
+
+def extra_vars(variables: Mapping[str, Any]) -> list[str]:
+    """Return the arguments that give variables as their types are; `-e name=value` makes text of all."""
+    return ["--extra-vars", json.dumps(variables)]

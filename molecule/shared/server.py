@@ -1,0 +1,158 @@
+# Copyright (c) 2026 The allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a server does now, asked of those who know: supervisor, the kernel, Celery, memmon.
+
+`host` is testinfra's; commands run as root.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import pytest
+
+USER = "allianceserver"
+VENV = "/home/allianceserver/venv/auth"
+PROJECT = "/home/allianceserver/myauth"
+SUPERVISOR_CONF = "/etc/supervisor/conf.d/myauth.conf"
+
+# gunicorn listens on the server alone, which has no curl but certainly Python.
+_GET = "import sys, urllib.request as r; print(r.urlopen('http://127.0.0.1:8000' + sys.argv[1]).status)"
+
+T = TypeVar("T")
+
+
+def run(host: Any, command: str) -> str:
+    """Run a command as root; return its output.
+
+    testinfra's own check_output shows the whole output twice if the command fails.
+    """
+    done = host.run(command)
+    if done.rc != 0:
+        pytest.fail(f"{command} ended with {done.rc}: {done.stderr.strip()}")
+    return str(done.stdout)
+
+
+def get(path: str) -> str:
+    """Return the command that asks the site for a page and prints the answer's status."""
+    return shlex.join(["python3", "-c", _GET, path])
+
+
+def as_user(host: Any, command: str) -> str:
+    """Run a command as the auth user in the project's folder; return its output."""
+    inner = shlex.quote(f"cd {PROJECT} && {command}")
+    return run(host, f"runuser -u {USER} -- sh -c {inner}")
+
+
+def states(host: Any) -> dict[str, str]:
+    """Return supervisor's state of every process, by GROUP:PROCESS or, outside of groups, PROCESS."""
+    # Its exit status is the worst state; the text has all.
+    rows = [line.split() for line in host.run("supervisorctl status").stdout.splitlines()]
+    return {row[0]: row[1] for row in rows}
+
+
+def arguments(host: Any) -> dict[str, list[str]]:
+    """Return the running processes' arguments, as the kernel has them, by supervisor's name."""
+    found = {}
+    for line in host.run("supervisorctl status").stdout.splitlines():
+        running = re.match(r"(?:\S+:)?(\S+) +RUNNING +pid (\d+),", line)
+        if running:
+            found[running[1]] = run(host, f"cat /proc/{running[2]}/cmdline").split("\0")[:-1]
+    return found
+
+
+def users(host: Any, pattern: str) -> set[str]:
+    """Return the users whose processes' command lines match."""
+    rows = [line.split(None, 1) for line in run(host, "ps -eo user:32,args --no-headers").splitlines()]
+    return {user for user, command in rows if re.search(pattern, command)}
+
+
+def nodes(host: Any) -> dict[str, dict[str, Any]]:
+    """Return the pool that each Celery node says it has, by the node's name."""
+    answer = json.loads(as_user(host, f"{VENV}/bin/celery -A myauth inspect stats --json"))
+    return {name: stats["pool"] for name, stats in answer.items()}
+
+
+def log_size(host: Any, name: str) -> int:
+    """Return the bytes in a log of the project."""
+    return int(run(host, f"stat -c %s {PROJECT}/log/{name}"))
+
+
+def log(host: Any, name: str, start: int = 0) -> str:
+    """Return the text of a log of the project from byte `start` on."""
+    return run(host, f"tail -c +{start + 1} {PROJECT}/log/{name}")
+
+
+def wait(look: Callable[[], T], until: Callable[[T], bool], seconds: float) -> T:
+    """Look again and again until what is seen is as wanted or the time is over; return what was seen last."""
+    deadline = time.monotonic() + seconds
+    while True:
+        seen = look()
+        if until(seen) or time.monotonic() > deadline:
+            return seen
+        time.sleep(0.5)
+
+
+def memmon_checks(host: Any, name: str = "memmon") -> dict[str, int]:
+    """Return what memmon says at its next look: the limit of each process (bytes) whose size it has read.
+
+    A name that no process has gets a limit in its log, but never a size.
+    """
+    start = log_size(host, f"{name}.log")
+    # The second look begins when the first is complete.
+    text = wait(lambda: log(host, f"{name}.log", start), lambda text: text.count("Checking programs") > 1, 30)
+    first = text.split("Checking programs")[1] if "Checking programs" in text else ""
+    limits = dict(re.findall(r"(\w+)=(\d+)", first.split("\n")[0]))
+    sized = re.findall(r"RSS of \w+:(\w+) is \d+", first)
+    return {process: int(limits[process]) for process in sized}
+
+
+def send(host: Any, count: int, seconds: float, prefix: str) -> dict[str, str]:
+    """Queue tasks of the lab; return their ids by their keys."""
+    text = as_user(
+        host,
+        f"{VENV}/bin/python manage.py lab_send sleep --count {count} --seconds {seconds} --prefix {prefix}",
+    )
+    sent = [json.loads(line) for line in text.splitlines()]
+    return {entry["key"]: entry["task_id"] for entry in sent}
+
+
+def ledger(host: Any, prefix: str) -> dict[str, list[str]]:
+    """Return what became of each task whose key begins so: `start` and `end`, in the order of time."""
+    found: dict[str, list[str]] = {}
+    for line in host.run("cat /var/lib/lab/ledger.jsonl").stdout.splitlines():
+        entry = json.loads(line)
+        if entry["key"].startswith(prefix):
+            found.setdefault(entry["key"], []).append(entry["event"])
+    return found
+
+
+def traces(host: Any) -> dict[str, str]:
+    """Return what a run could have left: files with their owner, mode, size and times, and running programs.
+
+    Not what a server writes by itself all the time.
+    """
+    itself = ("*/log/*", "*.sqlite3*", "*/__pycache__*", "*/celerybeat-schedule*")
+    # Ansible's own folder for temporary files, and folders whose time is that of all these.
+    others = (f"/home/{USER}/.ansible*", f"/home/{USER}", PROJECT, f"{PROJECT}/log")
+    excluded = " ".join(f"-not -path '{pattern}'" for pattern in itself + others)
+    files = run(host, rf"find /etc /home/{USER} /usr/local -xdev {excluded} -printf '%p\t%U:%G %m %s %C@ %l\n'")
+    programs = run(host, "ps -eo pid,args --no-headers").splitlines()
+    ours = [line.split(None, 1) for line in programs if re.search(r"/(celery|gunicorn|memmon|supervisord)\b", line)]
+    return {
+        **dict(line.split("\t", 1) for line in files.splitlines()),
+        **{f"process {pid}": command for pid, command in ours},
+    }
+
+
+def differences(before: dict[str, str], after: dict[str, str]) -> dict[str, tuple[str, str]]:
+    """Return what is not the same in both, empty if nothing has changed."""
+    keys = sorted(set(before) | set(after))
+    both = {key: (before.get(key, "absent"), after.get(key, "absent")) for key in keys}
+    return {key: pair for key, pair in both.items() if pair[0] != pair[1]}

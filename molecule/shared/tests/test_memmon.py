@@ -1,0 +1,36 @@
+# Copyright (c) 2026 The allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What memmon says it checks, in its own log."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from shared import server
+
+
+@pytest.fixture(scope="module")
+def checks(host: Any) -> dict[str, int]:
+    """What memmon has seen and checked at its next look."""
+    return server.memmon_checks(host)
+
+
+def test_memmon_checks_each_worker_process(host: Any, checks: dict[str, int]) -> None:
+    assert set(checks) == {name for name in server.arguments(host) if name.startswith("worker")}
+
+
+def test_memmon_has_the_limit_of_the_variables(host: Any, checks: dict[str, int]) -> None:
+    limit = host.ansible.get_variables().get("auth_worker_memory_limit", "256MB")
+    assert set(checks.values()) == {int(limit.removesuffix("MB")) * 1024**2}
+
+
+def test_memmon_is_not_root(host: Any) -> None:
+    assert server.users(host, r"/bin/memmon\b") == {server.USER}
+
+
+def test_memmon_listens_to_the_event_of_the_variables(host: Any) -> None:
+    event = host.ansible.get_variables().get("auth_memmon_event", "TICK_60")
+    assert re.search(rf"(?m)^events = {event}$", host.file(server.SUPERVISOR_CONF).content_string)
