@@ -146,7 +146,7 @@ def report(seen: dict[str, list[Seen]], task: int) -> bool:
         )
     print(f"\n{table(rows)}\n")
     print("  Medians, with min and max in brackets; tasks and orphans are sums over all rounds.")
-    print("  site away: from each first failed request to the next that was answered.")
+    print("  site away: from the first request that failed to the first answer that came to a later one.")
     print(f"  no worker: gaps in the ledger between the beginnings of tasks, longer than {3 * PROBE_EVERY:g} s.")
     print("  orphans: Celery processes that do not descend from supervisord when the command returns.\n")
     mine, other = (statistics.median(one.downtime for one in seen[key]) for key in "ca")

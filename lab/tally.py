@@ -34,18 +34,25 @@ def failed(requests: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def downtime(requests: Iterable[Mapping[str, Any]]) -> float:
-    """Return the seconds from each first failed request to the next that was answered, summed.
+    """Return the seconds in which the site was away, summed.
 
-    By the times when they were sent, so it is as exact as the visitor asks often.
+    Each time lasts from the sending of the first request that failed to the arrival of the first
+    answer to one sent later: a gunicorn that starts accepts connections before it can answer.
     """
-    total, since = 0.0, None
     ordered = sorted(requests, key=lambda request: float(request["time"]))
-    for request in ordered:
-        if failed([request]):
-            since = since or float(request["time"])
-        elif since:
-            total, since = total + float(request["time"]) - since, None
-    return total + (float(ordered[-1]["time"]) - since if since else 0.0)
+    answers = [
+        (float(request["time"]), float(request["time"]) + float(request["took"]))
+        for request in ordered
+        if not failed([request])
+    ]
+    total = back = 0.0
+    for request in failed(ordered):
+        away = float(request["time"])
+        if away >= back:
+            arrived = [arrival for sent, arrival in answers if sent > away]
+            back = min(arrived, default=float(ordered[-1]["time"]))
+            total += back - away
+    return total
 
 
 def without_worker(sent: Iterable[Mapping[str, Any]], ledger: Iterable[Mapping[str, Any]], every: float) -> float:

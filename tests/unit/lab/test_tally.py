@@ -9,8 +9,8 @@ def line(event: str, key: str, time: float = 0.0) -> dict[str, object]:
     return {"event": event, "key": key, "time": time}
 
 
-def request(time: float, status: int) -> dict[str, object]:
-    return {"time": time, "took": 0.1, "status": status}
+def request(time: float, status: int, took: float = 0.0) -> dict[str, object]:
+    return {"time": time, "took": took, "status": status}
 
 
 def test_a_task_without_an_end_is_lost_and_one_that_began_twice_is_doubled() -> None:
@@ -25,6 +25,11 @@ def test_downtime_lasts_from_the_first_failure_to_the_next_answer() -> None:
     requests = [request(10 + 0.5 * number, status) for number, status in enumerate(statuses)]
     assert tally.downtime(reversed(requests)) == 1.5
     assert len(tally.failed(requests)) == 3
+
+
+def test_downtime_counts_the_wait_for_a_gunicorn_that_accepts_but_cannot_answer_yet() -> None:
+    requests = [request(0, 200), request(1, 0), request(2, 200, took=6), request(3, 200, took=5.5), request(9, 200)]
+    assert tally.downtime(requests) == 7
 
 
 def test_downtime_that_does_not_end_counts_to_the_last_request() -> None:
