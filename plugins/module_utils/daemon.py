@@ -45,7 +45,7 @@ class Process:
         return self.state in STOPPED_STATES
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "namespec": self.namespec}
 
 
 def import_supervisor(module: AnsibleModule) -> None:

@@ -18,6 +18,14 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.daemon import 
 # Often enough that a stage's end costs nobody time, seldom enough to cost the daemon none.
 POLL_SECONDS = 0.2
 
+# The last stage is the site's: while it stops, nobody is answered, and a pause between two
+# steps would only make that longer.
+_LAST_STAGE_SECONDS = 4
+
+# Between fork and exec a process has supervisord's own handlers: a signal then is lost, and
+# the process would go on until stopwaitsecs ends it. supervisord's start is in whole seconds.
+_EXEC_SECONDS = 2
+
 # supervisord looks after its children once a second; who is EXITED for longer stays so.
 _RESPAWN_SECONDS = 3
 
@@ -48,15 +56,22 @@ class Drain:
     changed: bool = False
     _exited: dict[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._daemon_pid = self.daemon.pid()
+
     def run(self, until: float) -> list[tuple[str, str]]:
         """Drain until the time ``until`` (`time.monotonic`); return the name and state of each process still there."""
+        in_last_stage = False
         while True:
             pending = self._first_unfinished_stage()
+            if pending and not in_last_stage and {name for name, _state in pending} <= set(self.stages[-1]):
+                in_last_stage, until = True, max(until, time.monotonic() + _LAST_STAGE_SECONDS)
             if not pending or time.monotonic() >= until:
                 return pending
             time.sleep(POLL_SECONDS)
 
     def _first_unfinished_stage(self) -> list[tuple[str, str]]:
+        """Tell whoever has not been told; return the name and state of each process that is still there."""
         for names in self.stages:
             known = {process.namespec: process for process in self.daemon.processes()}
             pending = [(name, state) for name in names for state in [self._state(name, known.get(name))] if state]
@@ -84,8 +99,16 @@ class Drain:
     def _tell(self, name: str, state: str, process: Process | None) -> None:
         if state in ("STOPPING", "EXITED"):
             return
+        if name in self.told and process and time.time() - process.start < _EXEC_SECONDS:
+            return
         if process is None:
             self._tell_orphan(name)
+        elif not self._has_begun(process):
+            return
+        elif state == "STOPPING":
+            # Told by somebody else, and perhaps in vain (see _has_begun); another TERM does a warm shutdown no harm.
+            self._note(name, process.pid)
+            call(self.daemon, "signalProcess", name, "TERM")
         elif name in self.warm and state == "RUNNING":
             if name not in self.told:
                 self._note(name, process.pid)
@@ -97,6 +120,15 @@ class Drain:
             if name not in self.told:
                 self._note(name, process.pid)
             call(self.daemon, "stopProcess", name, False)
+
+    def _has_begun(self, process: Process) -> bool:
+        """Whether a process runs its own program yet.
+
+        Between fork and exec it still has supervisord's handlers, which swallow a
+        TERM; supervisord would then wait for a process that knows of nothing, and
+        kill it with all its tasks after ``stopwaitsecs``.
+        """
+        return not process.pid or server.command_line(process.pid) != server.command_line(self._daemon_pid)
 
     def _tell_orphan(self, name: str) -> None:
         if name not in self.told:

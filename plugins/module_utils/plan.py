@@ -25,7 +25,7 @@ def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
 
     ``processes``: every process that shall run, ``GROUP:PROCESS``. ``stopped``: those of them that do not. ``stages``: the
     processes that run now, in the order in which they are to be stopped, each with
-    ``stopwaitsecs``; ``running_workers``: the workers among them. ``nodes``:
+    ``stopwaitsecs``; ``running_workers``: the workers among them; ``own_stages``: without the programs of others. ``nodes``:
     what Celery has to say of each worker. ``limits``: memmon's, by process.
     ``drift``: sentences on how what runs differs from what is on disk. ``warnings``:
     sentences.
@@ -47,6 +47,7 @@ def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
         "processes": expected,
         "stopped": _stopped(expected, info["daemon"]["processes"]),
         "stages": _stages(info),
+        "own_stages": _own_stages(declared, info),
         "running_workers": _running(info, ("worker",)),
         "stopwaitsecs": _stopwaitsecs(declared, info),
         "nodes": {
@@ -112,6 +113,13 @@ def excess(declared: Declared, info: Mapping[str, Any], host: str) -> list[str]:
 
 def _stages(info: Mapping[str, Any]) -> list[list[str]]:
     stages = [_running(info, kinds) for kinds in _STAGES]
+    return [names for names in stages if names]
+
+
+def _own_stages(declared: Declared, info: Mapping[str, Any]) -> list[list[str]]:
+    """Return the stages without the programs of others that the same daemon runs."""
+    ours = {*info.get("expected", []), *(f"{declared.project}:{p['name']}" for p in info["daemon"]["processes"])}
+    stages = [[name for name in names if name in ours or name.startswith("pid:")] for names in _stages(info)]
     return [names for names in stages if names]
 
 

@@ -91,4 +91,4 @@ def _short(name: str) -> str:
     """Return ``worker_00`` for ``myauth:worker_00``, and an orphan as one."""
     if name.startswith("pid:"):
         return f"the orphan {name[len('pid:') :].partition('@')[0]}"
-    return name.rpartition(":")[2]
+    return name if " " in name else name.rpartition(":")[2]

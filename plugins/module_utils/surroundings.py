@@ -12,6 +12,10 @@ import shlex
 from typing import Any, Iterable, Mapping
 
 
+# systemd's default for services.
+_DAEMON_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+
+
 def namesakes(sections_by_file: Mapping[str, list[str]], ours: Iterable[str], names: Iterable[str]) -> list[str]:
     """Return a sentence for each program or group that a file besides ``ours`` defines too.
 
@@ -35,8 +39,7 @@ def obstacles(processes: Iterable[Mapping[str, Any]], pending: Iterable[str]) ->
     """
     found: dict[str, None] = {}
     for process in processes:
-        uid = os.getuid() if process["uid"] is None else process["uid"]
-        command = shlex.split(process["command"])[0]
+        command, uid = _command(process), _uid(process)
         if command not in pending and not _can_execute(command, uid):
             found[f"{command} does not exist, or {_user(uid)} cannot execute it ({process['name']})"] = None
         directory = process["directory"]
@@ -49,6 +52,19 @@ def obstacles(processes: Iterable[Mapping[str, Any]], pending: Iterable[str]) ->
     return list(found)
 
 
+def can_start(process: Mapping[str, Any]) -> bool:
+    """Whether a process's command exists for its user: Alliance Auth's template may have ``None`` for memmon's."""
+    return _can_execute(_command(process), _uid(process))
+
+
+def _command(process: Mapping[str, Any]) -> str:
+    return shlex.split(process["command"])[0]
+
+
+def _uid(process: Mapping[str, Any]) -> int:
+    return os.getuid() if process["uid"] is None else int(process["uid"])
+
+
 def _user(uid: int) -> str:
     return pwd.getpwuid(uid).pw_name
 
@@ -56,8 +72,8 @@ def _user(uid: int) -> str:
 def _can_execute(path: str, uid: int) -> bool:
     """Whether a user may execute a file, folders on the way to it included: asked as that user."""
     if "/" not in path:
-        # Found by PATH; supervisor looks itself when it starts it.
-        return True
+        # supervisor looks in its own PATH, and runs nothing from anywhere else.
+        return any(_can_execute(os.path.join(folder, path), uid) for folder in _DAEMON_PATH)
     child = os.fork()
     if child == 0:
         try:

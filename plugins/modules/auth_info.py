@@ -67,6 +67,15 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+now:
+  description: When it looked, in seconds since 1970 by the server's clock.
+  returned: always
+  type: float
+expected:
+  description: The processes (C(GROUP:PROCESS)) that O(supervisor_conf) has supervisord start.
+  returned: if supervisor's parser accepts the configuration
+  type: list
+  elements: str
 hostname:
   description: The host's name as Celery's C(%h) expands it.
   returned: always
@@ -126,11 +135,12 @@ daemon:
 import os
 import socket
 import stat
+import time
 import xmlrpc.client
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration, memmon, server
+from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration, memmon, server, surroundings
 from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon as supervisord
 
 
@@ -172,6 +182,20 @@ def look_at_socket(path: str) -> dict[str, Any] | None:
     return {"file": path, "mode": stat.S_IMODE(status.st_mode), "uid": status.st_uid, "gid": status.st_gid}
 
 
+def expected(effective: dict[str, Any], *files: str) -> list[str]:
+    """Return the processes (GROUP:PROCESS) that the auth programs' own file has supervisord start, and can."""
+    sections = [section for file in files for section in effective["sections"].get(file, [])]
+    # A program outside every group is a group of its own name, and so is a listener.
+    names = {section.partition(":")[2] for section in sections}
+    return [
+        f"{group['name']}:{process['name']}"
+        for group in effective["groups"]
+        if group["name"] in names
+        for process in group["processes"]
+        if process["autostart"] and surroundings.can_start(process)
+    ]
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -187,6 +211,7 @@ def main() -> None:
     supervisord.import_supervisor(module)
     given = module.params
     found: dict[str, Any] = {
+        "now": time.time(),
         "hostname": socket.gethostname(),
         "memory_total": server.memory_total(),
         "user": server.user(given["user"]),
@@ -201,6 +226,7 @@ def main() -> None:
     }
     try:
         found["effective"] = configuration.effective(supervisord.MAIN_CONF)
+        found["expected"] = expected(found["effective"], given["supervisor_conf"], given["link"])
         sockets = [look_at_socket(wanted["file"]) for wanted in found["effective"]["sockets"]]
         found["daemon"]["sockets"] = [status for status in sockets if status]
     except configuration.Invalid as why:

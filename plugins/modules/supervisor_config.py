@@ -23,9 +23,17 @@ options:
     type: path
     required: true
   content:
-    description: What the file shall hold.
+    description: What the file shall hold. One of this and O(restore) is needed.
     type: str
-    required: true
+  restore:
+    description:
+      - Put a file back that was kept before, instead of O(content).
+      - The name of one of those beside O(path), or V(newest).
+    type: str
+  keep:
+    description: Whether to keep what is there now.
+    type: bool
+    default: true
   link:
     description:
       - A link that shall lead to O(path).
@@ -68,6 +76,13 @@ attributes:
 """
 
 EXAMPLES = r"""
+- name: Put the previous configuration back
+  allianceauth.tuning.supervisor_config:
+    path: /etc/supervisor/conf.d/myauth.conf
+    restore: newest
+    link: /home/allianceserver/myauth/supervisor.conf
+    group: allianceserver
+
 - name: Put the configuration in place
   allianceauth.tuning.supervisor_config:
     path: /etc/supervisor/conf.d/myauth.conf
@@ -77,6 +92,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+restored:
+  description: The kept file that was put back.
+  returned: O(restore) is given
+  type: str
 kept:
   description: The files that hold what was there before.
   returned: always
@@ -155,18 +174,38 @@ def keep(path: str, stamp: str) -> str | None:
     status = os.stat(path)
     kept = f"{path}.{stamp}"
     replace_file(kept, content, status.st_uid, status.st_gid)
-    folder, name = os.path.split(path)
-    # The stamp sorts by time and begins with the century.
-    older = sorted(entry for entry in os.listdir(folder) if entry.startswith(name + ".20"))
-    for entry in older[:-KEPT_FILES]:
-        os.unlink(os.path.join(folder, entry))
+    for older in kept_files(path)[:-KEPT_FILES]:
+        os.unlink(older)
     return kept
+
+
+def kept_files(path: str) -> list[str]:
+    """Return the dated files beside ``path``, the newest last."""
+    folder, name = os.path.split(path)
+    if not os.path.isdir(folder):
+        return []
+    # The stamp sorts by time and begins with the century.
+    return [os.path.join(folder, entry) for entry in sorted(os.listdir(folder)) if entry.startswith(name + ".20")]
+
+
+def to_restore(module: AnsibleModule) -> str:
+    """Return the kept file that is asked for, or fail with the names of those that there are."""
+    path, wanted = module.params["path"], module.params["restore"]
+    found = kept_files(path)
+    if found and wanted == "newest":
+        return found[-1]
+    names = [os.path.basename(kept) for kept in found]
+    if os.path.basename(wanted) not in names:
+        there = f"there are {', '.join(names)}" if names else "no file was kept"
+        module.fail_json(msg=f"{wanted} is not among the files kept beside {path}: {there}.")
+    return os.path.join(os.path.dirname(path), os.path.basename(wanted))
 
 
 def check(given: dict[str, Any], before: str | None) -> list[str]:
     """Return a sentence for each reason not to put the new file in place."""
     path, link, content = given["path"], given["link"], given["content"]
-    lost = loss.losses(before, content, given["discard"]) if before is not None else []
+    # Going back is meant to undo what came since.
+    lost = [] if before is None or given["restore"] else loss.losses(before, content, given["discard"])
     if lost:
         return [
             "it has what the variables do not produce: "
@@ -181,30 +220,39 @@ def check(given: dict[str, Any], before: str | None) -> list[str]:
     names = loss.sections(content)
     ours = {name.partition(":")[2] for name in names}
     processes = [process for group in after["groups"] if group["name"] in ours for process in group["processes"]]
-    return surroundings.namesakes(after["sections"], (path, link), names) + surroundings.obstacles(processes, given["pending"])
+    # A program that could not start before need not be able to when we go back to it.
+    obstacles = [] if given["restore"] else surroundings.obstacles(processes, given["pending"])
+    return surroundings.namesakes(after["sections"], (path, link), names) + obstacles
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "path": {"type": "path", "required": True},
-            "content": {"type": "str", "required": True},
+            "content": {"type": "str"},
+            "restore": {"type": "str"},
+            "keep": {"type": "bool", "default": True},
             "link": {"type": "path", "required": True},
             "discard": {"type": "list", "elements": "str", "default": []},
             "pending": {"type": "list", "elements": "path", "default": []},
             "owner": {"type": "str", "default": "root"},
             "group": {"type": "str", "default": "root"},
         },
+        required_one_of=[["content", "restore"]],
         supports_check_mode=True,
     )
     supervisord.import_supervisor(module)
+    result: dict[str, Any] = {"kept": []}
+    if module.params["restore"]:
+        result["restored"] = to_restore(module)
+        module.params["content"] = read(result["restored"])
     path, content, link = (module.params[key] for key in ("path", "content", "link"))
     uid, gid = pwd.getpwnam(module.params["owner"]).pw_uid, grp.getgrnam(module.params["group"]).gr_gid
 
     before = read(path)
     file_changes = not file_is_right(path, content, uid, gid)
     link_changes = not link_is_right(link, path)
-    result: dict[str, Any] = {"changed": file_changes or link_changes, "kept": []}
+    result["changed"] = file_changes or link_changes
     result["diff"] = [
         {"before": before or "", "after": content, "before_header": path, "after_header": path},
     ]
@@ -217,10 +265,10 @@ def main() -> None:
 
     stamp = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H-%M-%SZ")
     try:
-        if before != content:
+        if before != content and module.params["keep"]:
             result["kept"].append(keep(path, stamp))
         # In the guide's layout path leads to the file at link: that is kept already.
-        if os.path.exists(link) and not os.path.samefile(link, path):
+        if os.path.exists(link) and not (os.path.exists(path) and os.path.samefile(link, path)):
             result["kept"].append(keep(link, stamp))
         if file_changes:
             replace_file(path, content, uid, gid)

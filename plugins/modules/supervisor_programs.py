@@ -83,7 +83,7 @@ options:
   slice:
     description: Seconds after which the module returns though it is not done, for the action plugin that calls it again.
     type: int
-    default: 8
+    default: 5
 author:
   - The allianceauth.tuning authors (@allianceauth)
 attributes:
@@ -252,7 +252,7 @@ def main() -> None:
             "site": {"type": "str", "default": ""},
             "settle": {"type": "int", "default": 10},
             "timeout": {"type": "int", "default": 120},
-            "slice": {"type": "int", "default": 8},
+            "slice": {"type": "int", "default": 5},
         },
         supports_check_mode=True,
     )

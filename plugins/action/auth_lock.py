@@ -1,0 +1,70 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Name the run that takes a lock, and find out whether the one that holds it is still alive."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+
+class ActionModule(ActionBase):
+    """See the documentation of the module auth_lock."""
+
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        # Tasks run in children of the process that the user has started.
+        arguments = {**self._task.args, "owner": name_of(os.getppid())}
+        answer = self._execute_module(module_args=arguments, task_vars=task_vars)
+        holder = answer.get("held_by", "")
+        if holder and is_dead(holder):
+            answer = self._execute_module(module_args={**arguments, "dead": holder}, task_vars=task_vars)
+        result.update(answer)
+        if answer.get("held_by"):
+            host = (task_vars or {})["inventory_hostname"]
+            result.update(
+                failed=True,
+                msg=f"{host}: another run is at work here: {answer['held_by']}. Wait for it and run again; "
+                f"if it is dead, remove {answer['path']} on the server.",
+            )
+        return result
+
+
+def name_of(pid: int) -> str:
+    """Return USER@CONTROLLER, process PID started at TICKS."""
+    return f"{getpass.getuser()}@{socket.gethostname()}, process {pid} started at {_started(pid)}"
+
+
+def is_dead(owner: str) -> bool:
+    """Whether a run of this very controller is no longer there. Of another controller's nothing is known."""
+    controller, found, process = owner.partition(", process ")
+    if not found or controller.rpartition("@")[2] != socket.gethostname():
+        return False
+    pid, _words, started = process.partition(" started at ")
+    return not _lives(int(pid)) or _started(int(pid)) != started
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _started(pid: int) -> str:
+    """Return when a process began, in clock ticks; empty where there is no /proc, or no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
+            return stat.read().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""

@@ -1,0 +1,127 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: auth_lock
+short_description: Keep two runs from changing one Alliance Auth server at the same time
+version_added: 0.1.0
+description:
+  - Takes or gives back a lock on the server. The action plugin says whose it is.
+  - A run that is dead holds no lock. On the controller that it ran on, that is seen at once; elsewhere its lease runs out.
+options:
+  name:
+    description: What is locked; the supervisor group.
+    type: str
+    required: true
+  state:
+    description: V(present) takes the lock, V(absent) gives it back.
+    type: str
+    choices: [present, absent]
+    default: present
+  looked_at:
+    description: When the server was looked at (seconds since 1970, its clock). A run that ended later has changed it since.
+    type: float
+    default: 0
+  owner:
+    description: The run. Set by the action plugin.
+    type: str
+    default: ''
+  dead:
+    description: An owner that is known to be dead. Set by the action plugin.
+    type: str
+    default: ''
+author:
+  - The allianceauth.tuning authors (@allianceauth)
+attributes:
+  check_mode:
+    support: full
+    description: Can run in check mode, where it takes no lock.
+  diff_mode:
+    support: none
+    description: Returns no diff.
+  platform:
+    support: full
+    platforms: debian
+    description: Where it runs.
+  action:
+    support: full
+    description: An action plugin names the run and finds out whether another one is still alive.
+"""
+
+EXAMPLES = r"""
+- name: Keep other runs out
+  allianceauth.tuning.auth_lock:
+    name: myauth
+"""
+
+RETURN = r"""
+held_by:
+  description: The other run that holds the lock, empty for none.
+  returned: always
+  type: str
+path:
+  description: The lock's file.
+  returned: always
+  type: str
+"""
+
+import fcntl
+import json
+import os
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+# On a file system that a reboot empties, and where only root can put a file.
+FOLDER = "/run"
+
+# Longer than a run with the longest tasks takes.
+LEASE_SECONDS = 3600
+
+
+def decide(held: dict[str, Any], given: dict[str, Any], now: float) -> tuple[str, dict[str, Any]]:
+    """Return who else holds the lock ("" for nobody) and what the lock holds from now on."""
+    owner = held.get("owner", "")
+    free = not owner or owner in (given["owner"], given["dead"]) or now > held.get("until", 0)
+    if given["state"] == "absent":
+        return "", {"released": now} if owner == given["owner"] else held
+    if not free:
+        return owner, held
+    if held.get("released", 0) > given["looked_at"] > 0:
+        return "a run that has ended since", held
+    return "", {"owner": given["owner"], "until": now + LEASE_SECONDS}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "looked_at": {"type": "float", "default": 0},
+            "owner": {"type": "str", "default": ""},
+            "dead": {"type": "str", "default": ""},
+        },
+        supports_check_mode=True,
+    )
+    path = os.path.join(FOLDER, f"allianceauth.tuning.{module.params['name']}.lock")
+    if module.check_mode:
+        module.exit_json(changed=False, held_by="", path=path)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    with os.fdopen(handle, "r+", encoding="utf-8") as file:
+        # For the moment of looking and writing; the lock itself is what is written.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        text = file.read()
+        held_by, held = decide(json.loads(text) if text else {}, module.params, time.time())
+        file.seek(0)
+        file.truncate()
+        json.dump(held, file)
+    module.exit_json(changed=False, held_by=held_by, path=path)
+
+
+if __name__ == "__main__":
+    main()
