@@ -14,7 +14,7 @@ from shared import server
 
 @pytest.fixture(scope="module")
 def checks(host: Any) -> dict[str, int]:
-    """What memmon has seen and checked at its next look."""
+    """Return what memmon has seen and checked at its next look."""
     return server.memmon_checks(host)
 
 

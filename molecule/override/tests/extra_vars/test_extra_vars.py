@@ -15,7 +15,7 @@ NODES = ("worker_00", "worker_01", "worker_02")
 
 @pytest.fixture(scope="module")
 def runs() -> list[playbook.Run]:
-    """Two runs with the same extra variables."""
+    """Run twice with the same extra variables."""
     return [playbook.apply("-e", "auth_worker_numprocs=3", "-e", "auth_worker_concurrency=7") for _ in range(2)]
 
 

@@ -28,7 +28,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.fixture(scope="module")
 def before(host: Any) -> dict[str, str]:
-    """The stock server."""
+    """Return what is on the stock server."""
     return server.traces(host)
 
 

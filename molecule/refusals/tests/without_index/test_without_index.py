@@ -18,7 +18,7 @@ TEXT = 'it\'s 100% "true"; %(really)s'
 
 @pytest.fixture(scope="module")
 def tuned(host: Any) -> playbook.Run:
-    """A run that gets superlance from a folder alone, and a program with a text that needs care."""
+    """Run with superlance from a folder alone, and with a program that gets a text to be careful with."""
     server.as_user(host, f"{server.VENV}/bin/pip download --quiet --dest {WHEELS} superlance==2.0.0")
     command = ["/usr/bin/python3", "-c", "import time; time.sleep(86400)", TEXT]
     variables = {
