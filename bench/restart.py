@@ -129,26 +129,28 @@ def sentence(one: Seen) -> str:
 
 def report(seen: dict[str, list[Seen]], task: int) -> bool:
     """Print medians and sums; return whether (c) met the targets."""
-    rows = [("", "failed requests", "site away", "no worker", "tasks lost", "doubled", "orphans", "the command took")]
+    rows = [("seconds; requests, tasks", "failed", "site away", "no worker", "lost", "doubled", "orphans", "took")]
     for way in WAYS:
         all_of = seen[way.key]
         rows.append(
             (
                 way.title,
                 spread([one.failed for one in all_of], "{:.0f}"),
-                spread([one.downtime for one in all_of], "{:.1f} s"),
-                spread([one.without_worker for one in all_of], "{:.1f} s"),
+                spread([one.downtime for one in all_of], "{:.1f}"),
+                spread([one.without_worker for one in all_of], "{:.1f}"),
                 str(sum(one.lost for one in all_of)),
                 str(sum(one.doubled for one in all_of)),
                 str(sum(one.orphans for one in all_of)),
-                spread([one.took for one in all_of], "{:.0f} s"),
+                spread([one.took for one in all_of], "{:.0f}"),
             )
         )
     print(f"\n{table(rows)}\n")
-    print("  Medians, with min and max in brackets; tasks and orphans are sums over all rounds.")
+    print("  Medians, with min and max in brackets; lost, doubled and orphans are sums over all rounds.")
+    print("  failed: requests without an answer or with an error of the server.")
     print("  site away: from the first request that failed to the first answer that came to a later one.")
     print(f"  no worker: gaps in the ledger between the beginnings of tasks, longer than {3 * PROBE_EVERY:g} s.")
-    print("  orphans: Celery processes that do not descend from supervisord when the command returns.\n")
+    print("  orphans: Celery processes that do not descend from supervisord when the command returns.")
+    print("  took: until the command, or the playbook with all its checks, has returned.\n")
     mine, other = (statistics.median(one.downtime for one in seen[key]) for key in "ca")
     whole = not any(one.lost or one.doubled or one.orphans for one in seen["c"])
     print(f"  target: (c) loses and doubles nothing and leaves no orphan: {'met' if whole else 'MISSED'}")
@@ -163,4 +165,4 @@ def report(seen: dict[str, list[Seen]], task: int) -> bool:
 def spread(values: Sequence[float], form: str) -> str:
     """Return the median, and beside it the range if there is one."""
     median, least, most = (form.format(pick(values)) for pick in (statistics.median, min, max))
-    return median if least == most else f"{median} [{least.split()[0]}-{most.split()[0]}]"
+    return median if least == most else f"{median} [{least}-{most}]"

@@ -22,7 +22,7 @@ class Way:
 
 
 def by_hand(host: Host, concurrency: int) -> None:
-    """Edit the file, then the tuning guide's two commands, spelt right."""
+    """Edit the file, then the tuning guide's two commands, in the spelling that works."""
     edit(host, concurrency)
     on_host(host, "supervisorctl", "stop", "myauth:")
     on_host(host, "systemctl", "restart", "supervisor")
@@ -52,7 +52,7 @@ def on_host(host: Host, *words: str) -> None:
 
 
 WAYS = (
-    Way("a", "(a) supervisorctl stop, systemctl restart", by_hand),
+    Way("a", "(a) the guide's two commands", by_hand),
     Way("b", "(b) systemctl restart alone", by_restart),
-    Way("c", "(c) this collection's apply", by_collection),
+    Way("c", "(c) this collection", by_collection),
 )
