@@ -6,27 +6,19 @@
 from __future__ import annotations
 
 import configparser
-import hashlib
-import re
 import shlex
 from typing import Iterable, Mapping
 
+from ansible_collections.allianceauth.tuning.plugins.module_utils import sealing
+
 Sections = Mapping[str, Mapping[str, str]]
 
-# The role's first lines end in the checksum of all that follows.
-_SEAL = re.compile(r"\A(?:;[^\n]*\n)*?; sha1 of what follows: ([0-9a-f]{40})\n", re.MULTILINE)
-
-# Sections that a variable of their own switches off.
-_SWITCHES = {"program:beat", "program:gunicorn", "eventlistener:memmon", "eventlistener:memmon_tree", "unix_http_server"}
+# Sections that a variable of their own switches off. The memmon of Alliance Auth's template
+# and of the tuning guide becomes one for each process that has a limit.
+_SWITCHES = {"program:beat", "program:gunicorn", "eventlistener:memmon", "unix_http_server"}
 
 # The variable for further arguments of a program's command.
 _ARGUMENTS = {"beat": "auth_beat_options", "gunicorn": "auth_gunicorn_options"}
-
-
-def is_sealed(content: str) -> bool:
-    """Whether a file is as the role wrote it, so that all in it came from variables."""
-    seal = _SEAL.match(content)
-    return bool(seal) and seal.group(1) == hashlib.sha1(content[seal.end() :].encode()).hexdigest()
 
 
 def sections(content: str) -> dict[str, dict[str, str]]:
@@ -43,7 +35,7 @@ def losses(old: str, new: str, discard: Iterable[str]) -> list[str]:
     (an option) or ``program:worker --autoscale`` (an argument). What the role itself
     wrote is no loss: whoever took it out of the variables meant to.
     """
-    if is_sealed(old):
+    if sealing.is_sealed(old):
         return []
     before, after = sections(old), sections(new)
     allowed = set(discard)

@@ -17,34 +17,62 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.programs impor
 _SIZE = re.compile(r"([1-9][0-9]*)(KB|MB|GB)\Z", re.IGNORECASE)
 _FACTORS = {"KB": 1024, "MB": 1024**2, "GB": 1024**3}
 
+# Listeners are named memmon_worker_00 and so on.
+PREFIX = "memmon_"
+
 # The tuning guide: "not go below 128MB though, since new workers start with around 80 MB already".
 SMALLEST_SENSIBLE = 128 * 1024**2
 
 
 @dataclass(frozen=True)
-class Listener:
-    """One ``[eventlistener:x]`` section: what a single memmon process watches.
+class Mail:
+    """Whom memmon tells of a restart (empty: nobody), and how.
 
-    ``limits`` are pairs of a process name and a size; ``cumulative`` is memmon's ``-c``.
+    ``uptime`` is the longest uptime, such as ``2h``, at which a restart is worth a
+    mail, ``name`` stands in the subject, ``sendmail`` is the command that takes the
+    mail; each is empty for memmon's own.
     """
 
-    name: str
-    limits: tuple[tuple[str, str], ...]
-    cumulative: bool
+    address: str = ""
+    sendmail: str = ""
+    uptime: str = ""
+    name: str = ""
 
-    def arguments(self, email: str) -> list[str]:
+    def arguments(self) -> list[str]:
         """memmon's arguments.
 
-        ``-p`` gets bare process names: ``GROUP:PROCESS``, which memmon's help
-        offers, ends it with a KeyError. ``-n`` comes last, because every later
-        ``-p`` would overwrite it (one variable in memmon's option parser).
+        ``-n`` comes last, and so do these: every later ``-p`` would overwrite it
+        (one variable in memmon's option parser).
         """
-        arguments = ["-c"] if self.cumulative else []
-        for process, size in self.limits:
-            arguments += ["-p", f"{process}={size}"]
-        if email:
-            arguments += ["-m", email, "-n", self.name]
-        return arguments
+        if not self.address:
+            return []
+        given = (("-m", self.address), ("-s", self.sendmail), ("-u", self.uptime), ("-n", self.name))
+        return [word for option, value in given if value for word in (option, value)]
+
+
+@dataclass(frozen=True)
+class Listener:
+    """One ``[eventlistener:x]`` section: the memmon that watches one process.
+
+    ``cumulative`` is memmon's ``-c``, which weighs a process with its children.
+    """
+
+    process: str
+    size: str
+    cumulative: bool
+
+    @property
+    def name(self) -> str:
+        """The listener's name, which is also its process's."""
+        return f"{PREFIX}{self.process}"
+
+    def arguments(self, mail: Mail) -> list[str]:
+        """memmon's arguments.
+
+        ``-p`` gets the bare process name: ``GROUP:PROCESS``, which memmon's help
+        offers, ends it with a KeyError.
+        """
+        return [*(["-c"] if self.cumulative else []), "-p", f"{self.process}={self.size}", *mail.arguments()]
 
 
 def parse_size(size: str) -> int:
@@ -60,24 +88,19 @@ def parse_size(size: str) -> int:
 
 
 def listeners(programs: Iterable[Program]) -> list[Listener]:
-    """Return the listeners that keep every limit of ``programs``.
+    """Return the listeners that keep every limit of ``programs``, one for each process.
 
-    ``-c`` holds for a whole memmon: without it a prefork pool or gunicorn is
-    weighed by its small master alone, with it a limit is for the whole tree. So
-    each kind gets its own listener.
+    memmon waits for a process that it restarts, up to ``stopwaitsecs``, and watches
+    nothing meanwhile; so no two processes share one. And ``-c`` holds for a whole
+    memmon: without it a prefork pool or gunicorn is weighed by its small master
+    alone, with it a limit is for the whole tree.
     """
-    watched = [program for program in programs if program.memory_limit]
-    found = []
-    for name, tree in (("memmon", False), ("memmon_tree", True)):
-        limits = tuple(
-            (process, program.memory_limit)
-            for program in watched
-            if program.tree is tree
-            for process in program.process_names
-        )
-        if limits:
-            found.append(Listener(name, limits, tree))
-    return found
+    return [
+        Listener(process, program.memory_limit, program.tree)
+        for program in programs
+        if program.memory_limit
+        for process in program.process_names
+    ]
 
 
 def watched(arguments: Iterable[str]) -> dict[str, str]:

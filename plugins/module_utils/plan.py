@@ -16,6 +16,10 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.variables impo
 # answers the site's visitors goes last.
 _STAGES = (("beat", "listener"), ("worker",), ("other",), ("gunicorn",))
 
+# httpok's own 10 s are less than Django takes to start on a busy host: it would restart a
+# gunicorn that is still starting, again and again.
+_HTTPOK_SECONDS = 45
+
 # Read and write for root and the group alone: the listeners' user has to connect.
 SOCKET_MODE = 0o770
 
@@ -31,9 +35,10 @@ def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
     sentences.
     """
     listeners = declared.listeners
+    names = _listener_names(declared)
     expected = [
         *(f"{declared.project}:{name}" for program in declared.programs for name in program.process_names),
-        *(f"{listener.name}:{listener.name}" for listener in listeners),
+        *(f"{name}:{name}" for name in names),
     ]
     return {
         "programs": [{**asdict(program), "process_names": program.process_names} for program in declared.programs],
@@ -41,9 +46,13 @@ def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
         "workers": [{**asdict(worker), "process_names": worker.process_names} for worker in declared.workers],
         "gunicorn": {**asdict(declared.gunicorn), **asdict(declared.gunicorn_options)} if declared.gunicorn else None,
         "extra_programs": [asdict(program) for program in declared.extra],
-        "listeners": [
-            {"name": listener.name, "arguments": listener.arguments(declared.memmon_email)} for listener in listeners
+        "memmons": [
+            {"name": listener.name, "arguments": listener.arguments(declared.mail), "tree": listener.cumulative}
+            for listener in listeners
         ],
+        "listeners": names,
+        "crashmail": _crashmail(declared),
+        "httpok": _httpok(declared),
         "processes": expected,
         "stopped": _stopped(expected, info["daemon"]["processes"]),
         "stages": _stages(info),
@@ -58,7 +67,7 @@ def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
             for worker in declared.workers
             for name in worker.process_names
         },
-        "limits": {process: size for listener in listeners for process, size in listener.limits},
+        "limits": {listener.process: listener.size for listener in listeners},
         "site": declared.gunicorn_options.bind if declared.gunicorn else "",
         "socket_group": info["user"]["group"] if _listener_needs_socket(declared) else "",
         "drift": _drift(declared, info),
@@ -96,12 +105,13 @@ def refusals(declared: Declared, info: Mapping[str, Any], host: str) -> list[str
     for pool in {worker.pool for worker in declared.workers} & {"gevent", "eventlet"}:
         if pool not in info["venv"]["versions"]:
             found.append(f"{host}: the pool {pool} needs the package {pool} in {declared.venv}; install it there first.")
+    found += heavy_trees(declared, info, host)
     return found if declared.memory_overcommit else found + excess(declared, info, host)
 
 
 def excess(declared: Declared, info: Mapping[str, Any], host: str) -> list[str]:
     """Return a sentence if the limits together are more than the host's memory."""
-    limits = [memmon.parse_size(size) for listener in declared.listeners for _process, size in listener.limits]
+    limits = [memmon.parse_size(listener.size) for listener in declared.listeners]
     if sum(limits) <= info["memory_total"]:
         return []
     megabytes = [number // 1024**2 for number in (sum(limits), info["memory_total"])]
@@ -109,6 +119,31 @@ def excess(declared: Declared, info: Mapping[str, Any], host: str) -> list[str]:
         f"{host}: the memory limits of {len(limits)} processes are {megabytes[0]} MB in all, and the host has {megabytes[1]} MB; "
         "lower auth_worker_memory_limit or auth_worker_numprocs, or allow it with auth_memory_overcommit."
     ]
+
+
+def heavy_trees(declared: Declared, info: Mapping[str, Any], host: str) -> list[str]:
+    """Return a sentence for each limit of a process with its children that they exceed at rest.
+
+    memmon would restart it at every tick. What one child weighs is taken from the
+    lightest of those that run now: another may be leaking.
+    """
+    children = {worker.name: worker.concurrency for worker in declared.workers}
+    children["gunicorn"] = declared.gunicorn_options.workers
+    found = []
+    for program in declared.programs if declared.watches else []:
+        running = [process for process in info["daemon"]["processes"] if process["name"] in program.process_names]
+        if not (program.tree and program.memory_limit and running and program.name in children):
+            continue
+        master = min(process["rss"] for process in running)
+        child = min((weight for process in running for weight in process["children"]), default=master)
+        rest = master + child * children[program.name]
+        if rest > memmon.parse_size(program.memory_limit):
+            found.append(
+                f"{host}: {program.name} has a memory limit of {program.memory_limit}, but with {children[program.name]} children "
+                f"of {child // 1024**2} MB it needs {rest // 1024**2} MB at rest, so memmon would restart it at every tick; "
+                "raise the limit well above that."
+            )
+    return found
 
 
 def _stages(info: Mapping[str, Any]) -> list[list[str]]:
@@ -148,8 +183,27 @@ def _stopped(expected: list[str], processes: list[Mapping[str, Any]]) -> list[st
     return [name for name in expected if name not in running]
 
 
+def _listener_names(declared: Declared) -> list[str]:
+    others = {"crashmail": declared.crashmail, "httpok": declared.httpok and declared.gunicorn}
+    return [*(listener.name for listener in declared.listeners), *(name for name, wanted in others.items() if wanted)]
+
+
+def _crashmail(declared: Declared) -> list[str]:
+    if not declared.crashmail:
+        return []
+    watched = [f"{declared.project}:{name}" for program in declared.programs for name in program.process_names]
+    sendmail = ["-s", declared.mail.sendmail] if declared.mail.sendmail else []
+    return [word for name in watched for word in ("-p", name)] + ["-m", declared.crashmail, *sendmail]
+
+
+def _httpok(declared: Declared) -> list[str]:
+    if not declared.httpok or declared.gunicorn is None:
+        return []
+    return ["-t", str(_HTTPOK_SECONDS), "-p", f"{declared.project}:gunicorn", declared.httpok]
+
+
 def _listener_needs_socket(declared: Declared) -> bool:
-    return bool(declared.listeners) and declared.memmon_user != "root"
+    return bool(_listener_names(declared)) and declared.memmon_user != "root"
 
 
 def _drift(declared: Declared, info: Mapping[str, Any]) -> list[str]:
@@ -157,12 +211,12 @@ def _drift(declared: Declared, info: Mapping[str, Any]) -> list[str]:
     left = [f"{orphan['command']} (process {orphan['pid']}) runs on from an earlier supervisord" for orphan in info["orphans"]]
     if "problem" in daemon:
         return [str(daemon["problem"]), *left]
-    ours = {declared.project, *(listener.name for listener in declared.listeners)}
+    ours = {declared.project, *_listener_names(declared)}
     found = left + [
         f"{name} is {how} on disk since supervisord read its configuration"
         for how in ("added", "changed", "removed")
         for name in daemon["drift"].get(how, [])
-        if name in ours or how == "removed" and name.startswith("memmon")
+        if name in ours or how == "removed" and name.startswith(("memmon", "crashmail", "httpok"))
     ]
     if _listener_needs_socket(declared) and info["user"]:
         gid = info["user"]["gid"]

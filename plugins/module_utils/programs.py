@@ -28,7 +28,8 @@ class Program:
     ``memory_limit`` is a size in memmon's spelling (``256MB``), empty for none.
     ``tree`` says that the limit is meant for the process with all its children.
     ``stopwaitsecs`` is in seconds. ``options`` are further arguments of its command,
-    ``settings`` further options of its section.
+    ``settings`` further options of its section, ``environment`` the names of its
+    variables: their values may be secrets, and go another way.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Program:
     stopwaitsecs: int = 10
     options: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
+    environment: tuple[str, ...] = ()
 
     @property
     def process_names(self) -> list[str]:
@@ -61,7 +63,6 @@ class ExtraProgram(Program):
     """A program of a community app."""
 
     command: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def process_names(program: str, numprocs: int, numbered: bool) -> list[str]:

@@ -67,13 +67,20 @@ def option(value: str) -> str:
 
 
 def environment(pairs: Mapping[str, str]) -> str:
-    """Return ``pairs`` as the value of an ``environment`` option."""
-    return ",".join(f"{_name(name)}={_quoted(value)}" for name, value in pairs.items())
+    """Return ``pairs`` as the value of an ``environment`` option. A refusal names no value: it may be a secret."""
+    return ",".join(_pair(name, value) for name, value in pairs.items())
+
+
+def _pair(name: str, value: str) -> str:
+    try:
+        return f"{_name(name)}={_quoted(value)}"
+    except Unwritable as why:
+        raise Unwritable(f"has a value for {name} that {why}") from why
 
 
 def _name(name: str) -> str:
     if not _ENVIRONMENT_NAME.match(name):
-        raise Unwritable(f"has the name {name!r}, which is not one of an environment variable")
+        raise Unwritable("has a name that no environment variable can have")
     return name
 
 

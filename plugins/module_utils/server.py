@@ -13,7 +13,7 @@ import os
 import pwd
 import re
 import stat
-from typing import Any, Sequence
+from typing import Any, Iterable, Sequence
 
 # Those whose version decides something or is worth telling.
 _PACKAGES = ("allianceauth", "celery", "eventlet", "gevent", "gunicorn", "superlance")
@@ -217,3 +217,16 @@ def unit_exists() -> bool:
     return os.path.isdir("/run/systemd/system") and any(
         os.path.exists(os.path.join(folder, "supervisor.service")) for folder in folders
     )
+
+
+def children(pids: Iterable[int]) -> dict[int, list[int]]:
+    """Return the processes below each of ``pids``, at any depth: what memmon's ``-c`` adds up."""
+    parents = {int(entry): parent(int(entry)) for entry in os.listdir("/proc") if entry.isdigit()}
+    found: dict[int, list[int]] = {pid: [] for pid in pids}
+    for pid in parents:
+        above = parents[pid]
+        while above:
+            if above in found:
+                found[above].append(pid)
+            above = parents.get(above)
+    return found

@@ -31,6 +31,23 @@ def namesakes(sections_by_file: Mapping[str, list[str]], ours: Iterable[str], na
     ]
 
 
+def ambiguous(groups: Iterable[Mapping[str, Any]], limits: Iterable[str]) -> list[str]:
+    """Return a sentence for each process with a limit whose name another group has as well.
+
+    memmon takes bare names and would restart both.
+    """
+    owners: dict[str, list[str]] = {}
+    for group in groups:
+        for process in group["processes"]:
+            owners.setdefault(process["name"], []).append(group["name"])
+    return [
+        f"{name}, which has a memory limit, exists in the groups {' and '.join(owners[name])}, and memmon cannot tell them "
+        "apart: rename one of the two"
+        for name in limits
+        if len(owners.get(name, [])) > 1
+    ]
+
+
 def obstacles(processes: Iterable[Mapping[str, Any]], pending: Iterable[str]) -> list[str]:
     """Return a sentence for each process that could not start.
 

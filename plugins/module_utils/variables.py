@@ -67,8 +67,10 @@ class Declared:
     extra: tuple[ExtraProgram, ...]
     watches: bool
     memmon_event: str
-    memmon_email: str
     memmon_user: str
+    mail: memmon.Mail
+    crashmail: str
+    httpok: str
     memory_overcommit: bool
 
     @property
@@ -79,7 +81,7 @@ class Declared:
 
     @property
     def listeners(self) -> list[memmon.Listener]:
-        """memmon's listeners, none if it is switched off."""
+        """The memmons, none if memmon is switched off."""
         return memmon.listeners(self.programs) if self.watches else []
 
 
@@ -91,7 +93,9 @@ class _Reader:
         self.refusals = refusals
 
     def refuse(self, variable: str, value: object, problem: str) -> None:
-        self.refusals.append(f"{self.host}: {variable} is {value!r}: {problem}.")
+        # An environment may hold secrets, and a refusal is printed.
+        shown = "not as it has to be" if variable.endswith("environment") else repr(value)
+        self.refusals.append(f"{self.host}: {variable} is {shown}: {problem}.")
 
     def read(self, variable: str, value: Any, parse: Callable[[Any], T], fallback: T) -> T:
         try:
@@ -114,6 +118,7 @@ def declare(variables: Mapping[str, Any], host: str, routed_queues: Sequence[str
         return reader.read(variable, variables[variable], parse, fallback)
 
     settings = _program_settings(reader, variables["auth_program_settings"])
+    common = tuple(read("auth_environment", _pairs, {}))
     gunicorn = Gunicorn(
         workers=read("auth_gunicorn_workers", _positive, 1),
         timeout=read("auth_gunicorn_timeout", _not_negative, 0),
@@ -131,10 +136,14 @@ def declare(variables: Mapping[str, Any], host: str, routed_queues: Sequence[str
             memory_limit=read("auth_beat_memory_limit", _size, ""),
             options=tuple(read("auth_beat_options", _arguments, [])),
             settings=settings.pop("beat", {}),
+            environment=common,
         )
         if read("auth_beat", _boolean, True)
         else None,
-        workers=tuple(_workers(reader, variables, routed_queues, settings)),
+        workers=tuple(
+            replace(worker, environment=common, settings=settings.pop(worker.name, {}))
+            for worker in _workers(reader, variables, routed_queues)
+        ),
         gunicorn=Program(
             "gunicorn",
             memory_limit=read("auth_gunicorn_memory_limit", _size, ""),
@@ -142,14 +151,25 @@ def declare(variables: Mapping[str, Any], host: str, routed_queues: Sequence[str
             stopwaitsecs=_GUNICORN_STOPWAITSECS,
             options=tuple(read("auth_gunicorn_options", _arguments, [])),
             settings=settings.pop("gunicorn", {}),
+            environment=common,
         )
         if read("auth_gunicorn", _boolean, True)
         else None,
         gunicorn_options=gunicorn,
-        extra=tuple(_extra_programs(reader, variables["auth_extra_programs"])),
+        extra=tuple(
+            replace(program, environment=tuple(dict.fromkeys(common + program.environment)))
+            for program in _extra_programs(reader, variables["auth_extra_programs"])
+        ),
         watches=read("auth_memmon", _boolean, True),
         memmon_event=read("auth_memmon_event", _one_of(("TICK_5", "TICK_60", "TICK_3600")), ""),
-        memmon_email=read("auth_memmon_email", _email, ""),
+        mail=memmon.Mail(
+            address=read("auth_memmon_email", _email, ""),
+            sendmail=read("auth_memmon_sendmail", _text, ""),
+            uptime=read("auth_memmon_uptime", _uptime, ""),
+            name=read("auth_memmon_name", _text, ""),
+        ),
+        crashmail=read("auth_crashmail_email", _email, ""),
+        httpok=read("auth_httpok_url", _url, ""),
         memmon_user=read("auth_memmon_user", _name, ""),
         memory_overcommit=read("auth_memory_overcommit", _boolean, False),
     )
@@ -170,6 +190,17 @@ def _program_settings(reader: _Reader, programs: Mapping[str, Any]) -> dict[str,
     return found
 
 
+def environments(variables: Mapping[str, Any], programs: Sequence[str]) -> dict[str, str]:
+    """Return the ``environment`` option of each program that has one, secrets and all."""
+    found = {}
+    for program in programs:
+        own = variables["auth_extra_programs"].get(program, {}).get("environment", {})
+        pairs = {**_pairs(variables["auth_environment"]), **_pairs(own)}
+        if pairs:
+            found[program] = quoting.environment(pairs)
+    return found
+
+
 def _settings(reader: _Reader, origin: str, options: Mapping[str, Any]) -> dict[str, str]:
     texts = {}
     for key, value in options.items():
@@ -179,9 +210,7 @@ def _settings(reader: _Reader, origin: str, options: Mapping[str, Any]) -> dict[
     return texts
 
 
-def _workers(
-    reader: _Reader, variables: Mapping[str, Any], routed_queues: Sequence[str], settings: dict[str, dict[str, str]]
-) -> list[Worker]:
+def _workers(reader: _Reader, variables: Mapping[str, Any], routed_queues: Sequence[str]) -> list[Worker]:
     common = {key: variables[f"auth_worker_{key}"] for key in _POOL_KEYS}
     pools: dict[str, tuple[str, dict[str, Any]]] = {"worker": ("auth_worker", {})}
     if "services" in routed_queues:
@@ -194,8 +223,7 @@ def _workers(
     found = []
     for name, (origin, pool) in pools.items():
         if reader.read(f"{origin}.enabled", pool.get("enabled", True), _boolean, True):
-            worker = _worker(reader, origin, name, {**common, **pool}, pool)
-            found.append(replace(worker, settings=settings.pop(name, {})))
+            found.append(_worker(reader, origin, name, {**common, **pool}, pool))
     return found
 
 
@@ -244,7 +272,7 @@ def _extra_programs(reader: _Reader, programs: Mapping[str, Any]) -> list[ExtraP
                 tree=tree,
                 stopwaitsecs=wait,
                 command=tuple(command),
-                environment=environment,
+                environment=tuple(environment),
                 settings=texts,
             )
         )
@@ -329,6 +357,22 @@ def _email(value: Any) -> str:
         return ""
     if not isinstance(value, str) or not re.match(r"[^\s@%;#'\"]+@[^\s@%;#'\"]+\Z", value):
         raise ValueError("it has to be one mail address")
+    return value
+
+
+def _uptime(value: Any) -> str:
+    if not value:
+        return ""
+    if not re.match(r"[1-9][0-9]*[smhd]?\Z", str(value)):
+        raise ValueError("it has to be a whole number of seconds, or one followed by m, h or d, such as 2h")
+    return str(value)
+
+
+def _url(value: Any) -> str:
+    if not value:
+        return ""
+    if not isinstance(value, str) or not re.match(r"https?://[^\s%;#'\"]+\Z", value):
+        raise ValueError("it has to be a URL that begins with http:// or https://")
     return value
 
 

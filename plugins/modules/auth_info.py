@@ -150,7 +150,9 @@ def look_at_daemon() -> dict[str, Any]:
         daemon = supervisord.Daemon()
         found: dict[str, Any] = {"pid": daemon.pid()}
         found["of_systemd"] = server.supervised_by_systemd(found["pid"])
-        found["processes"] = [describe(process) for process in daemon.processes()]
+        processes = daemon.processes()
+        below = server.children(process.pid for process in processes if process.pid)
+        found["processes"] = [describe(process, below.get(process.pid, [])) for process in processes]
     except supervisord.NotAnswering as why:
         return {"problem": str(why), "processes": [], "drift": {}}
     try:
@@ -161,13 +163,14 @@ def look_at_daemon() -> dict[str, Any]:
     return found
 
 
-def describe(process: supervisord.Process) -> dict[str, Any]:
-    """Return what the daemon says of a process, and what the kernel does."""
+def describe(process: supervisord.Process, below: list[int]) -> dict[str, Any]:
+    """Return what the daemon says of a process, and what the kernel does; ``below`` are its children's numbers."""
     arguments = server.command_line(process.pid) if process.pid else []
     kind = server.kind(arguments)
     return {
         **process.as_dict(),
         "rss": server.rss(process.pid),
+        "children": [server.rss(pid) for pid in below],
         "kind": kind,
         "limits": memmon.watched(arguments) if kind == "listener" else {},
     }

@@ -23,7 +23,12 @@ options:
     type: path
     required: true
   content:
-    description: What the file shall hold. One of this and O(restore) is needed.
+    description: The file's sections. One of this and O(restore) is needed.
+    type: str
+  environments:
+    description:
+      - The values of C(environment) options by program, as a JSON object. They may be secrets, so they are not shown.
+      - Each replaces C(<environment of PROGRAM>) in O(content).
     type: str
   restore:
     description:
@@ -105,13 +110,21 @@ kept:
 
 import datetime
 import grp
+import json
 import os
 import pwd
+import shlex
 import tempfile
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration, loss, surroundings
+from ansible_collections.allianceauth.tuning.plugins.module_utils import (
+    configuration,
+    loss,
+    memmon,
+    sealing,
+    surroundings,
+)
 from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon as supervisord
 
 # The owner writes, the group reads: an environment may hold secrets.
@@ -222,7 +235,9 @@ def check(given: dict[str, Any], before: str | None) -> list[str]:
     processes = [process for group in after["groups"] if group["name"] in ours for process in group["processes"]]
     # A program that could not start before need not be able to when we go back to it.
     obstacles = [] if given["restore"] else surroundings.obstacles(processes, given["pending"])
-    return surroundings.namesakes(after["sections"], (path, link), names) + obstacles
+    limits = [name for process in processes for name in memmon.watched(shlex.split(process["command"]))]
+    namesakes = surroundings.namesakes(after["sections"], (path, link), names)
+    return namesakes + surroundings.ambiguous(after["groups"], limits) + obstacles
 
 
 def main() -> None:
@@ -230,6 +245,7 @@ def main() -> None:
         argument_spec={
             "path": {"type": "path", "required": True},
             "content": {"type": "str"},
+            "environments": {"type": "str", "no_log": True},
             "restore": {"type": "str"},
             "keep": {"type": "bool", "default": True},
             "link": {"type": "path", "required": True},
@@ -246,6 +262,9 @@ def main() -> None:
     if module.params["restore"]:
         result["restored"] = to_restore(module)
         module.params["content"] = read(result["restored"])
+    else:
+        environments = json.loads(module.params["environments"] or "{}")
+        module.params["content"] = sealing.complete(module.params["content"], environments)
     path, content, link = (module.params[key] for key in ("path", "content", "link"))
     uid, gid = pwd.getpwnam(module.params["owner"]).pw_uid, grp.getgrnam(module.params["group"]).gr_gid
 
@@ -254,7 +273,7 @@ def main() -> None:
     link_changes = not link_is_right(link, path)
     result["changed"] = file_changes or link_changes
     result["diff"] = [
-        {"before": before or "", "after": content, "before_header": path, "after_header": path},
+        {"before": sealing.shown(before or ""), "after": sealing.shown(content), "before_header": path, "after_header": path},
     ]
     # Also when the file stays: a neighbour that is broken would end the daemon at its next start.
     problems = check(module.params, before)

@@ -1,0 +1,44 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The file as a whole: its first lines, its seal, and the environments that nobody gets to read on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Mapping
+
+_HEAD = """\
+; The auth programs, written by the Ansible role allianceauth.tuning.auth.
+; It follows Alliance Auth's own template; where it does not, the reason is beside it.
+; Change the role's variables instead of this file. A change by hand is never dropped
+; unasked: the next run stops and says which variable keeps it.
+"""
+_SEAL = "; sha1 of what follows: "
+_PLACE = "<environment of {name}>"
+_ENVIRONMENT = re.compile(r"^(\s*environment\s*=).*\n(?:[ \t]+.*\n)*", re.MULTILINE | re.IGNORECASE)
+
+
+def complete(sections: str, environments: Mapping[str, str]) -> str:
+    """Return the file's text: ``sections`` with each program's environment in its place, under head and seal.
+
+    Environments may hold secrets, so they come here apart from the rest, which is shown.
+    """
+    body = sections
+    for name, text in environments.items():
+        body = body.replace(_PLACE.format(name=name), text)
+    # For comparing only: whoever can write the file can write its seal.
+    return f"{_HEAD}{_SEAL}{hashlib.sha1(body.encode()).hexdigest()}\n{body}"
+
+
+def is_sealed(text: str) -> bool:
+    """Whether a file is as the role wrote it, so that all in it came from variables."""
+    _head, found, rest = text.partition(_SEAL)
+    checksum, _newline, body = rest.partition("\n")
+    return bool(found) and checksum == hashlib.sha1(body.encode()).hexdigest()
+
+
+def shown(text: str) -> str:
+    """Return a file's text without the values of any environment, and without the seal that gives them away."""
+    return re.sub(re.escape(_SEAL) + ".*", _SEAL + "(not shown)", _ENVIRONMENT.sub(r"\1 (not shown)\n", text))
