@@ -13,19 +13,23 @@ from shared import playbook, server
 WHEELS = "/home/allianceserver/wheels"
 
 # Quotes, a semicolon, a percent sign and spaces mean something to supervisor, not to a program.
-TEXT = 'it\'s 100% "true"; %(really)s'
+ARGUMENT = 'it\'s 100% "true"; %(really)s'
+# supervisor cannot read both kinds of quotation marks in an environment.
+VARIABLE = "it's 100% true; %(really)s"
 
 
 @pytest.fixture(scope="module")
 def tuned(host: Any) -> playbook.Run:
     """Run with superlance from a folder alone, and with a program that gets a text to be careful with."""
     server.as_user(host, f"{server.VENV}/bin/pip download --quiet --dest {WHEELS} superlance==2.0.0")
-    command = ["/usr/bin/python3", "-c", "import time; time.sleep(86400)", TEXT]
+    command = ["/usr/bin/python3", "-c", "import time; time.sleep(86400)", ARGUMENT]
     variables = {
         "auth_pip_extra_args": ["--no-index", "--find-links", WHEELS],
-        "auth_extra_programs": {"bot": {"command": command, "environment": {"TEXT": TEXT}}},
+        "auth_extra_programs": {"bot": {"command": command, "environment": {"LAB_TEXT": VARIABLE}}},
     }
-    return playbook.apply(*playbook.extra_vars(variables))
+    run = playbook.apply(*playbook.extra_vars(variables))
+    assert run.status == 0, run.sentence
+    return run
 
 
 def test_an_unreachable_index_fails_the_run_and_leaves_the_server_running(host: Any) -> None:
@@ -47,7 +51,7 @@ def test_an_unreachable_index_fails_the_run_and_leaves_the_server_running(host: 
 
 
 def test_a_folder_of_wheels_is_enough(host: Any, tuned: playbook.Run) -> None:
-    assert tuned.status == 0
+    assert all(tuned.changed.values())
     assert "Version: 2.0.0" in server.as_user(host, f"{server.VENV}/bin/pip show superlance 2>&1")
 
 
@@ -58,6 +62,6 @@ def test_what_comes_from_the_folder_belongs_to_the_auth_user(host: Any) -> None:
 
 @pytest.mark.usefixtures("tuned")
 def test_a_legal_value_reaches_the_program_unchanged(host: Any) -> None:
-    assert server.arguments(host)["bot"][-1] == TEXT
+    assert server.arguments(host)["bot"][-1] == ARGUMENT
     pid = server.run(host, "supervisorctl pid myauth:bot").strip()
-    assert f"TEXT={TEXT}" in server.run(host, f"cat /proc/{pid}/environ").split("\0")
+    assert f"LAB_TEXT={VARIABLE}" in server.run(host, f"cat /proc/{pid}/environ").split("\0")
