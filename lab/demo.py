@@ -173,19 +173,18 @@ def tell(story: Story) -> None:
 
 def finish(story: Story) -> None:
     """Remove the server, or say how to reach it."""
+    story.step = STEPS - 1
     story.headline("The end")
-    if os.environ.get("KEEP") == "1":
-        story.say(
-            f"The server stays. Look around: .venv/bin/python -m lab exec --name {LAB} "
-            f"{hosts.existing(LAB)[0].name} -- supervisorctl status"
-        )
-        story.say(
-            f"Tune it again: export ANSIBLE_COLLECTIONS_PATH={controller.environment()['ANSIBLE_COLLECTIONS_PATH']}"
-        )
-        story.say(f"  .venv/bin/{shlex.join(controller.apply(LAB))} -e auth_worker_concurrency=9")
-        story.say(f"Remove it: .venv/bin/python -m lab down --name {LAB}")
-    else:
+    if os.environ.get("KEEP") != "1":
         commands.down(LAB)
+        return
+    collections = controller.environment()["ANSIBLE_COLLECTIONS_PATH"]
+    story.say("The server stays. Look around, tune it again, and remove it with:")
+    story.say(f"  .venv/bin/python -m lab exec --name {LAB} {hosts.existing(LAB)[0].name} -- supervisorctl status")
+    story.say(f"  export ANSIBLE_COLLECTIONS_PATH={collections}")
+    story.say(f"  .venv/bin/{shlex.join(controller.apply(LAB))} \\")
+    story.say(f"      -e auth_worker_numprocs={NUMPROCS} -e auth_worker_concurrency={CONCURRENCY + 2}")
+    story.say(f"  .venv/bin/python -m lab down --name {LAB}")
 
 
 def main() -> int:
