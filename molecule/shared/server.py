@@ -106,7 +106,7 @@ def memmon_checks(host: Any, name: str = "memmon") -> dict[str, int]:
     """
     start = log_size(host, f"{name}.log")
     # The second look begins when the first is complete.
-    text = wait(lambda: log(host, f"{name}.log", start), lambda text: text.count("Checking programs") > 1, 30)
+    text = wait(lambda: log(host, f"{name}.log", start), lambda text: text.count("Checking programs") > 1, 60)
     first = text.split("Checking programs")[1] if "Checking programs" in text else ""
     limits = dict(re.findall(r"(\w+)=(\d+)", first.split("\n")[0]))
     sized = re.findall(r"RSS of \w+:(\w+) is \d+", first)

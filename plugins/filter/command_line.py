@@ -30,7 +30,7 @@ _value:
   type: str
 """
 
-from typing import Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.allianceauth.tuning.plugins.module_utils import quoting

@@ -88,7 +88,7 @@ def _answer(work: Callable[[], dict[str, Any]]) -> str:
         # usage() prints "Error: SENTENCE" and "For help, use … -h"; Python may have warned before it.
         sentence = said.getvalue().rpartition("Error: ")[2].partition("\nFor help")[0]
         return json.dumps({"error": " ".join(sentence.split())})
-    except Exception as why:  # whatever the parser meets in a file, the user is told of it
+    except Exception as why:  # noqa: BLE001 - whatever the parser meets in a file, the user is told of it
         return json.dumps({"error": f"{type(why).__name__}: {why}"})
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import http.client
+import importlib
 import xmlrpc.client
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -55,9 +56,11 @@ def import_supervisor(module: AnsibleModule) -> None:
     while Ansible may have found a newer one beside it.
     """
     try:
-        import supervisor.options
+        importlib.import_module("supervisor.options")
     except ImportError:
-        interpreter = None if has_respawned() else probe_interpreters_for_module(["/usr/bin/python3"], "supervisor.options")
+        interpreter = (
+            None if has_respawned() else probe_interpreters_for_module(["/usr/bin/python3"], "supervisor.options")
+        )
         if interpreter is None:
             module.fail_json(
                 msg="no Python on this server can import supervisor; install its package "

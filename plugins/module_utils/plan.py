@@ -27,12 +27,12 @@ SOCKET_MODE = 0o770
 def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the role's tasks and template need; ``info`` is `auth_info`'s result.
 
-    ``processes``: every process that shall run, ``GROUP:PROCESS``. ``stopped``: those of them that do not. ``stages``: the
-    processes that run now, in the order in which they are to be stopped, each with
-    ``stopwaitsecs``; ``running_workers``: the workers among them; ``own_stages``: without the programs of others. ``nodes``:
-    what Celery has to say of each worker. ``limits``: memmon's, by process.
-    ``drift``: sentences on how what runs differs from what is on disk. ``warnings``:
-    sentences.
+    ``processes``: every process that shall run, ``GROUP:PROCESS``; ``stopped``: those
+    of them that do not. ``stages``: the processes that run now, in the order in which
+    they are to be stopped, each with ``stopwaitsecs``; ``running_workers``: the
+    workers among them; ``own_stages``: without the programs of others. ``nodes``: what
+    Celery has to say of each worker. ``limits``: memmon's, by process. ``drift``:
+    sentences on how what runs differs from what is on disk. ``warnings``: sentences.
     """
     listeners = declared.listeners
     names = _listener_names(declared)
@@ -101,10 +101,14 @@ def refusals(declared: Declared, info: Mapping[str, Any], host: str) -> list[str
     needed = {"celery": bool(declared.workers or declared.beat), "gunicorn": bool(declared.gunicorn), "python": True}
     for program, need in needed.items():
         if need and program not in info["venv"]["programs"]:
-            found.append(f"{host}: {declared.venv}/bin/{program} is missing or cannot be executed; install it there first.")
+            found.append(
+                f"{host}: {declared.venv}/bin/{program} is missing or cannot be executed; install it there first."
+            )
     for pool in {worker.pool for worker in declared.workers} & {"gevent", "eventlet"}:
         if pool not in info["venv"]["versions"]:
-            found.append(f"{host}: the pool {pool} needs the package {pool} in {declared.venv}; install it there first.")
+            found.append(
+                f"{host}: the pool {pool} needs the package {pool} in {declared.venv}; install it there first."
+            )
     found += heavy_trees(declared, info, host)
     return found if declared.memory_overcommit else found + excess(declared, info, host)
 
@@ -114,11 +118,12 @@ def excess(declared: Declared, info: Mapping[str, Any], host: str) -> list[str]:
     limits = [memmon.parse_size(listener.size) for listener in declared.listeners]
     if sum(limits) <= info["memory_total"]:
         return []
-    megabytes = [number // 1024**2 for number in (sum(limits), info["memory_total"])]
-    return [
-        f"{host}: the memory limits of {len(limits)} processes are {megabytes[0]} MB in all, and the host has {megabytes[1]} MB; "
+    asked, there = (number // 1024**2 for number in (sum(limits), info["memory_total"]))
+    sentence = (
+        f"{host}: the memory limits of {len(limits)} processes are {asked} MB in all, and the host has {there} MB; "
         "lower auth_worker_memory_limit or auth_worker_numprocs, or allow it with auth_memory_overcommit."
-    ]
+    )
+    return [sentence]
 
 
 def heavy_trees(declared: Declared, info: Mapping[str, Any], host: str) -> list[str]:
@@ -139,9 +144,9 @@ def heavy_trees(declared: Declared, info: Mapping[str, Any], host: str) -> list[
         rest = master + child * children[program.name]
         if rest > memmon.parse_size(program.memory_limit):
             found.append(
-                f"{host}: {program.name} has a memory limit of {program.memory_limit}, but with {children[program.name]} children "
-                f"of {child // 1024**2} MB it needs {rest // 1024**2} MB at rest, so memmon would restart it at every tick; "
-                "raise the limit well above that."
+                f"{host}: {program.name} has a memory limit of {program.memory_limit}, but with "
+                f"{children[program.name]} children of {child // 1024**2} MB it needs {rest // 1024**2} MB at rest, "
+                "so memmon would restart it at every tick; raise the limit well above that."
             )
     return found
 
@@ -159,7 +164,9 @@ def _own_stages(declared: Declared, info: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _running(info: Mapping[str, Any], kinds: tuple[str, ...]) -> list[str]:
-    supervised = [f"{process['group']}:{process['name']}" for process in info["daemon"]["processes"] if process["kind"] in kinds]
+    supervised = [
+        f"{process['group']}:{process['name']}" for process in info["daemon"]["processes"] if process["kind"] in kinds
+    ]
     return supervised + [drain.orphan_name(orphan) for orphan in info["orphans"] if orphan["kind"] in kinds]
 
 
@@ -171,7 +178,9 @@ def _stopwaitsecs(declared: Declared, info: Mapping[str, Any]) -> dict[str, int]
         for process in group["processes"]
     }
     found.update(
-        (f"{declared.project}:{name}", program.stopwaitsecs) for program in declared.programs for name in program.process_names
+        (f"{declared.project}:{name}", program.stopwaitsecs)
+        for program in declared.programs
+        for name in program.process_names
     )
     longest = max([10, *(worker.stopwaitsecs for worker in declared.workers)])
     found.update((drain.orphan_name(orphan), longest) for orphan in info["orphans"])
@@ -208,7 +217,10 @@ def _listener_needs_socket(declared: Declared) -> bool:
 
 def _drift(declared: Declared, info: Mapping[str, Any]) -> list[str]:
     daemon = info["daemon"]
-    left = [f"{orphan['command']} (process {orphan['pid']}) runs on from an earlier supervisord" for orphan in info["orphans"]]
+    left = [
+        f"{orphan['command']} (process {orphan['pid']}) runs on from an earlier supervisord"
+        for orphan in info["orphans"]
+    ]
     if "problem" in daemon:
         return [str(daemon["problem"]), *left]
     ours = {declared.project, *_listener_names(declared)}
@@ -233,7 +245,9 @@ def disagreements(decided: Mapping[str, Any], info: Mapping[str, Any]) -> list[s
     processes = info["daemon"]["processes"]
     running = {process["name"] for process in processes if process["pid"]}
     watched = {name: size for process in processes for name, size in process["limits"].items()}
-    unlimited = {name for worker in decided["workers"] if not worker["memory_limit"] for name in worker["process_names"]}
+    unlimited = {
+        name for worker in decided["workers"] if not worker["memory_limit"] for name in worker["process_names"]
+    }
     workers = {
         process["name"]
         for process in processes
@@ -248,7 +262,9 @@ def disagreements(decided: Mapping[str, Any], info: Mapping[str, Any]) -> list[s
     ]
     if decided["limits"]:
         found += [f"no memmon watches the worker {name}" for name in sorted(workers - set(watched) - unlimited)]
-    return found + [f"{group} still differs from the disk" for groups in info["daemon"]["drift"].values() for group in groups]
+    return found + [
+        f"{group} still differs from the disk" for groups in info["daemon"]["drift"].values() for group in groups
+    ]
 
 
 def _warnings(declared: Declared) -> list[str]:
@@ -262,6 +278,8 @@ def _warnings(declared: Declared) -> list[str]:
                 "though, since new workers start with around 80 MB already (Alliance Auth's tuning guide)."
             )
     found += [
-        f"{worker.name} has no memory limit: memmon does not watch it." for worker in declared.workers if not worker.memory_limit
+        f"{worker.name} has no memory limit: memmon does not watch it."
+        for worker in declared.workers
+        if not worker.memory_limit
     ]
     return found

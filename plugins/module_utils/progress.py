@@ -45,7 +45,9 @@ class Drained:
 
     def line(self) -> str:
         """Return the line that says who is still finishing what, and how long that may take."""
-        described = [f"{_short(p['name'])}{self._doing(p['name'])}, {self._left(p['name'])} s left" for p in self.pending]
+        described = [
+            f"{_short(p['name'])}{self._doing(p['name'])}, {self._left(p['name'])} s left" for p in self.pending
+        ]
         return f"{self.host}: waiting for {'; '.join(described)}"
 
     def said_of_abort(self, trouble: str) -> str:
@@ -64,7 +66,7 @@ class Drained:
         return f"{self.host}: killed after their time: {names}. The tasks they ran are lost."
 
     def _left(self, name: str) -> int:
-        at = self.told.get(name, {}).get("at", self._now)
+        at = float(self.told.get(name, {}).get("at", self._now))
         return round(int(self.stopwaitsecs.get(name, _STOPWAITSECS)) - (self._now - at))
 
     def _doing(self, name: str) -> str:

@@ -223,8 +223,7 @@ def children(pids: Iterable[int]) -> dict[int, list[int]]:
     """Return the processes below each of ``pids``, at any depth: what memmon's ``-c`` adds up."""
     parents = {int(entry): parent(int(entry)) for entry in os.listdir("/proc") if entry.isdigit()}
     found: dict[int, list[int]] = {pid: [] for pid in pids}
-    for pid in parents:
-        above = parents[pid]
+    for pid, above in parents.items():
         while above:
             if above in found:
                 found[above].append(pid)

@@ -11,7 +11,6 @@ import pwd
 import shlex
 from typing import Any, Iterable, Mapping
 
-
 # systemd's default for services.
 _DAEMON_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
@@ -41,8 +40,8 @@ def ambiguous(groups: Iterable[Mapping[str, Any]], limits: Iterable[str]) -> lis
         for process in group["processes"]:
             owners.setdefault(process["name"], []).append(group["name"])
     return [
-        f"{name}, which has a memory limit, exists in the groups {' and '.join(owners[name])}, and memmon cannot tell them "
-        "apart: rename one of the two"
+        f"{name}, which has a memory limit, exists in the groups {' and '.join(owners[name])}, "
+        "and memmon cannot tell them apart: rename one of the two"
         for name in limits
         if len(owners.get(name, [])) > 1
     ]

@@ -38,6 +38,10 @@ _POOL_KEYS = ("concurrency", "numprocs", "pool", "loglevel", "memory_limit", "st
 # Options of a section that have a variable or a key of their own.
 _OWN_SETTINGS = ("command", "environment", "numprocs", "process_name", "numprocs_start")
 
+# What stands in for a value that was refused.
+_NO_WORDS: list[str] = []
+_NO_PAIRS: dict[str, str] = {}
+
 T = TypeVar("T")
 
 
@@ -118,7 +122,7 @@ def declare(variables: Mapping[str, Any], host: str, routed_queues: Sequence[str
         return reader.read(variable, variables[variable], parse, fallback)
 
     settings = _program_settings(reader, variables["auth_program_settings"])
-    common = tuple(read("auth_environment", _pairs, {}))
+    common = tuple(read("auth_environment", _pairs, _NO_PAIRS))
     gunicorn = Gunicorn(
         workers=read("auth_gunicorn_workers", _positive, 1),
         timeout=read("auth_gunicorn_timeout", _not_negative, 0),
@@ -259,8 +263,8 @@ def _extra_programs(reader: _Reader, programs: Mapping[str, Any]) -> list[ExtraP
             continue
         reader.read(origin, name, _name, "")
         settings = dict(given)
-        command = reader.read(f"{origin}.command", settings.pop("command"), _command, [])
-        environment = reader.read(f"{origin}.environment", settings.pop("environment", {}), _pairs, {})
+        command = reader.read(f"{origin}.command", settings.pop("command"), _command, _NO_WORDS)
+        environment = reader.read(f"{origin}.environment", settings.pop("environment", {}), _pairs, _NO_PAIRS)
         limit = reader.read(f"{origin}.memory_limit", settings.pop("memory_limit", ""), _size, "")
         tree = reader.read(f"{origin}.memory_limit_tree", settings.pop("memory_limit_tree", False), _boolean, False)
         texts = _settings(reader, origin, settings)

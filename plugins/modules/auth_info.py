@@ -122,12 +122,12 @@ unit:
   returned: always
   type: bool
 orphans:
-  description: Auth programs that no supervisord looks after any more, each with its C(pid), C(kind), C(start) and C(command).
+  description: Auth programs that no supervisord looks after, each with its C(pid), C(kind), C(start) and C(command).
   returned: always
   type: list
   elements: dict
 daemon:
-  description: Its C(pid), C(processes), C(drift) from the disk, and the C(sockets) as they are; or C(problem), if it does not answer.
+  description: Its C(pid), C(processes), C(drift) from the disk, and C(sockets) as they are; or why it does not answer.
   returned: always
   type: dict
 """

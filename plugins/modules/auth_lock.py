@@ -11,7 +11,7 @@ short_description: Keep two runs from changing one Alliance Auth server at the s
 version_added: 0.1.0
 description:
   - Takes or gives back a lock on the server. The action plugin says whose it is.
-  - A run that is dead holds no lock. On the controller that it ran on, that is seen at once; elsewhere its lease runs out.
+  - A run that is dead holds no lock. On the controller that it ran on, that is seen at once; elsewhere its lease ends.
 options:
   name:
     description: What is locked; the supervisor group.
@@ -23,7 +23,7 @@ options:
     choices: [present, absent]
     default: present
   looked_at:
-    description: When the server was looked at (seconds since 1970, its clock). A run that ended later has changed it since.
+    description: When the server was looked at (seconds since 1970, its clock). A run that ended later changed it since.
     type: float
     default: 0
   owner:

@@ -10,7 +10,7 @@ module: celery_nodes
 short_description: Wait until Celery nodes answer and are as they shall be
 version_added: 0.1.0
 description:
-  - Asks with C(celery inspect ping) until every node answers, then compares C(celery inspect stats) with what is wanted.
+  - Asks with C(celery inspect ping) until every node answers, then compares C(celery inspect stats) with O(nodes).
   - Reads only. Run it as root; Celery's command is run as O(user).
 options:
   venv:

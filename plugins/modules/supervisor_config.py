@@ -203,7 +203,8 @@ def kept_files(path: str) -> list[str]:
 
 def to_restore(module: AnsibleModule) -> str:
     """Return the kept file that is asked for, or fail with the names of those that there are."""
-    path, wanted = module.params["path"], module.params["restore"]
+    path: str = module.params["path"]
+    wanted: str = module.params["restore"]
     found = kept_files(path)
     if found and wanted == "newest":
         return found[-1]
@@ -214,9 +215,9 @@ def to_restore(module: AnsibleModule) -> str:
     return os.path.join(os.path.dirname(path), os.path.basename(wanted))
 
 
-def check(given: dict[str, Any], before: str | None) -> list[str]:
+def check(given: dict[str, Any], before: str | None, content: str) -> list[str]:
     """Return a sentence for each reason not to put the new file in place."""
-    path, link, content = given["path"], given["link"], given["content"]
+    path, link = given["path"], given["link"]
     # Going back is meant to undo what came since.
     lost = [] if before is None or given["restore"] else loss.losses(before, content, given["discard"])
     if lost:
@@ -261,11 +262,11 @@ def main() -> None:
     result: dict[str, Any] = {"kept": []}
     if module.params["restore"]:
         result["restored"] = to_restore(module)
-        module.params["content"] = read(result["restored"])
+        content = read(result["restored"]) or ""
     else:
-        environments = json.loads(module.params["environments"] or "{}")
-        module.params["content"] = sealing.complete(module.params["content"], environments)
-    path, content, link = (module.params[key] for key in ("path", "content", "link"))
+        # Not into module.params, which are shown.
+        content = sealing.complete(module.params["content"], json.loads(module.params["environments"] or "{}"))
+    path, link = module.params["path"], module.params["link"]
     uid, gid = pwd.getpwnam(module.params["owner"]).pw_uid, grp.getgrnam(module.params["group"]).gr_gid
 
     before = read(path)
@@ -273,10 +274,15 @@ def main() -> None:
     link_changes = not link_is_right(link, path)
     result["changed"] = file_changes or link_changes
     result["diff"] = [
-        {"before": sealing.shown(before or ""), "after": sealing.shown(content), "before_header": path, "after_header": path},
+        {
+            "before": sealing.shown(before or ""),
+            "after": sealing.shown(content),
+            "before_header": path,
+            "after_header": path,
+        },
     ]
     # Also when the file stays: a neighbour that is broken would end the daemon at its next start.
-    problems = check(module.params, before)
+    problems = check(module.params, before, content)
     if problems:
         module.fail_json(msg=f"{path} was not replaced: {'; '.join(problems)}.")
     if module.check_mode or not result["changed"]:

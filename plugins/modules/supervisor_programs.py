@@ -81,7 +81,7 @@ options:
     type: int
     default: 120
   slice:
-    description: Seconds after which the module returns though it is not done, for the action plugin that calls it again.
+    description: Seconds after which the module returns though it is not done; the action plugin calls it again.
     type: int
     default: 5
 author:
@@ -123,7 +123,7 @@ pending:
   type: list
   elements: dict
 told:
-  description: The C(pid) of each process that was told to stop and when that was (C(at), seconds since 1970, the server's clock).
+  description: The C(pid) of each process that was told to stop, when that was (C(at)) and when it had C(ended).
   returned: O(state=stopped)
   type: dict
 tasks:
@@ -131,7 +131,7 @@ tasks:
   returned: O(state=stopped)
   type: dict
 site:
-  description: The C(status) of the site's first answer and when (C(at), seconds since 1970, the server's clock) it came.
+  description: The C(status) of the site's first answer and when it came (C(at), seconds since 1970).
   returned: O(state=running) and O(site) is given
   type: dict
 """
@@ -191,7 +191,9 @@ def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: 
         known = {process.namespec: process for process in daemon.processes()}
         absent = [name for name in wanted if name not in known]
         if absent:
-            module.fail_json(msg=f"supervisord does not know {', '.join(absent)}; its configuration lacks them.", **result)
+            module.fail_json(
+                msg=f"supervisord does not know {', '.join(absent)}; its configuration lacks them.", **result
+            )
         gave_up = [known[name] for name in wanted if known[name].state == "FATAL"]
         if gave_up:
             module.fail_json(msg=" ".join(obituary(daemon, process) for process in gave_up), **result)

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration, quoting
-from hypothesis import HealthCheck, given, settings
+from ansible_collections.allianceauth.tuning.plugins.module_utils import quoting
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 # What the parsers between a variable and a process treat specially, more often than chance would.
@@ -20,59 +20,58 @@ NASTY = st.sampled_from(
 )
 VALUES = st.lists(st.one_of(NASTY, st.text(max_size=5)), max_size=6).map("".join)
 
-
-@pytest.fixture(scope="module")
-def main_conf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("supervisor")
-    (folder / "conf.d").mkdir()
-    main = folder / "supervisord.conf"
-    main.write_text("[supervisord]\n[include]\nfiles = conf.d/*.conf\n")
-    return main
+# 60 examples of ten values: 600 inputs for each test here.
+TEN = {"min_size": 10, "max_size": 10}
+SIXTY = settings(max_examples=60, deadline=None)
 
 
-def read_back(main_conf: Path, section: str) -> dict[str, Any]:
-    overlay = configuration.overlay_for(str(main_conf.parent / "conf.d/auth.conf"), "", section)
-    (group,) = configuration.effective(str(main_conf), overlay)["groups"]
-    process: dict[str, Any] = group["processes"][0]
-    return process
+def written(write: Callable[[Any], str], values: list[Any]) -> list[tuple[Any, str]]:
+    """Return the values that can be written, each with how; a value that cannot has been refused with a reason."""
+    found = []
+    for value in values:
+        try:
+            found.append((value, write(value)))
+        except quoting.Unwritable as why:
+            assert str(why)
+    return found
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(arguments=st.lists(VALUES, min_size=1, max_size=5))
-def test_a_command_line_reaches_the_process_unchanged_or_is_refused(main_conf: Path, arguments: list[str]) -> None:
-    try:
-        written = quoting.command_line(["/bin/echo", *arguments])
-    except quoting.Unwritable as why:
-        assert "control character" in str(why) or "Unicode" in str(why)
-        return
-    process = read_back(main_conf, f"[program:echo]\ncommand = {written}\n")
-    # As supervisor splits it: ProcessConfig.command through shlex.split (process.py, get_execv_args).
-    assert shlex.split(process["command"]) == ["/bin/echo", *arguments]
+def first_process(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return the one process of a file that the parser has accepted."""
+    assert "error" not in answer, answer
+    (group,) = answer["result"]["groups"]
+    (process,) = group["processes"]
+    return dict(process)
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(value=VALUES.filter(bool))
-def test_an_option_is_read_back_unchanged_or_refused(main_conf: Path, value: str) -> None:
-    try:
-        written = quoting.option(value)
-    except quoting.Unwritable as why:
-        assert str(why)
-        return
-    process = read_back(main_conf, f"[program:echo]\ncommand = /bin/echo\ndirectory = {written}\n")
-    assert process["directory"] == value
+@SIXTY
+@given(commands=st.lists(st.lists(VALUES, min_size=1, max_size=3), **TEN))
+def test_a_command_line_reaches_the_process_unchanged_or_is_refused(parser: Any, commands: list[list[str]]) -> None:
+    pairs = written(lambda arguments: quoting.command_line(["/bin/echo", *arguments]), commands)
+    answers = parser.read([f"[program:echo]\ncommand = {text}\n" for _arguments, text in pairs])
+    for (arguments, _text), answer in zip(pairs, answers, strict=True):
+        # As supervisor splits it: ProcessConfig.command through shlex.split (process.py, get_execv_args).
+        assert shlex.split(first_process(answer)["command"]) == ["/bin/echo", *arguments]
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(value=VALUES)
-def test_an_environment_is_read_back_unchanged_or_refused(main_conf: Path, value: str) -> None:
-    try:
-        written = quoting.environment({"FIRST": value, "SECOND": "2"})
-    except quoting.Unwritable as why:
-        assert str(why)
-        return
-    # The expanded variable in the command shows the value; shlex leaves it as it is in quotes.
-    section = f"[program:echo]\ncommand = %(ENV_FIRST)s|%(ENV_SECOND)s\nenvironment = {written}\n"
-    assert read_back(main_conf, section)["command"] == f"{value}|2"
+@SIXTY
+@given(values=st.lists(VALUES.filter(bool), **TEN))
+def test_an_option_is_read_back_unchanged_or_refused(parser: Any, values: list[str]) -> None:
+    pairs = written(quoting.option, values)
+    answers = parser.read([f"[program:echo]\ncommand = /bin/echo\ndirectory = {text}\n" for _value, text in pairs])
+    for (value, _text), answer in zip(pairs, answers, strict=True):
+        assert first_process(answer)["directory"] == value
+
+
+@SIXTY
+@given(values=st.lists(VALUES, **TEN))
+def test_an_environment_is_read_back_unchanged_or_refused(parser: Any, values: list[str]) -> None:
+    pairs = written(lambda value: quoting.environment({"FIRST": value, "SECOND": "2"}), values)
+    # The expanded variable in the command shows the value; nothing splits it before.
+    section = "[program:echo]\ncommand = %(ENV_FIRST)s|%(ENV_SECOND)s\nenvironment = "
+    answers = parser.read([f"{section}{text}\n" for _value, text in pairs])
+    for (value, _text), answer in zip(pairs, answers, strict=True):
+        assert first_process(answer)["command"] == f"{value}|2"
 
 
 @pytest.mark.parametrize("value", ["a\nb", "a\rb", "\x00"])
@@ -80,3 +79,8 @@ def test_a_line_break_is_refused_everywhere(value: str) -> None:
     for write in (lambda text: quoting.command_line([text]), quoting.option, lambda text: quoting.environment({"A": text})):
         with pytest.raises(quoting.Unwritable, match="control character"):
             write(value)
+
+
+@pytest.mark.parametrize("text", ["plain", "50%", "it's", 'say "so"', "a  b", "é", "%(program_name)s", "a;b", "a #b"])
+def test_an_ordinary_argument_is_not_refused(text: str) -> None:
+    assert quoting.command_line([text])

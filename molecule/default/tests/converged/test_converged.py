@@ -25,14 +25,15 @@ def test_no_node_has_the_name_it_had_before(host: Any) -> None:
 
 def test_the_worker_log_names_no_task_by_default(host: Any) -> None:
     (task_id,) = server.send(host, 1, 0.1, "quiet").values()
-    done = server.wait(lambda: server.ledger(host, "quiet"), lambda tasks: tasks == {"quiet-0": ["start", "end"]}, 30)
+    done = server.wait(lambda: server.ledger(host, "quiet"), lambda tasks: tasks == {"quiet-0": ["start", "end"]}, 60)
     assert done == {"quiet-0": ["start", "end"]}
     assert task_id not in server.log(host, "worker.log")
 
 
 def test_a_request_in_flight_survives_a_restart_of_gunicorn(host: Any) -> None:
-    request = server.get("/lab/slow/?seconds=4&key=flight")
-    server.run(host, f"{request} >/tmp/flight 2>&1 </dev/null & sleep 1; supervisorctl restart myauth:gunicorn")
-    answer = server.wait(lambda: server.run(host, "cat /tmp/flight"), bool, 10)
-    assert answer == "200\n"
+    request = server.get("/lab/slow/?seconds=6&key=flight")
+    server.run(host, f"{request} >/tmp/flight 2>&1 </dev/null &")
+    assert server.wait(lambda: server.ledger(host, "flight"), bool, 30) == {"flight": ["start"]}
+    server.run(host, "supervisorctl restart myauth:gunicorn")
+    assert server.wait(lambda: server.run(host, "cat /tmp/flight"), bool, 30) == "200\n"
     assert server.ledger(host, "flight") == {"flight": ["start", "end"]}
