@@ -12,6 +12,7 @@ import json
 import re
 import shlex
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -99,17 +100,22 @@ def wait(look: Callable[[], T], until: Callable[[T], bool], seconds: float) -> T
         time.sleep(0.5)
 
 
-def memmon_checks(host: Any, name: str = "memmon") -> dict[str, int]:
-    """Return what memmon says at its next look: the limit of each process (bytes) whose size it has read.
+def memmon_checks(host: Any) -> dict[str, int]:
+    """Return what all memmons say at their next look: the limit of each process (bytes) whose size they have read.
 
-    A name that no process has gets a limit in its log, but never a size.
+    A name that no process has gets a limit in the log, but never a size.
     """
-    start = log_size(host, f"{name}.log")
-    # The second look begins when the first is complete.
-    text = wait(lambda: log(host, f"{name}.log", start), lambda text: text.count("Checking programs") > 1, 60)
-    first = text.split("Checking programs")[1] if "Checking programs" in text else ""
-    limits = dict(re.findall(r"(\w+)=(\d+)", first.split("\n")[0]))
-    sized = re.findall(r"RSS of \w+:(\w+) is \d+", first)
+    memmons = [name for name in states(host) if name.startswith("memmon")]
+    start = log_size(host, "memmon.log")
+
+    def complete(text: str) -> bool:
+        # The second look begins when the first is complete.
+        looks = Counter(re.findall(r"Checking programs (.*)", text))
+        return len(looks) == len(memmons) and min(looks.values()) > 1
+
+    text = wait(lambda: log(host, "memmon.log", start), complete, 60)
+    limits = dict(re.findall(r"(\w+)=(\d+)", "\n".join(re.findall(r"Checking programs (.*)", text))))
+    sized = re.findall(r"RSS of \w+:(\w+) is \d+", text)
     return {process: int(limits[process]) for process in sized}
 
 
