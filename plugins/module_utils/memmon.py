@@ -8,9 +8,10 @@ Source: ``superlance/memmon.py`` 2.0.0 and ``supervisor/datatypes.py`` (``byte_s
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
-from typing import Iterable
+from typing import Iterable, Sequence
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.programs import Program
 
@@ -103,8 +104,10 @@ def listeners(programs: Iterable[Program]) -> list[Listener]:
     ]
 
 
-def watched(arguments: Iterable[str]) -> dict[str, str]:
-    """Return the limits in a running memmon's arguments: sizes by process name."""
-    words = list(arguments)
-    pairs = [value.partition("=") for option, value in zip(words, words[1:]) if option in ("-p", "--program")]
-    return {process: size for process, _equals, size in pairs}
+def watched(arguments: Sequence[str]) -> dict[str, str]:
+    """Return the limits in a memmon's arguments, sizes by process name; none for another program's."""
+    # The script is first, or behind its interpreter.
+    if "memmon" not in [os.path.basename(word) for word in arguments[:2]]:
+        return {}
+    values = [value for option, value in zip(arguments, arguments[1:]) if option in ("-p", "--program")]
+    return dict(value.split("=", 1) for value in values)

@@ -166,13 +166,12 @@ def look_at_daemon() -> dict[str, Any]:
 def describe(process: supervisord.Process, below: list[int]) -> dict[str, Any]:
     """Return what the daemon says of a process, and what the kernel does; ``below`` are its children's numbers."""
     arguments = server.command_line(process.pid) if process.pid else []
-    kind = server.kind(arguments)
     return {
         **process.as_dict(),
         "rss": server.rss(process.pid),
         "children": [server.rss(pid) for pid in below],
-        "kind": kind,
-        "limits": memmon.watched(arguments) if kind == "listener" else {},
+        "kind": server.kind(arguments),
+        "limits": memmon.watched(arguments),
     }
 
 
