@@ -145,10 +145,11 @@ def traces(host: Any) -> dict[str, str]:
     Not what a server writes by itself all the time.
     """
     itself = ("*/log/*", "*.sqlite3*", "*/__pycache__*", "*/celerybeat-schedule*")
-    # Ansible's own folder for temporary files, and folders whose time is that of all these.
-    others = (f"/home/{USER}/.ansible*", f"/home/{USER}", PROJECT, f"{PROJECT}/log")
-    excluded = " ".join(f"-not -path '{pattern}'" for pattern in itself + others)
-    files = run(host, rf"find /etc /home/{USER} /usr/local -xdev {excluded} -printf '%p\t%U:%G %m %s %C@ %l\n'")
+    # Ansible's own folder for temporary files.
+    excluded = " ".join(f"-not -path '{pattern}'" for pattern in (*itself, f"/home/{USER}/.ansible*"))
+    # A folder's size and time are those of what comes and goes in it.
+    shown = r"-type d -printf '%p\t%U:%G %m\n' -o -printf '%p\t%U:%G %m %s %C@ %l\n'"
+    files = run(host, rf"find /etc /home/{USER} /usr/local -xdev {excluded} \( {shown} \)")
     programs = run(host, "ps -eo pid,args --no-headers").splitlines()
     ours = [line.split(None, 1) for line in programs if re.search(r"/(celery|gunicorn|memmon|supervisord)\b", line)]
     return {
