@@ -195,7 +195,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         tell(story)
-    except LabError as error:
+    except (LabError, OSError) as error:
         why = str(error)
     except KeyboardInterrupt:
         why = "interrupted"
