@@ -14,6 +14,7 @@ import fnmatch
 import io
 import json
 import os
+import sys
 import types
 from dataclasses import dataclass
 from typing import Any, Callable
@@ -97,6 +98,8 @@ def _realize(main_conf: str, overlay: Overlay | None) -> dict[str, Any]:
 
     included = _observe(supervisor.options, overlay)
     options = supervisor.options.ServerOptions()
+    # Not the one that the class took when it was imported: nobody reads that.
+    options.stderr = sys.stderr
     # Not options.configfile: -c would count as given twice.
     options.realize(["-c", main_conf], doc="", progname="supervisord")
     return {
@@ -172,6 +175,7 @@ def _realize_client(main_conf: str) -> dict[str, Any]:
     import supervisor.options
 
     options = supervisor.options.ClientOptions()
+    options.stderr = sys.stderr
     options.realize(["-c", main_conf, "status"], doc="", progname="supervisorctl")
     return {key: getattr(options, key) for key in ("serverurl", "username", "password")}
 

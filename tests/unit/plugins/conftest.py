@@ -1,0 +1,143 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real parts for the tests: supervisor's parser, a supervisord, and the role's defaults."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import pytest
+import yaml
+
+if TYPE_CHECKING:
+    from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration, daemon
+
+ROLE = Path(__file__).parents[3] / "roles/auth"
+
+# supervisord looks after its children once a second; far more than any test here needs.
+PATIENCE_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Parser:
+    """supervisor's parser, for many included files in one child: starting that costs more than parsing."""
+
+    main_conf: Path
+
+    def read(self, contents: list[str]) -> list[dict[str, Any]]:
+        """Return for each file its ``result`` or its ``error``, as `configuration.effective` has them."""
+        # Not above: pytest may load this file before there is a link to the collection; see /conftest.py.
+        from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration
+
+        path = str(self.main_conf.parent / "conf.d/auth.conf")
+        overlays = [configuration.overlay_for(path, "", content) for content in contents]
+
+        def work(overlay: configuration.Overlay) -> dict[str, Any]:
+            answer = configuration._answer(lambda: configuration._realize(str(self.main_conf), overlay))
+            return dict(json.loads(answer))
+
+        return list(configuration._in_child(lambda: {"answers": [work(overlay) for overlay in overlays]})["answers"])
+
+
+@pytest.fixture(scope="session")
+def parser(tmp_path_factory: pytest.TempPathFactory) -> Parser:
+    # Its import takes longer than a hundred parses; children inherit it.
+    import supervisor.options  # noqa: F401
+
+    folder = tmp_path_factory.mktemp("supervisor")
+    (folder / "conf.d").mkdir()
+    main = folder / "supervisord.conf"
+    main.write_text(f"[unix_http_server]\nfile = {folder}/s.sock\n[supervisord]\n[include]\nfiles = conf.d/*.conf\n")
+    return Parser(main)
+
+
+@pytest.fixture(scope="session")
+def role_defaults() -> dict[str, Any]:
+    """Return the role's defaults; those that are made from others are rendered."""
+    values: dict[str, Any] = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
+    for name, value in values.items():
+        if isinstance(value, str):
+            # They refer to those above them only.
+            values[name] = jinja2.Template(value).render(values, inventory_hostname="auth1")
+    return values
+
+
+@pytest.fixture
+def defaults(role_defaults: dict[str, Any]) -> dict[str, Any]:
+    return copy.deepcopy(role_defaults)
+
+
+@dataclass
+class Supervisord:
+    """A running supervisord in a folder of its own."""
+
+    folder: Path
+    daemon: daemon.Daemon
+
+    def process(self, namespec: str) -> daemon.Process:
+        return next(process for process in self.daemon.processes() if process.namespec == namespec)
+
+    def state(self, namespec: str) -> str:
+        return self.process(namespec).state
+
+    def lines(self, name: str) -> list[str]:
+        """Return what the programs have written to a file of the folder."""
+        path = self.folder / name
+        return path.read_text().splitlines() if path.exists() else []
+
+
+def wait_until(holds: Callable[[], object]) -> None:
+    """Return once it holds; fail if it never does."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, "what was waited for did not come"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def wait() -> Callable[[Callable[[], object]], None]:
+    return wait_until
+
+
+@pytest.fixture
+def supervisord() -> Iterator[Callable[[str], Supervisord]]:
+    """Start a supervisord with the given sections; ``{here}`` in them is its folder."""
+    from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon
+
+    started: list[tuple[subprocess.Popen[bytes], tempfile.TemporaryDirectory[str]]] = []
+
+    def start(sections: str) -> Supervisord:
+        # Not pytest's folder, whose path is too long for a socket (unix(7): 107 characters).
+        temporary = tempfile.TemporaryDirectory(prefix="supervisord-")
+        folder = Path(temporary.name)
+        main = folder / "supervisord.conf"
+        main.write_text(
+            f"[unix_http_server]\nfile = {folder}/s.sock\n"
+            f"[supervisord]\nlogfile = {folder}/log\npidfile = {folder}/pid\nchildlogdir = {folder}\n"
+            "[rpcinterface:supervisor]\n"
+            "supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface\n"
+            f"[supervisorctl]\nserverurl = unix://{folder}/s.sock\n" + sections.replace("{here}", str(folder))
+        )
+        command = [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "--nodaemon", "-c", str(main)]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+        started.append((process, temporary))
+        wait_until(lambda: (folder / "s.sock").exists() or process.poll() is not None)
+        assert process.poll() is None, (folder / "log").read_text()
+        return Supervisord(folder, daemon.Daemon(str(main)))
+
+    yield start
+    for process, temporary in started:
+        process.terminate()
+        process.wait()
+        temporary.cleanup()
