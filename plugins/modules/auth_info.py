@@ -10,7 +10,7 @@ module: auth_info
 short_description: Look at an Alliance Auth server in one round trip
 version_added: 0.1.0
 description:
-  - Returns all that the role M(allianceauth.tuning.auth#role) decides by.
+  - Returns all that the role C(auth) decides by.
   - Reads only. The daemon is asked through its XML-RPC interface; to tell how it differs from the disk,
     it reads its configuration files and applies nothing.
 options:

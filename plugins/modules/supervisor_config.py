@@ -231,6 +231,8 @@ def check(given: dict[str, Any], before: str | None, content: str) -> list[str]:
         after = configuration.effective(supervisord.MAIN_CONF, overlay)
     except configuration.Invalid as why:
         return [f"supervisor refuses the configuration with the new file in it: {why}"]
+    if not {path, link} & set(after["sections"]):
+        return [f"supervisord includes neither {path} nor {link}, see [include] in {supervisord.MAIN_CONF}"]
     names = loss.sections(content)
     ours = {name.partition(":")[2] for name in names}
     processes = [process for group in after["groups"] if group["name"] in ours for process in group["processes"]]
