@@ -35,7 +35,7 @@ def venv(path: str) -> dict[str, Any]:
 
     Reads the names of folders instead of asking pip, which takes half a second.
     """
-    (packages, *_) = sorted(glob.glob(os.path.join(glob.escape(path), "lib", "python3*", "site-packages"))) or [""]
+    packages = next(iter(sorted(glob.glob(os.path.join(glob.escape(path), "lib", "python3*", "site-packages")))), "")
     programs = ("celery", "gunicorn", "memmon", "pip", "python")
     return {
         "exists": os.path.isfile(os.path.join(path, "pyvenv.cfg")),

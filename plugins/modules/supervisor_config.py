@@ -115,6 +115,7 @@ import os
 import pwd
 import shlex
 import tempfile
+import uuid
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -174,7 +175,8 @@ def replace_file(path: str, content: str, uid: int, gid: int) -> None:
 
 def replace_link(link: str, path: str) -> None:
     """Make ``link`` lead to ``path`` in one step."""
-    temporary = tempfile.mktemp(prefix="." + os.path.basename(link) + ".", dir=os.path.dirname(link))
+    # symlink() never follows or replaces what is there, so a name that nobody guesses is enough.
+    temporary = os.path.join(os.path.dirname(link), f".{os.path.basename(link)}.{uuid.uuid4().hex}")
     os.symlink(path, temporary)
     os.replace(temporary, link)
 

@@ -148,7 +148,8 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils import site as
 from ansible_collections.allianceauth.tuning.plugins.module_utils.daemon import Daemon, Process
 
 # Of a program's log, for the message that says why it does not run.
-_LOG_BYTES, _LOG_LINES = 4000, 8
+_LOG_BYTES = 4000
+_LOG_LINES = 8
 
 
 def stop(daemon: Daemon, given: dict[str, Any], result: dict[str, Any], until: float) -> None:
