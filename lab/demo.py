@@ -142,16 +142,16 @@ def prove(story: Story, host: Host, going: Traffic) -> None:
 def prove_limits(story: Story, host: Host) -> None:
     """Wait for memmon's log: it says what it looks at."""
     story.say("memmon looks once a minute; waiting for its first look ...")
-    limits = wait_for(lambda: evidence.limits(host), 75)
-    for number in range(NUMPROCS):
-        worker = f"worker_{number:02d}"
+    workers = [f"worker_{number:02d}" for number in range(NUMPROCS)]
+    limits = wait_for(lambda: evidence.limits(host), workers, 75)
+    for worker in workers:
         story.prove(worker in limits, f"memmon's log: {limits.get(worker, f'nothing on {worker}')}")
 
 
-def wait_for(look: Callable[[], dict[str, str]], seconds: float) -> dict[str, str]:
-    """Return what `look` finds as soon as it finds something, at most after so many seconds."""
+def wait_for(look: Callable[[], dict[str, str]], names: list[str], seconds: float) -> dict[str, str]:
+    """Return what `look` finds as soon as it finds all names, at most after so many seconds."""
     until = time.monotonic() + seconds
-    while not (found := look()) and time.monotonic() < until:
+    while set(names) - set(found := look()) and time.monotonic() < until:
         time.sleep(1)
     return found
 

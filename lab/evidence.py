@@ -35,11 +35,17 @@ def nodes(host: Host) -> dict[str, int]:
 
 
 def limits(host: Host) -> dict[str, str]:
-    """Return what memmon's log says it checked last: a sentence by process, empty before its first look."""
-    log = engine.attempt("exec", host.container, "cat", f"{PROJECT_DIR}/log/memmon.log").stdout
-    _before, _line, last = log.rpartition("Checking programs ")
-    given = dict(re.findall(r"(\w+)=(\d+)", last.partition("\n")[0]))
-    seen = dict(re.findall(r"RSS of \w+:(\w+) is (\d+)", last))
+    """Return what the memmons' logs say they checked: a sentence by process, empty before the first look."""
+    logs = f"cat {PROJECT_DIR}/log/memmon*.log"
+    return checked(engine.attempt("exec", host.container, "bash", "-c", logs).stdout)
+
+
+def checked(log: str) -> dict[str, str]:
+    """Return the last that memmons' logs say of each process; several may share one log."""
+    given: dict[str, str] = {}
+    for line in re.findall(r"(?m)^Checking programs (.*)$", log):
+        given.update(re.findall(r"(\w+)=(\d+)", line))
+    seen = dict(re.findall(r"RSS of \w+:(\w+) is (\d+)", log))
     return {
         process: f"{process} holds {int(seen[process]) // MEGABYTE} MB, its limit is {int(size) // MEGABYTE} MB"
         for process, size in given.items()

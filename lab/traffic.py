@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tempfile
 import time
@@ -15,7 +16,7 @@ from typing import IO, Any
 from . import engine
 from .errors import LabError
 from .hosts import Host
-from .tally import Tally, tally
+from .tally import Tally, failed, tally
 
 SCRIPTS = Path(__file__).resolve().parent
 ON_HOST = "/opt/lab"
@@ -24,6 +25,7 @@ PROJECT_DIR = "/home/allianceserver/myauth"
 VENV_PYTHON = "/home/allianceserver/venv/auth/bin/python"
 # The visitor waits at most 10 s for the answers that are still to come.
 STOP_SECONDS = 30
+ANSWER_SECONDS = 60
 
 
 @dataclass
@@ -62,17 +64,18 @@ def traffic(host: Host, prefix: str, tasks: Sequence[str] = (), once: Sequence[f
     as_auth = ["--user", "allianceserver", "--workdir", PROJECT_DIR]
     going = Traffic(host, unique)
     with tempfile.TemporaryFile("w+") as asked, tempfile.TemporaryFile("w+") as queued:
-        processes = [
-            _start(host, [], ["python3", f"{ON_HOST}/visitor.py"], asked),
-            _start(host, as_auth, load, queued),
-        ]
+        processes = [_start(host, [], ["python3", f"{ON_HOST}/visitor.py"], asked)]
         try:
-            _await_first(queued, processes[1])
+            _await_answer(asked)
+            began = time.time()
+            processes.append(_start(host, as_auth, load, queued))
+            _await_first(queued, processes[-1])
             yield going
         finally:
             for process in processes:
                 _stop(process)
-        going.requests = _read(asked)
+        # What was asked before is no consequence of what happened to the host since.
+        going.requests = [request for request in _read(asked) if request["time"] >= began]
         going.sent = _read(queued)
 
 
@@ -84,9 +87,18 @@ def _start(host: Host, options: list[str], words: list[str], output: IO[str]) ->
 
 def _await_first(output: IO[str], sender: subprocess.Popen[bytes]) -> None:
     """Return once the broker has the first task: the sender loads Django before."""
-    while not output.seek(0, 2):
+    while not _read(output):
         if sender.poll() is not None:
             raise LabError(f"The sender of tasks ended with status {sender.returncode} before it sent one.")
+        time.sleep(0.1)
+
+
+def _await_answer(output: IO[str]) -> None:
+    """Return once the site has answered the visitor: its first pages take long on a busy machine."""
+    until = time.monotonic() + ANSWER_SECONDS
+    while all(failed([request]) for request in _read(output)):
+        if time.monotonic() > until:
+            raise LabError(f"The site has not answered a visitor for {ANSWER_SECONDS} s.")
         time.sleep(0.1)
 
 
@@ -101,9 +113,11 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _read(output: IO[str]) -> list[dict[str, Any]]:
-    output.seek(0)
-    return _lines(output.read())
+    """Return what the file holds so far, without moving the offset at which its writer writes."""
+    descriptor = output.fileno()
+    return _lines(os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode())
 
 
 def _lines(text: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in text.splitlines()]
+    # The last line may still be on its way.
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]

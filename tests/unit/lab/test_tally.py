@@ -55,3 +55,14 @@ def test_celery_processes_outside_the_daemon_are_strays() -> None:
     assert evidence.strays(listing.strip(), daemon=10) == [
         "13 /venv/bin/python3 /venv/bin/celery -A myauth worker --pool=threads"
     ]
+
+
+def test_the_last_word_of_each_memmon_counts_though_they_share_a_log() -> None:
+    look = "Checking programs {name}={limit}\nRSS of myauth:{name} is {size}\n"
+    log = look.format(name="worker_00", limit=1048576, size=5) + "RESULT 2\nOKREADY\n"
+    log += look.format(name="worker_00", limit=268435456, size=119713792)
+    log += look.format(name="worker_01", limit=268435456, size=119713792)
+    assert evidence.checked(log) == {
+        name: f"{name} holds 114 MB, its limit is 256 MB" for name in ("worker_00", "worker_01")
+    }
+    assert evidence.checked("") == {}
