@@ -208,7 +208,8 @@ def environments(variables: Mapping[str, Any], programs: Sequence[str]) -> dict[
 def _settings(reader: _Reader, origin: str, options: Mapping[str, Any]) -> dict[str, str]:
     texts = {}
     for key, value in options.items():
-        if key in _OWN_SETTINGS or not _NAME.match(str(key)):
+        # supervisor's parser takes an option in any case.
+        if str(key).lower() in _OWN_SETTINGS or not _NAME.match(str(key)):
             reader.refuse(f"{origin}.{key}", value, "it is not an option that can be given here")
         texts[str(key)] = reader.read(f"{origin}.{key}", value, _option, "")
     return texts
