@@ -21,7 +21,8 @@ import pytest
 import yaml
 
 if TYPE_CHECKING:
-    from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration, daemon
+    from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration
+    from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon as rpc
 
 ROLE = Path(__file__).parents[3] / "roles/auth"
 
@@ -83,9 +84,9 @@ class Supervisord:
     """A running supervisord in a folder of its own."""
 
     folder: Path
-    daemon: daemon.Daemon
+    daemon: rpc.Daemon
 
-    def process(self, namespec: str) -> daemon.Process:
+    def process(self, namespec: str) -> rpc.Process:
         return next(process for process in self.daemon.processes() if process.namespec == namespec)
 
     def state(self, namespec: str) -> str:
@@ -113,9 +114,9 @@ def wait() -> Callable[[Callable[[], object]], None]:
 @pytest.fixture
 def supervisord() -> Iterator[Callable[[str], Supervisord]]:
     """Start a supervisord with the given sections; ``{here}`` in them is its folder."""
-    from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon
+    from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon as rpc
 
-    started: list[tuple[subprocess.Popen[bytes], tempfile.TemporaryDirectory[str]]] = []
+    started: list[tuple[subprocess.Popen[bytes], tempfile.TemporaryDirectory[str], rpc.Daemon]] = []
 
     def start(sections: str) -> Supervisord:
         # Not pytest's folder, whose path is too long for a socket (unix(7): 107 characters).
@@ -130,14 +131,19 @@ def supervisord() -> Iterator[Callable[[str], Supervisord]]:
             f"[supervisorctl]\nserverurl = unix://{folder}/s.sock\n" + sections.replace("{here}", str(folder))
         )
         command = [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "--nodaemon", "-c", str(main)]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
-        started.append((process, temporary))
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+        )
+        connection = rpc.Daemon(str(main))
+        started.append((process, temporary, connection))
         wait_until(lambda: (folder / "s.sock").exists() or process.poll() is not None)
         assert process.poll() is None, (folder / "log").read_text()
-        return Supervisord(folder, daemon.Daemon(str(main)))
+        return Supervisord(folder, connection)
 
     yield start
-    for process, temporary in started:
+    for process, temporary, connection in started:
+        # A module's process ends with its connection; this one goes on.
+        connection._proxy("close")()
         process.terminate()
         process.wait()
         temporary.cleanup()

@@ -1,0 +1,461 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Any role variables are refused with a sentence, or supervisor and memmon read back what they say."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.plugins.filter.core import combine
+from ansible_collections.allianceauth.tuning.plugins.filter import command_line, supervisor_option
+from ansible_collections.allianceauth.tuning.plugins.module_utils import loss, plan, sealing, server, variables
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from superlance.memmon import memmon_from_args
+from supervisor.datatypes import dict_of_key_value_pairs
+
+CHECKOUT = Path(__file__).parents[3]
+ROLE = CHECKOUT / "roles/auth"
+HOST = "auth1"
+
+# What the role's sentences have in common: the host, then what it is about.
+SENTENCE = re.compile(rf"{HOST}: .+\.\Z", re.DOTALL)
+UNITS = {"KB": 1024, "MB": 1024**2, "GB": 1024**3}
+
+
+def names() -> st.SearchStrategy[str]:
+    return st.sampled_from(["worker", "worker_services", "big", "a-b.c", "beat", "gunicorn", "memmon", "bot", "B_1"])
+
+
+NASTY = [
+    " ;",
+    " #",
+    ";",
+    "%",
+    "%%",
+    "%(here)s",
+    "%(ENV_HOME)s",
+    "'",
+    '"',
+    "\\",
+    " ",
+    "=",
+    ",",
+    "\u00a0;",
+    "é",
+    "\n",
+    "[x]",
+    ":",
+]
+TEXTS = st.lists(st.one_of(st.sampled_from(NASTY), st.sampled_from("aZ0-_")), max_size=5).map("".join)
+NUMBERS = st.one_of(st.integers(1, 12), st.sampled_from([100, "3", "007", 10**6]))
+SIZES = st.one_of(
+    st.just(""), st.builds("{}{}".format, st.integers(1, 4096), st.sampled_from(["KB", "MB", "GB", "mb"]))
+)
+POOLS = st.sampled_from(["threads", "prefork", "solo"])
+LEVELS = st.sampled_from(["", "info", "debug"])
+# As -e gives them, too.
+FLAGS = st.sampled_from([True, True, False, "yes", "no"])
+ARGUMENTS = st.lists(st.one_of(TEXTS, st.sampled_from(["-E", "--max-tasks-per-child=5"])), max_size=3)
+NUMPROCS = st.sampled_from([1, 2, 3, "2", 11])
+POOL_KEYS = {
+    "concurrency": NUMBERS,
+    "numprocs": NUMPROCS,
+    "pool": POOLS,
+    "loglevel": LEVELS,
+    "memory_limit": SIZES,
+    "stopwaitsecs": NUMBERS,
+    "options": ARGUMENTS,
+}
+QUEUES = st.lists(st.sampled_from(["celery", "services", "a.b"]), min_size=1, max_size=2)
+WORKERS = st.fixed_dictionaries({"name": names()}, optional={**POOL_KEYS, "queues": QUEUES, "enabled": FLAGS})
+SETTINGS = st.dictionaries(
+    st.sampled_from(["umask", "directory", "priority", "startsecs", "command", "Numprocs"]),
+    st.one_of(TEXTS, st.just("22")),
+    max_size=2,
+)
+ENVIRONMENTS = st.dictionaries(st.sampled_from(["LANG", "A_1", "1A"]), TEXTS, max_size=2)
+EXTRA = st.fixed_dictionaries(
+    {"command": st.one_of(ARGUMENTS.map(lambda words: ["/bin/echo", *words]), TEXTS)},
+    optional={
+        "environment": ENVIRONMENTS,
+        "memory_limit": SIZES,
+        "memory_limit_tree": FLAGS,
+        "stopwaitsecs": NUMBERS,
+        "directory": TEXTS.filter(bool),
+    },
+)
+# Users and groups that every system has.
+USERS = st.sampled_from(["daemon", "nobody", "root"])
+
+RIGHT: dict[str, st.SearchStrategy[Any]] = {
+    "auth_project": st.sampled_from(["myauth", "worker", "my.auth", "memmon"]),
+    "auth_user": USERS,
+    **{f"auth_worker_{key}": values for key, values in POOL_KEYS.items()},
+    "auth_workers": st.lists(WORKERS, max_size=3),
+    "auth_beat": FLAGS,
+    "auth_beat_memory_limit": SIZES,
+    "auth_beat_options": ARGUMENTS,
+    "auth_gunicorn": FLAGS,
+    "auth_gunicorn_workers": NUMBERS,
+    "auth_gunicorn_timeout": st.one_of(NUMBERS, st.just(0)),
+    "auth_gunicorn_bind": st.sampled_from(["127.0.0.1:8000", "[::1]:80", "unix:/run/a.sock"]),
+    "auth_gunicorn_memory_limit": SIZES,
+    "auth_gunicorn_stopsignal": st.sampled_from(["TERM", "INT", "QUIT"]),
+    "auth_gunicorn_options": ARGUMENTS,
+    "auth_memmon": FLAGS,
+    "auth_memmon_event": st.sampled_from(["TICK_5", "TICK_60", "TICK_3600"]),
+    "auth_memmon_email": st.sampled_from(["", "a@example.com", "o'b@example.com"]),
+    "auth_memmon_user": USERS,
+    "auth_memmon_sendmail": st.one_of(st.just(""), TEXTS),
+    "auth_memmon_uptime": st.sampled_from(["", "2h", "90"]),
+    "auth_memmon_name": TEXTS,
+    "auth_crashmail_email": st.sampled_from(["", "b@example.com"]),
+    "auth_httpok_url": st.sampled_from(["", "http://localhost:8000/a%20b?c=d;e"]),
+    "auth_environment": ENVIRONMENTS,
+    "auth_extra_programs": st.dictionaries(names(), EXTRA, max_size=2),
+    "auth_program_settings": st.dictionaries(names(), SETTINGS, max_size=2),
+}
+# What does not fit where it lands, most of the time.
+WRONG = st.one_of(
+    TEXTS,
+    st.text(max_size=8),
+    st.sampled_from(
+        [None, -1, 0, 1.5, True, [], {}, ["a"], {"a": "b"}, "256MiB", "1e3", "-p", "a:b", "x" * 300, "none"]
+    ),
+)
+KEYS = sorted([*RIGHT, "auth_project_dir", "auth_venv", "auth_supervisor_conf"])
+# Up to eight of them; drawing a value for each costs more than all that is tested.
+GIVEN = st.lists(st.one_of([st.tuples(st.just(name), values) for name, values in RIGHT.items()]), max_size=8).map(dict)
+SPOILT = st.one_of(st.none(), st.none(), st.tuples(st.sampled_from(KEYS), WRONG))
+
+
+@pytest.fixture(scope="session")
+def project_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("my-auth_1.2+x@y")
+    (folder / "log").mkdir()
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def validator() -> ArgumentSpecValidator:
+    options = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    return ArgumentSpecValidator(options)
+
+
+@pytest.fixture(scope="session")
+def template() -> jinja2.Template:
+    """Return the role's template with what Ansible gives it; see test_ansible_renders_the_same."""
+    environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined)
+    environment.filters["combine"] = combine
+    for module in (command_line, supervisor_option):
+        for name, function in module.FilterModule().filters().items():
+            environment.filters[f"allianceauth.tuning.{name}"] = function
+    return environment.from_string((ROLE / "templates/supervisor.conf.j2").read_text())
+
+
+def look(given_variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what auth_info says of a server that has all that these variables name, and as much memory."""
+    folder = str(given_variables["auth_project_dir"])
+    return {
+        "unit": True,
+        "hostname": "host",
+        "user": server.user(str(given_variables["auth_user"])),
+        "project_exists": os.path.isdir(os.path.join(folder, "log")),
+        "venv": {
+            "exists": True,
+            "programs": ["celery", "gunicorn", "memmon", "pip", "python"],
+            "versions": {"gevent": "1", "eventlet": "1"},
+            "gunicorn_control_socket": True,
+            "template_environment": True,
+        },
+        "memory_total": 2**60,
+        "routed_queues": ["services"],
+        "orphans": [],
+        "daemon": {"processes": [], "drift": {}, "sockets": []},
+        "effective": {"groups": []},
+        "expected": [],
+    }
+
+
+def decide(
+    validator: ArgumentSpecValidator, given_variables: dict[str, Any]
+) -> tuple[list[str], variables.Declared | None, dict[str, Any]]:
+    """Return the refusals, or what the role would go on with: as the task that validates and auth_plan do."""
+    # Every refusal comes from here, before anything is written.
+    wrong = validator.validate(given_variables).error_messages
+    if wrong:
+        assert any("auth_" in sentence for sentence in wrong)
+        return wrong, None, {}
+    info = look(given_variables)
+    declared, refusals = variables.declare(given_variables, HOST, info["routed_queues"])
+    refusals = refusals or plan.refusals(declared, info, HOST)
+    assert all(SENTENCE.match(sentence) for sentence in refusals), refusals
+    return refusals, declared, info
+
+
+def render(
+    template: jinja2.Template, given_variables: dict[str, Any], declared: variables.Declared, info: dict[str, Any]
+) -> str:
+    return template.render(given_variables, __auth_plan=plan.plan(declared, info), __auth_info=info)
+
+
+def complete(sections: str, given_variables: dict[str, Any], declared: variables.Declared) -> str:
+    """Return the file as supervisor_config writes it."""
+    return sealing.complete(
+        sections, variables.environments(given_variables, [program.name for program in declared.programs])
+    )
+
+
+def true(value: object) -> bool:
+    return str(value).lower() in ("true", "yes")
+
+
+def pools(asked: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return every pool of workers with all its keys, as defaults/main.yml describes them."""
+    common = {key: asked[f"auth_worker_{key}"] for key in POOL_KEYS}
+    found: dict[str, dict[str, Any]] = {
+        "worker": {},
+        "worker_services": {"queues": ["services"], "concurrency": 1, "numprocs": 1},
+    }
+    for pool in asked["auth_workers"]:
+        found[pool["name"]] = {**found.get(pool["name"], {}), **pool}
+    return {name: {**common, **pool} for name, pool in found.items() if true(pool.get("enabled", True))}
+
+
+def wanted_commands(asked: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the arguments of each process, by its name."""
+    celery = [f"{asked['auth_venv']}/bin/celery", "-A", asked["auth_project"]]
+    found: dict[str, list[str]] = {}
+    if true(asked["auth_beat"]):
+        found["beat"] = [*celery, "beat", *map(str, asked["auth_beat_options"])]
+    for name, pool in pools(asked).items():
+        for number in range(int(pool["numprocs"])):
+            process = f"{name}_{number:02d}"
+            slots = 1 if pool["pool"] == "solo" else int(pool["concurrency"])
+            found[process] = [
+                *celery,
+                "worker",
+                f"--pool={pool['pool']}",
+                f"--concurrency={slots}",
+                "-n",
+                f"{process}@%h",
+            ]
+            found[process] += ["-Q", ",".join(pool["queues"])] if pool.get("queues") else []
+            found[process] += ["-l", pool["loglevel"]] if pool["loglevel"] else []
+            found[process] += map(str, pool["options"])
+    if true(asked["auth_gunicorn"]):
+        found["gunicorn"] = [f"{asked['auth_venv']}/bin/gunicorn", f"{asked['auth_project']}.wsgi"]
+        found["gunicorn"] += [
+            f"--workers={int(asked['auth_gunicorn_workers'])}",
+            "--timeout",
+            str(int(asked["auth_gunicorn_timeout"])),
+        ]
+        found["gunicorn"] += [
+            "--bind",
+            asked["auth_gunicorn_bind"],
+            "--pid",
+            f"{asked['auth_project_dir']}/gunicorn.pid",
+        ]
+        found["gunicorn"] += ["--no-control-socket", *map(str, asked["auth_gunicorn_options"])]
+    for name, program in asked["auth_extra_programs"].items():
+        command = program["command"]
+        found[name] = shlex.split(command) if isinstance(command, str) else [str(word) for word in command]
+    return found
+
+
+def wanted_limits(asked: Mapping[str, Any]) -> dict[str, tuple[int, bool]]:
+    """Return what memmon shall watch: bytes by process, and whether a process's children count."""
+    limits: list[tuple[str, Any, bool]] = []
+    if true(asked["auth_beat"]):
+        limits.append(("beat", asked["auth_beat_memory_limit"], False))
+    for name, pool in pools(asked).items():
+        processes = [f"{name}_{number:02d}" for number in range(int(pool["numprocs"]))]
+        limits += [(process, pool["memory_limit"], pool["pool"] == "prefork") for process in processes]
+    if true(asked["auth_gunicorn"]):
+        limits.append(("gunicorn", asked["auth_gunicorn_memory_limit"], True))
+    for name, program in asked["auth_extra_programs"].items():
+        limits.append((name, program.get("memory_limit"), true(program.get("memory_limit_tree", False))))
+    if not true(asked["auth_memmon"]):
+        return {}
+    return {process: (int(size[:-2]) * UNITS[size[-2:].upper()], tree) for process, size, tree in limits if size}
+
+
+def read_limits(memmons: list[list[str]], asked: Mapping[str, Any]) -> dict[str, tuple[int, bool]]:
+    """Return what memmon's own reader makes of each memmon's arguments."""
+    found: dict[str, tuple[int, bool]] = {}
+    for arguments in memmons:
+        memmon = memmon_from_args(arguments)
+        assert memmon, arguments
+        assert not memmon.groups
+        assert memmon.any is None
+        assert memmon.email == (asked["auth_memmon_email"] or None)
+        if memmon.email:
+            assert memmon.name in (
+                asked["auth_memmon_name"],
+                *([] if asked["auth_memmon_name"] else memmon.programs),
+            )
+            assert memmon.sendmail == (asked["auth_memmon_sendmail"] or "/usr/sbin/sendmail -t -i")
+        assert not set(found) & set(memmon.programs)
+        found.update((process, (size, bool(memmon.cumulative))) for process, size in memmon.programs.items())
+    return found
+
+
+def check_listeners(commands: list[list[str]], processes: set[str], asked: Mapping[str, Any]) -> None:
+    """Compare the listeners' arguments with what was asked for."""
+    found: dict[str, list[list[str]]] = {"memmon": [], "crashmail": [], "httpok": []}
+    for program, *arguments in commands:
+        found[program.removeprefix(f"{asked['auth_venv']}/bin/")].append(arguments)
+    assert read_limits(found["memmon"], asked) == wanted_limits(asked)
+    assert len(found["crashmail"]) == bool(asked["auth_crashmail_email"])
+    for arguments in found["crashmail"]:
+        given_options = list(zip(arguments[::2], arguments[1::2], strict=True))
+        assert ("-m", asked["auth_crashmail_email"]) in given_options
+        assert {f"{asked['auth_project']}:{name}" for name in processes} == {
+            value for key, value in given_options if key == "-p"
+        }
+    assert len(found["httpok"]) == bool(asked["auth_httpok_url"] and true(asked["auth_gunicorn"]))
+    for arguments in found["httpok"]:
+        assert arguments[-1] == asked["auth_httpok_url"]
+
+
+def check(asked: Mapping[str, Any], effective: dict[str, Any], content: str) -> None:
+    """Compare what supervisor read with what was asked for."""
+    groups = {group["name"]: group for group in effective["groups"]}
+    assert len(groups) == len(effective["groups"])
+    processes = {process["name"]: process for process in groups[asked["auth_project"]]["processes"]}
+    wanted = wanted_commands(asked)
+    assert {name: shlex.split(process["command"]) for name, process in processes.items()} == wanted
+    for name, pool in pools(asked).items():
+        for number in range(int(pool["numprocs"])):
+            assert processes[f"{name}_{number:02d}"]["stopwaitsecs"] == int(pool["stopwaitsecs"])
+    for name, program in asked["auth_extra_programs"].items():
+        assert processes[name]["stopwaitsecs"] == int(program.get("stopwaitsecs", 10))
+        assert processes[name]["directory"] == str(program.get("directory", asked["auth_project_dir"]))
+
+    user = server.user(asked["auth_user"])
+    assert user
+    assert {process["uid"] for process in processes.values()} <= {user["uid"]}
+    found = loss.sections(content)
+    for name in {name.rpartition("_")[0] if f"program:{name}" not in found else name for name in processes}:
+        own = asked["auth_extra_programs"].get(name, {}).get("environment", {})
+        assert read_environment(found[f"program:{name}"]) == {**asked["auth_environment"], **own}
+    check_settings(found, asked)
+
+    listeners = [process for group in groups.values() if group["listener"] for process in group["processes"]]
+    assert len(listeners) + 1 == len(groups)
+    check_listeners([shlex.split(listener["command"]) for listener in listeners], set(processes), asked)
+    watcher = server.user(asked["auth_memmon_user"])
+    assert watcher
+    assert {listener["uid"] for listener in listeners} <= {watcher["uid"]}
+    memmons = {name for name in found if name.startswith("eventlistener:memmon")}
+    assert {found[name]["events"] for name in memmons} <= {asked["auth_memmon_event"]}
+    if listeners and watcher["uid"] != 0:
+        (socket,) = effective["sockets"]
+        assert (socket["mode"], socket["uid"], socket["gid"]) == (plan.SOCKET_MODE, 0, user["gid"])
+
+
+def check_settings(found: Mapping[str, Mapping[str, str]], asked: Mapping[str, Any]) -> None:
+    """Compare further options with what is in the file, where supervisor's expansion only halves percent signs."""
+    for program, options in asked["auth_program_settings"].items():
+        for option, value in options.items():
+            assert found[f"program:{program}"][option.lower()].replace("%%", "%") == str(value)
+
+
+def read_environment(options: Mapping[str, str]) -> dict[str, str]:
+    """Return what supervisor's reader makes of an environment; its expansion only halves percent signs here."""
+    return dict(dict_of_key_value_pairs(options.get("environment", "").replace("%%", "%")))
+
+
+# 505 examples of four: 2,020 inputs.
+@settings(max_examples=505, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(generated=st.lists(st.tuples(GIVEN, SPOILT), min_size=4, max_size=4))
+def test_variables_are_refused_or_read_back_as_given(
+    generated: list[tuple[dict[str, Any], tuple[str, Any] | None]],
+    role_defaults: dict[str, Any],
+    parser: Any,
+    validator: ArgumentSpecValidator,
+    template: jinja2.Template,
+    project_dir: str,
+) -> None:
+    accepted: list[tuple[dict[str, Any], str]] = []
+    for some, spoilt in generated:
+        user = some.get("auth_user", "daemon")
+        asked = {
+            **role_defaults,
+            "auth_project_dir": project_dir,
+            "auth_user": user,
+            "auth_memmon_user": user,
+            **some,
+        }
+        asked.update([spoilt] if spoilt else [])
+        refusals, declared, info = decide(validator, asked)
+        if not refusals:
+            assert declared
+            accepted.append((asked, complete(render(template, asked, declared, info), asked, declared)))
+    for (asked, content), answer in zip(accepted, parser.read([content for _asked, content in accepted]), strict=True):
+        if "error" in answer:
+            # supervisor_config refuses it with supervisor's own sentence: an option's value that only the parser
+            # knows to be wrong.
+            assert asked["auth_program_settings"] or asked["auth_memmon_user"] not in ("daemon", "nobody", "root")
+            assert answer["error"]
+        else:
+            check(asked, answer["result"], content)
+
+
+def test_ansible_renders_the_same(
+    defaults: dict[str, Any],
+    template: jinja2.Template,
+    project_dir: str,
+    validator: ArgumentSpecValidator,
+    tmp_path: Path,
+) -> None:
+    asked = {
+        **defaults,
+        "auth_project_dir": project_dir,
+        "auth_user": "daemon",
+        "auth_memmon_user": "daemon",
+        "auth_memmon_email": "a@example.com",
+        "auth_gunicorn_memory_limit": "1GB",
+        "auth_workers": [
+            {"name": "big", "queues": ["a", "b"], "loglevel": "info", "pool": "prefork", "options": ["-E", "a;b"]}
+        ],
+        "auth_extra_programs": {"bot": {"command": ["/bin/echo", "50%"], "environment": {"A": "é"}, "umask": "022"}},
+        "auth_program_settings": {
+            "beat": {"umask": "027"},
+            "worker": {"priority": 5},
+            "gunicorn": {"umask": "002"},
+        },
+    }
+    refusals, declared, info = decide(validator, asked)
+    assert not refusals
+    assert declared
+    given_to_ansible = {**asked, "__auth_plan": plan.plan(declared, info), "__auth_info": info}
+    (tmp_path / "variables.json").write_text(json.dumps(given_to_ansible))
+    subprocess.run(
+        [
+            f"{sys.exec_prefix}/bin/ansible",
+            *("localhost", "--inventory", "localhost,", "--connection", "local"),
+            *("--extra-vars", f"@{tmp_path}/variables.json"),
+            *("--extra-vars", json.dumps({"ansible_python_interpreter": sys.executable})),
+            *("--module-name", "ansible.builtin.template"),
+            *("--args", f"src={ROLE}/templates/supervisor.conf.j2 dest={tmp_path}/rendered"),
+        ],
+        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".cache/collections")},
+        check=True,
+        stdout=subprocess.PIPE,
+    )
+    assert (tmp_path / "rendered").read_text().rstrip("\n") == render(template, asked, declared, info).rstrip("\n")
