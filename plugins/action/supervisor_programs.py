@@ -54,7 +54,7 @@ class ActionModule(ActionBase):
 
     def _start(self, result: dict[str, Any]) -> dict[str, Any]:
         host, arguments = self._vars["inventory_hostname"], dict(self._task.args)
-        timeout, began, changed, site = int(arguments.get("timeout", 120)), time.monotonic(), False, None
+        timeout, began, changed, site = int(arguments.get("timeout", 300)), time.monotonic(), False, None
         while True:
             answer = self._call(**arguments)
             changed, site = changed or answer.get("changed", False), site or answer.get("site")

@@ -36,7 +36,7 @@ options:
   timeout:
     description: Seconds after which nodes that do not answer are a failure.
     type: int
-    default: 60
+    default: 120
 author:
   - The allianceauth.tuning authors (@allianceauth)
 attributes:
@@ -87,7 +87,7 @@ def main() -> None:
         argument_spec={
             **celery.APPLICATION_SPEC,
             "nodes": {"type": "dict", "required": True},
-            "timeout": {"type": "int", "default": 60},
+            "timeout": {"type": "int", "default": 120},
         },
         supports_check_mode=True,
     )

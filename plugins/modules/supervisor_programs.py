@@ -79,7 +79,7 @@ options:
   timeout:
     description: Seconds after which processes that do not run are a failure.
     type: int
-    default: 120
+    default: 300
   slice:
     description: Seconds after which the module returns though it is not done; the action plugin calls it again.
     type: int
@@ -254,7 +254,7 @@ def main() -> None:
             "processes": {"type": "list", "elements": "str", "default": []},
             "site": {"type": "str", "default": ""},
             "settle": {"type": "int", "default": 10},
-            "timeout": {"type": "int", "default": 120},
+            "timeout": {"type": "int", "default": 300},
             "slice": {"type": "int", "default": 5},
         },
         supports_check_mode=True,
