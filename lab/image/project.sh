@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # `allianceauth start myauth` as the guide has it, with SQLite and the lab's own app.
 # The generated supervisor.conf stays as it is: it is what the collection replaces.
 set -euo pipefail

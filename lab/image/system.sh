@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # The operating system's part of the guide: packages, the two users, sshd.
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive

@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # Alliance Auth in the virtual environment where the guide puts it, owned by its user.
 set -euo pipefail
 venv=/home/allianceserver/venv/auth
