@@ -179,7 +179,9 @@ def declare(variables: Mapping[str, Any], host: str, routed_queues: Sequence[str
     )
     for name in settings:
         reader.refuse("auth_program_settings", name, "no such program is in these variables")
-    _check_names(reader, declared)
+    if not reader.refusals:
+        # A name that was refused has left a fallback, which may be another's.
+        _check_names(reader, declared)
     return declared, reader.refusals
 
 
