@@ -1,0 +1,62 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A run that is dead holds no lock, and one that is alive does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+from ansible_collections.allianceauth.tuning.plugins.action import auth_lock as action
+from ansible_collections.allianceauth.tuning.plugins.modules import auth_lock
+
+HELD = {"owner": "first", "until": 100.0}
+
+
+def given(owner: str, state: str = "present", dead: str = "", looked_at: float = 0) -> dict[str, Any]:
+    return {"owner": owner, "state": state, "dead": dead, "looked_at": looked_at}
+
+
+def test_a_free_lock_is_taken_for_its_lease() -> None:
+    assert auth_lock.decide({}, given("first"), 10) == (
+        "",
+        {"owner": "first", "until": 10 + auth_lock.LEASE_SECONDS},
+    )
+
+
+def test_a_lock_that_another_holds_is_not_taken_nor_given_back() -> None:
+    assert auth_lock.decide(HELD, given("second"), 10) == ("first", HELD)
+    assert auth_lock.decide(HELD, given("second", "absent"), 10) == ("", HELD)
+
+
+def test_its_owner_gets_it_again_and_gives_it_back() -> None:
+    assert auth_lock.decide(HELD, given("first"), 10)[0] == ""
+    assert auth_lock.decide(HELD, given("first", "absent"), 10) == ("", {"released": 10})
+
+
+def test_a_dead_owner_or_one_whose_lease_is_over_holds_nothing() -> None:
+    assert auth_lock.decide(HELD, given("second", dead="first"), 10)[0] == ""
+    assert auth_lock.decide(HELD, given("second"), 101)[0] == ""
+
+
+def test_who_looked_before_another_run_ended_has_seen_what_is_no_longer_so() -> None:
+    assert auth_lock.decide({"released": 20.0}, given("second", looked_at=19), 30)[0] == "a run that has ended since"
+    assert auth_lock.decide({"released": 20.0}, given("second", looked_at=21), 30)[0] == ""
+
+
+def test_a_process_of_this_controller_is_known_to_be_dead_or_alive() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    name = action.name_of(child.pid)
+    assert not action.is_dead(name)
+    # Another process of the same number, started at another time.
+    assert action.is_dead(name + "0")
+    child.communicate(b"\n")
+    assert action.is_dead(name)
+
+
+def test_of_a_process_of_another_controller_nothing_is_known() -> None:
+    assert not action.is_dead(f"somebody@elsewhere, process {os.getpid()} started at 1")
+    assert not action.is_dead("a run that has ended since")

@@ -1,0 +1,213 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is decided from what is asked for and what is there."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from ansible_collections.allianceauth.tuning.plugins.module_utils import plan, variables
+
+GIGABYTE = 1024**3
+
+
+def process(group: str, name: str, kind: str, **more: Any) -> dict[str, Any]:
+    return {
+        "group": group,
+        "name": name,
+        "kind": kind,
+        "pid": 7,
+        "limits": {},
+        "rss": 10**8,
+        "children": [],
+        **more,
+    }
+
+
+# In no order that would do for a drain.
+INFO: dict[str, Any] = {
+    "unit": True,
+    "hostname": "auth1",
+    "user": {"uid": 1000, "gid": 1000, "group": "allianceserver"},
+    "project_exists": True,
+    "venv": {"exists": True, "programs": ["celery", "gunicorn", "python"], "versions": {}},
+    "memory_total": 4 * GIGABYTE,
+    "orphans": [{"pid": 5, "start": 77, "kind": "worker", "command": "celery worker"}],
+    "expected": ["myauth:beat", "myauth:worker_00", "myauth:gunicorn", "memmon_worker_00:memmon_worker_00"],
+    "effective": {"groups": [{"name": "bots", "processes": [{"name": "bot", "stopwaitsecs": 33}]}]},
+    "daemon": {
+        "pid": 1,
+        "of_systemd": True,
+        "drift": {"added": [], "changed": [], "removed": []},
+        "sockets": [{"file": "/run/supervisor.sock", "mode": plan.SOCKET_MODE, "uid": 0, "gid": 1000}],
+        "processes": [
+            process("myauth", "gunicorn", "gunicorn"),
+            process("bots", "bot", "other"),
+            process("myauth", "worker_00", "worker"),
+            process("memmon_worker_00", "memmon_worker_00", "listener", limits={"worker_00": "256MB"}),
+            process("myauth", "beat", "beat"),
+        ],
+    },
+}
+
+
+@pytest.fixture
+def info() -> dict[str, Any]:
+    return copy.deepcopy(INFO)
+
+
+def declare(defaults: dict[str, Any], **changes: Any) -> variables.Declared:
+    declared, refusals = variables.declare({**defaults, **changes}, "auth1")
+    assert refusals == []
+    return declared
+
+
+def test_beat_and_listeners_stop_first_then_all_workers_and_the_site_last(
+    defaults: dict[str, Any], info: dict[str, Any]
+) -> None:
+    decided = plan.plan(declare(defaults), info)
+    assert decided["stages"] == [
+        ["memmon_worker_00:memmon_worker_00", "myauth:beat"],
+        ["myauth:worker_00", "pid:5@77"],
+        ["bots:bot"],
+        ["myauth:gunicorn"],
+    ]
+    assert decided["running_workers"] == ["myauth:worker_00", "pid:5@77"]
+
+
+def test_a_drain_for_maintenance_leaves_the_programs_of_others_alone(
+    defaults: dict[str, Any], info: dict[str, Any]
+) -> None:
+    stages = plan.plan(declare(defaults), info)["own_stages"]
+    assert [name for names in stages for name in names] == [
+        "memmon_worker_00:memmon_worker_00",
+        "myauth:beat",
+        "myauth:worker_00",
+        "pid:5@77",
+        "myauth:gunicorn",
+    ]
+
+
+def test_each_process_has_its_own_seconds_and_an_orphan_the_longest_of_the_workers(
+    defaults: dict[str, Any], info: dict[str, Any]
+) -> None:
+    pools = [{"name": "big", "queues": ["big"], "stopwaitsecs": 900}]
+    seconds = plan.plan(declare(defaults, auth_workers=pools), info)["stopwaitsecs"]
+    expected = {
+        "bots:bot": 33,
+        "myauth:worker_00": 600,
+        "myauth:big_00": 900,
+        "pid:5@77": 900,
+        "myauth:gunicorn": 40,
+    }
+    assert {name: seconds[name] for name in expected} == expected
+
+
+def test_a_server_as_it_shall_be_has_no_drift_and_nothing_stopped(
+    defaults: dict[str, Any], info: dict[str, Any]
+) -> None:
+    info["orphans"] = []
+    decided = plan.plan(declare(defaults), info)
+    assert (decided["drift"], decided["stopped"]) == ([], [])
+    assert plan.disagreements(decided, info) == []
+
+
+def test_drift_is_seen_though_no_file_changes(defaults: dict[str, Any], info: dict[str, Any]) -> None:
+    info["daemon"]["drift"].update(changed=["myauth", "bots"], removed=["memmon"])
+    info["daemon"]["sockets"][0]["mode"] = 0o700
+    assert plan.plan(declare(defaults), info)["drift"] == [
+        "celery worker (process 5) runs on from an earlier supervisord",
+        "myauth is changed on disk since supervisord read its configuration",
+        "memmon is removed on disk since supervisord read its configuration",
+        "the socket /run/supervisor.sock does not admit the group allianceserver",
+    ]
+
+
+def test_a_daemon_that_does_not_answer_is_drift(defaults: dict[str, Any], info: dict[str, Any]) -> None:
+    info["daemon"] = {"problem": "supervisord does not answer", "processes": [], "drift": {}}
+    decided = plan.plan(declare(defaults), info)
+    assert decided["drift"][0] == "supervisord does not answer"
+    assert set(decided["stopped"]) == set(decided["processes"])
+
+
+def test_what_runs_otherwise_than_decided_is_told(defaults: dict[str, Any], info: dict[str, Any]) -> None:
+    decided = plan.plan(declare(defaults), info)
+    beat, watcher = info["daemon"]["processes"][4], info["daemon"]["processes"][3]
+    beat["pid"] = 0
+    watcher["limits"] = {"worker": "256MB"}
+    info["daemon"]["drift"]["changed"] = ["myauth"]
+    assert plan.disagreements(decided, info) == [
+        "myauth:beat does not run",
+        "memmon watches worker, which does not exist",
+        "memmon has the limit none for worker_00 and not 256MB",
+        "no memmon watches the worker worker_00",
+        "myauth still differs from the disk",
+    ]
+
+
+LACKING: list[tuple[dict[str, Any], str]] = [
+    ({"unit": False}, "systemd has no unit supervisor here"),
+    ({"user": None}, "there is no user allianceserver; set auth_user"),
+    ({"project_exists": False}, "/home/allianceserver/myauth has no manage.py; set auth_project_dir"),
+    ({"venv": {"exists": False}}, "/home/allianceserver/venv/auth is no virtual environment; set auth_venv"),
+    (
+        {"venv": {"exists": True, "programs": ["gunicorn", "python"], "versions": {}}},
+        "/home/allianceserver/venv/auth/bin/celery is missing or cannot be executed",
+    ),
+]
+
+
+@pytest.mark.parametrize(("lack", "sentence"), LACKING)
+def test_what_the_server_lacks_is_refused_with_what_to_do(
+    defaults: dict[str, Any], info: dict[str, Any], lack: dict[str, Any], sentence: str
+) -> None:
+    assert plan.refusals(declare(defaults), info, "auth1") == []
+    (refusal,) = plan.refusals(declare(defaults), {**info, **lack}, "auth1")
+    assert refusal.startswith("auth1: ")
+    assert sentence in refusal
+
+
+def test_a_supervisord_that_systemd_did_not_start_is_refused(defaults: dict[str, Any], info: dict[str, Any]) -> None:
+    info["daemon"]["of_systemd"] = False
+    (refusal,) = plan.refusals(declare(defaults), info, "auth1")
+    assert "supervisord (process 1) was not started by systemd" in refusal
+
+
+def test_a_pool_without_its_package_is_refused(defaults: dict[str, Any], info: dict[str, Any]) -> None:
+    (refusal,) = plan.refusals(declare(defaults, auth_worker_pool="gevent"), info, "auth1")
+    assert "the pool gevent needs the package gevent" in refusal
+
+
+def test_limits_above_the_hosts_memory_are_refused_with_the_numbers_unless_allowed(
+    defaults: dict[str, Any], info: dict[str, Any]
+) -> None:
+    big = {"auth_worker_numprocs": 5, "auth_worker_memory_limit": "1GB"}
+    (refusal,) = plan.refusals(declare(defaults, **big), info, "auth1")
+    assert "the memory limits of 5 processes are 5120 MB in all, and the host has 4096 MB" in refusal
+    assert plan.refusals(declare(defaults, **big, auth_memory_overcommit=True), info, "auth1") == []
+
+
+def test_a_limit_below_what_the_tree_needs_at_rest_is_refused(defaults: dict[str, Any], info: dict[str, Any]) -> None:
+    info["daemon"]["processes"][0]["children"] = [2 * 10**8, 10**8]
+    (refusal,) = plan.refusals(declare(defaults, auth_gunicorn_memory_limit="300MB"), info, "auth1")
+    # 100 MB for the master and as much for each of three children, of which the lightest is taken.
+    assert f"it needs {4 * 10**8 // 1024**2} MB at rest" in refusal
+    assert plan.refusals(declare(defaults, auth_gunicorn_memory_limit="400MB"), info, "auth1") == []
+
+
+def test_a_small_limit_and_a_missing_one_are_warned_of(defaults: dict[str, Any], info: dict[str, Any]) -> None:
+    (small,) = plan.plan(declare(defaults, auth_worker_memory_limit="100MB"), info)["warnings"]
+    assert "worker has a memory limit of 100MB" in small
+    (missing,) = plan.plan(declare(defaults, auth_worker_memory_limit=""), info)["warnings"]
+    assert missing == "worker has no memory limit: memmon does not watch it."
+    assert plan.plan(declare(defaults, auth_worker_memory_limit="", auth_memmon=False), info)["warnings"] == []
+
+
+def test_every_process_of_a_pool_is_a_node_with_the_hosts_name(defaults: dict[str, Any], info: dict[str, Any]) -> None:
+    nodes = plan.plan(declare(defaults, auth_worker_numprocs=2, auth_worker_pool="solo"), info)["nodes"]
+    assert set(nodes) == {"worker_00@auth1", "worker_01@auth1"}
+    # solo has one slot, whatever it is told.
+    assert {node["max-concurrency"] for node in nodes.values()} == {1}

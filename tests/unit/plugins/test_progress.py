@@ -1,0 +1,82 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a user reads while a drain goes on, and when it fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.allianceauth.tuning.plugins.module_utils import progress
+
+NAME, ORPHAN = "myauth:worker_00", "pid:5@77"
+TOLD = {
+    NAME: {"pid": 3, "at": 1000.0},
+    ORPHAN: {"pid": 5, "at": 1000.0},
+    "myauth:beat": {"pid": 4, "at": 999.0, "ended": 999.5},
+}
+TASKS = {"worker_00": [{"name": "esi.sync", "id": "1", "age": 20}]}
+
+
+@pytest.fixture
+def drained() -> progress.Drained:
+    return progress.Drained("auth1", {NAME: 60, ORPHAN: 600, "myauth:beat": 10})
+
+
+def answer(now: float, *pending: str) -> dict[str, Any]:
+    return {"told": TOLD, "now": now, "pending": [{"name": name, "state": "RUNNING"} for name in pending]}
+
+
+def test_a_line_has_the_processes_their_tasks_with_age_and_the_time_they_have_left(
+    drained: progress.Drained,
+) -> None:
+    drained.update({**answer(1005.0, NAME, ORPHAN), "tasks": TASKS, "changed": True})
+    assert drained.line() == ("auth1: waiting for worker_00 (esi.sync for 25 s), 55 s left; the orphan 5, 595 s left")
+    # The tasks were asked for once, before the word; later answers have none.
+    drained.update({**answer(1010.0, NAME), "tasks": {}})
+    assert drained.line() == "auth1: waiting for worker_00 (esi.sync for 30 s), 50 s left"
+    assert drained.changed
+
+
+def test_nobody_is_overdue_before_the_time_is_over(drained: progress.Drained) -> None:
+    drained.update(answer(1059.0, NAME))
+    assert (drained.overdue(), drained.killed()) == ([], [])
+
+
+def test_who_is_overdue_is_named_with_the_tasks(drained: progress.Drained) -> None:
+    drained.update({**answer(1060.0, NAME, ORPHAN), "tasks": TASKS})
+    assert drained.overdue() == [NAME]
+    said = drained.said_of_abort("")
+    assert said.startswith("auth1: worker_00 (esi.sync for 80 s) did not stop in time, so the run was called off.")
+    assert "What was stopped was started again." in said
+    assert "Not all of it could be started again: too bad" in drained.said_of_abort("too bad")
+
+
+def test_lost_tasks_are_named(drained: progress.Drained) -> None:
+    drained.update({**answer(1060.0, NAME), "tasks": TASKS})
+    drained.update(answer(1061.0))
+    assert drained.killed() == [NAME]
+    assert drained.said_of_lost().startswith("auth1: killed after their time: worker_00 (esi.sync for 81 s).")
+
+
+def test_who_stopped_in_time_was_not_killed(drained: progress.Drained) -> None:
+    told = {NAME: {"pid": 3, "at": 1000.0, "ended": 1059.0}}
+    drained.update({"told": told, "now": 2000.0, "pending": []})
+    assert drained.killed() == []
+
+
+def test_a_start_names_who_does_not_run_yet_and_in_the_end_why() -> None:
+    late = {
+        "pending": [
+            {"name": "the site at 127.0.0.1:8000", "state": "no answer"},
+            {"name": NAME, "state": "STARTING"},
+        ],
+        "logs": {NAME: "No such option", "myauth:beat": ""},
+    }
+    assert progress.waiting("auth1", late, 5) == (
+        "auth1: waiting for the site at 127.0.0.1:8000 (no answer), worker_00 (STARTING), 5 s so far"
+    )
+    said = progress.said_of_silence("auth1", late, 120)
+    assert "myauth:worker_00 (STARTING)" in said
+    assert said.endswith("The log of myauth:worker_00 ends with: No such option.")

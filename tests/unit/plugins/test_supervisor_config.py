@@ -1,0 +1,147 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which files are refused, by supervisor's own parser and beyond it, and how one is put in place."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon
+from ansible_collections.allianceauth.tuning.plugins.modules import supervisor_config
+
+RIGHT = "[program:worker]\ncommand = /bin/sleep 1\n[group:myauth]\nprograms = worker\n"
+
+
+@pytest.fixture
+def conf_d(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the include folder of a server of one's own."""
+    main = tmp_path / "supervisord.conf"
+    main.write_text("[supervisord]\n[include]\nfiles = conf.d/*.conf\n")
+    monkeypatch.setattr(daemon, "MAIN_CONF", str(main))
+    (tmp_path / "conf.d").mkdir()
+    return tmp_path / "conf.d"
+
+
+def check(conf_d: Path, content: str, before: str | None = None, **more: Any) -> list[str]:
+    given = {
+        "path": str(conf_d / "myauth.conf"),
+        "link": str(conf_d.parent / "supervisor.conf"),
+        "restore": None,
+        "discard": [],
+        "pending": [],
+        **more,
+    }
+    return supervisor_config.check(given, before, content)
+
+
+def test_a_right_file_is_not_refused(conf_d: Path) -> None:
+    assert check(conf_d, RIGHT) == []
+
+
+WRONG = [
+    ("numprocs = 2", "process_name"),
+    ("user = nobody-of-that-name", "nobody-of-that-name"),
+    ("stopsignal = STOPIT", "STOPIT"),
+    ("startsecs = soon", "soon"),
+    ("command = %(nothing)s", "nothing"),
+]
+
+
+@pytest.mark.parametrize(("line", "named"), WRONG)
+def test_what_the_parser_refuses_is_told_in_its_own_sentence(conf_d: Path, line: str, named: str) -> None:
+    (sentence,) = check(conf_d, RIGHT.replace("[group", f"{line}\n[group"))
+    assert sentence.startswith("supervisor refuses the configuration with the new file in it: ")
+    assert named in sentence
+    assert not list(conf_d.iterdir())
+
+
+def test_a_place_that_supervisord_does_not_include_is_refused(conf_d: Path) -> None:
+    elsewhere = str(conf_d.parent / "elsewhere/myauth.conf")
+    (sentence,) = check(conf_d, RIGHT, path=elsewhere)
+    assert f"supervisord includes neither {elsewhere}" in sentence
+    assert check(conf_d, RIGHT, path=elsewhere, link=str(conf_d / "myauth.conf")) == []
+
+
+def test_a_limit_for_a_name_that_two_processes_have_is_refused(conf_d: Path) -> None:
+    (conf_d / "other.conf").write_text("[program:other]\ncommand = /bin/true\nprocess_name = worker\n")
+    watcher = "[eventlistener:memmon_worker]\ncommand = /venv/memmon -p worker=1GB\nevents = TICK_60\n"
+    (sentence,) = check(conf_d, RIGHT + watcher, pending=["/venv/memmon"])
+    assert "worker, which has a memory limit, exists in the groups myauth and other" in sentence
+
+
+def test_a_broken_neighbour_is_told_with_its_file(conf_d: Path) -> None:
+    (conf_d / "other.conf").write_text("[program:other]\n")
+    (sentence,) = check(conf_d, RIGHT)
+    assert "conf.d/other.conf" in sentence
+
+
+def test_a_neighbour_of_the_same_name_is_told(conf_d: Path) -> None:
+    (conf_d / "other.conf").write_text("[program:worker]\ncommand = /bin/true\n")
+    (sentence,) = check(conf_d, RIGHT)
+    assert f"{conf_d}/other.conf defines [program:worker] as well" in sentence
+
+
+def test_a_command_and_folders_that_are_not_there_are_told(conf_d: Path) -> None:
+    lines = "command = /nowhere/celery\ndirectory = /nowhere\n"
+    sentences = check(conf_d, RIGHT.replace("command = /bin/sleep 1\n", lines))
+    assert [sentence.split()[:3] for sentence in sentences] == [
+        ["/nowhere/celery", "does", "not"],
+        ["the", "directory", "/nowhere"],
+    ]
+    assert check(conf_d, RIGHT.replace("/bin/sleep", "/nowhere/celery"), pending=["/nowhere/celery"]) == []
+
+
+def test_a_file_that_would_drop_a_program_is_refused_before_anything_else(conf_d: Path) -> None:
+    before = RIGHT + "[program:authbot]\ncommand = /bin/true\n"
+    (sentence,) = check(conf_d, RIGHT, before)
+    assert "auth_extra_programs.authbot" in sentence
+    assert "auth_discard" in sentence
+    assert check(conf_d, RIGHT, before, discard=["program:authbot"]) == []
+    # Going back is meant to undo.
+    assert check(conf_d, RIGHT, before, restore="newest") == []
+
+
+def test_the_last_ten_files_are_kept_and_the_newest_is_the_last(tmp_path: Path) -> None:
+    path = tmp_path / "myauth.conf"
+    for number in range(12):
+        path.write_text(str(number))
+        kept = supervisor_config.keep(str(path), f"2026-11-22T10-00-{number:02d}Z")
+        assert kept
+        assert Path(kept).read_text() == str(number)
+    assert [Path(kept).read_text() for kept in supervisor_config.kept_files(str(path))] == [
+        str(n) for n in range(2, 12)
+    ]
+
+
+def test_nothing_is_kept_of_a_file_that_is_not_there(tmp_path: Path) -> None:
+    assert supervisor_config.keep(str(tmp_path / "myauth.conf"), "2026-11-22T10-00-00Z") is None
+    assert supervisor_config.kept_files(str(tmp_path / "nowhere/myauth.conf")) == []
+
+
+def test_a_file_that_cannot_be_put_in_place_leaves_all_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "myauth.conf"
+    path.mkdir()
+    with pytest.raises(OSError, match="myauth.conf"):
+        supervisor_config.replace_file(str(path), RIGHT, os.getuid(), os.getgid())
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_is_put_in_place_is_right_and_a_changed_one_is_not(tmp_path: Path) -> None:
+    path, uid, gid = tmp_path / "myauth.conf", os.getuid(), os.getgid()
+    supervisor_config.replace_file(str(path), RIGHT, uid, gid)
+    assert supervisor_config.file_is_right(str(path), RIGHT, uid, gid)
+    assert not supervisor_config.file_is_right(str(path), RIGHT + "\n", uid, gid)
+    path.chmod(0o666)
+    assert not supervisor_config.file_is_right(str(path), RIGHT, uid, gid)
+
+
+def test_a_link_is_put_over_whatever_is_there(tmp_path: Path) -> None:
+    path, link = tmp_path / "myauth.conf", tmp_path / "supervisor.conf"
+    link.write_text(RIGHT)
+    assert not supervisor_config.link_is_right(str(link), str(path))
+    supervisor_config.replace_link(str(link), str(path))
+    assert supervisor_config.link_is_right(str(link), str(path))

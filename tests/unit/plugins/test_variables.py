@@ -1,0 +1,113 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each wrong value is refused in a sentence with the host, the variable and the value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.allianceauth.tuning.plugins.module_utils import variables
+
+WRONG: list[tuple[str, Any, str]] = [
+    ("auth_worker_concurrency", "many", "auth_worker_concurrency is 'many': it has to be a whole number."),
+    ("auth_worker_concurrency", 0, "auth_worker_concurrency is 0: it has to be 1 or more."),
+    ("auth_worker_numprocs", True, "auth_worker_numprocs is True: it has to be a whole number."),
+    ("auth_worker_pool", "fibres", "auth_worker_pool is 'fibres': it has to be one of "),
+    ("auth_worker_loglevel", "loud", "auth_worker_loglevel is 'loud': it has to be one of nothing, debug, info"),
+    ("auth_worker_memory_limit", "256MiB", "auth_worker_memory_limit is '256MiB': "),
+    ("auth_worker_memory_limit", "256", "auth_worker_memory_limit is '256': "),
+    ("auth_worker_options", "-E", "auth_worker_options is '-E': it has to be a list of arguments."),
+    ("auth_worker_options", ["a\nb"], "auth_worker_options is ['a\\nb']: it holds the control character"),
+    ("auth_workers", [{"name": "big worker"}], "auth_workers[0].name is 'big worker': a name may have"),
+    ("auth_workers", [{"name": "big%d"}], "auth_workers[0].name is 'big%d': a name may have"),
+    (
+        "auth_workers",
+        [{"name": "big", "concurrency": -1}],
+        "auth_workers[0].concurrency is -1: it has to be 1 or more.",
+    ),
+    ("auth_workers", [{"name": "big", "queues": ["a b"]}], "auth_workers[0].queues is ['a b']: a name may have"),
+    ("auth_workers", [{"name": "beat"}], "its beat is also one of beat; rename one of them."),
+    ("auth_workers", [{"name": "worker_00"}], "its worker_00 is also one of "),
+    ("auth_beat", "perhaps", "auth_beat is 'perhaps': it has to be true or false."),
+    ("auth_project", "my auth", "auth_project is 'my auth': a name may have"),
+    ("auth_venv", "venv/auth", "auth_venv is 'venv/auth': it has to be an absolute path"),
+    ("auth_gunicorn_bind", "localhost", "auth_gunicorn_bind is 'localhost': it has to be HOST:PORT or unix:PATH"),
+    ("auth_gunicorn_bind", "127.0.0.1:65536", "auth_gunicorn_bind is '127.0.0.1:65536': it has to be HOST:PORT"),
+    (
+        "auth_memmon_event",
+        "TICK_1",
+        "auth_memmon_event is 'TICK_1': it has to be one of TICK_5, TICK_60, TICK_3600.",
+    ),
+    ("auth_memmon_email", "a@b, c@d", "auth_memmon_email is 'a@b, c@d': it has to be one mail address."),
+    (
+        "auth_extra_programs",
+        {"bot": {}},
+        "auth_extra_programs.bot is {}: it has to be a mapping with at least a command.",
+    ),
+    ("auth_extra_programs", {"bot": {"command": 'a "b'}}, "auth_extra_programs.bot.command is 'a \"b': "),
+    ("auth_extra_programs", {"bot": {"command": "a", "numprocs": 2}}, "auth_extra_programs.bot.numprocs is 2: "),
+    ("auth_program_settings", {"bot": {"umask": "022"}}, "auth_program_settings is 'bot': no such program"),
+    ("auth_program_settings", {"worker": {"Command": "a"}}, "auth_program_settings.worker.Command is 'a': "),
+    (
+        "auth_program_settings",
+        {"worker": {"umask": "022 ; x"}},
+        "auth_program_settings.worker.umask is '022 ; x': it has ';'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("variable", "value", "sentence"), WRONG)
+def test_a_wrong_value_is_named_with_its_host_and_variable(
+    defaults: dict[str, Any], variable: str, value: Any, sentence: str
+) -> None:
+    _declared, refusals = variables.declare({**defaults, variable: value}, "auth1")
+    (refusal,) = refusals
+    assert refusal.startswith("auth1: ")
+    assert sentence in refusal
+    assert refusal.endswith(".")
+
+
+def test_the_defaults_are_right(defaults: dict[str, Any]) -> None:
+    declared, refusals = variables.declare(defaults, "auth1", ["services"])
+    assert refusals == []
+    assert [program.name for program in declared.programs] == ["beat", "worker", "worker_services", "gunicorn"]
+
+
+def test_every_wrong_value_gets_a_sentence_of_its_own(defaults: dict[str, Any]) -> None:
+    wrong = {"auth_worker_concurrency": "many", "auth_beat": "perhaps", "auth_memmon_email": "nobody"}
+    _declared, refusals = variables.declare({**defaults, **wrong}, "auth1")
+    assert {refusal.split()[1] for refusal in refusals} == set(wrong)
+
+
+def test_a_secret_is_not_in_its_refusal(defaults: dict[str, Any]) -> None:
+    for wrong in (
+        {"auth_environment": {"TOKEN": "hunter2\n"}},
+        {"auth_extra_programs": {"bot": {"command": "a", "environment": {"TOKEN": "hunter2\n"}}}},
+    ):
+        _declared, (refusal,) = variables.declare({**defaults, **wrong}, "auth1")
+        assert "environment" in refusal
+        assert "hunter2" not in refusal
+
+
+def test_services_tasks_run_one_at_a_time_unless_told_otherwise(defaults: dict[str, Any]) -> None:
+    asked = {**defaults, "auth_worker_concurrency": 20, "auth_worker_numprocs": 3}
+    declared, _refusals = variables.declare(asked, "auth1", ["services"])
+    services = declared.workers[1]
+    assert (services.queues, services.concurrency, services.numprocs) == (("services",), 1, 1)
+    asked["auth_workers"] = [{"name": "worker_services", "concurrency": 4}]
+    declared, _refusals = variables.declare(asked, "auth1", ["services"])
+    assert (declared.workers[1].queues, declared.workers[1].concurrency) == (("services",), 4)
+
+
+def test_a_pool_can_be_left_out_and_others_take_what_they_do_not_say_from_the_worker(
+    defaults: dict[str, Any],
+) -> None:
+    workers = [{"name": "worker", "enabled": False}, {"name": "big", "queues": ["big"], "memory_limit": "1GB"}]
+    declared, refusals = variables.declare(
+        {**defaults, "auth_worker_pool": "prefork", "auth_workers": workers}, "auth1"
+    )
+    assert refusals == []
+    (big,) = declared.workers
+    assert (big.name, big.pool, big.memory_limit, big.tree) == ("big", "prefork", "1GB", True)
