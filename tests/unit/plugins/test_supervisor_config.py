@@ -19,6 +19,9 @@ RIGHT = "[program:worker]\ncommand = /bin/sleep 1\n[group:myauth]\nprograms = wo
 @pytest.fixture
 def conf_d(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the include folder of a server of one's own."""
+    # As the module does first of all; what the parser says in its child has to be read all the same.
+    import supervisor.options  # noqa: F401
+
     main = tmp_path / "supervisord.conf"
     main.write_text("[supervisord]\n[include]\nfiles = conf.d/*.conf\n")
     monkeypatch.setattr(daemon, "MAIN_CONF", str(main))

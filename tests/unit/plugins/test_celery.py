@@ -1,0 +1,33 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is made of Celery's answers."""
+
+from __future__ import annotations
+
+from ansible_collections.allianceauth.tuning.plugins.module_utils import celery
+
+
+def test_running_tasks_are_those_of_this_hosts_processes_by_their_names() -> None:
+    active = {
+        "worker_00@auth1": [{"name": "esi.sync", "id": "1", "time_start": 90.4}],
+        "worker_01@auth1": [],
+        "worker_00@auth2": [{"name": "not.here", "id": "2", "time_start": 90.0}],
+        # With Alliance Auth's own template.
+        "celery@worker_services_00": [{"name": "discord.role", "id": "3", "time_start": None}],
+    }
+    assert celery.running_tasks(active, "auth1", 100.0) == {
+        "worker_00": [{"name": "esi.sync", "id": "1", "age": 10}],
+        "worker_01": [],
+        "worker_services_00": [{"name": "discord.role", "id": "3", "age": 0}],
+    }
+
+
+def test_a_node_that_is_missing_or_has_other_figures_is_told() -> None:
+    wanted = {"worker_00@auth1": {"max-concurrency": 5}, "worker_01@auth1": {"max-concurrency": 5}}
+    answers = {"worker_00@auth1": {"max-concurrency": 4}, "other@auth1": {"max-concurrency": 1}}
+    assert celery.differences(wanted, answers) == [
+        "Celery's worker_00@auth1 says that its max-concurrency is 4 and not 5.",
+        "Celery's worker_01@auth1 says that its max-concurrency is None and not 5.",
+    ]
+    assert celery.differences(wanted, {name: {"max-concurrency": 5} for name in wanted}) == []
