@@ -47,7 +47,8 @@ class ActionModule(ActionBase):
                 return result
             if drained.overdue() and not kills:
                 # Everything that was stopped is started again before anybody reads of it.
-                again = self._call(state="running", processes=[name for name in drained.told if ":" in name], settle=0)
+                names = drained.supervised()
+                again = self._call(state="running", processes=names, settle=0) if names else {}
                 result.update(failed=True, msg=drained.said_of_abort(again.get("msg", "")))
                 return result
             display.display(drained.line())
@@ -55,6 +56,7 @@ class ActionModule(ActionBase):
     def _start(self, result: dict[str, Any]) -> dict[str, Any]:
         host, arguments = self._vars["inventory_hostname"], dict(self._task.args)
         timeout, began, changed, site = int(arguments.get("timeout", 300)), time.monotonic(), False, None
+        starts = progress.Starts()
         while True:
             answer = self._call(**arguments)
             changed, site = changed or answer.get("changed", False), site or answer.get("site")
@@ -68,6 +70,9 @@ class ActionModule(ActionBase):
                 # Its first answer is what counts; the later ones are the visitors'.
                 arguments["site"] = ""
             waited = round(time.monotonic() - began)
+            if starts.never_stay(answer["pending"]):
+                result.update(failed=True, msg=starts.said(host, answer))
+                return result
             if waited >= timeout:
                 result.update(failed=True, msg=progress.said_of_silence(host, answer, waited))
                 return result

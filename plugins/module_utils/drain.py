@@ -30,6 +30,11 @@ _EXEC_SECONDS = 2
 _RESPAWN_SECONDS = 3
 
 
+def is_orphan(name: str) -> bool:
+    """Whether a name in a stage is an orphan's."""
+    return name.startswith("pid:")
+
+
 def orphan_name(orphan: dict[str, Any]) -> str:
     """Return the name of an orphan in a stage: ``pid:PID@START``."""
     return f"pid:{orphan['pid']}@{orphan['start']}"
@@ -57,7 +62,9 @@ class Drain:
     _exited: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._daemon_pid = self.daemon.pid()
+        # Orphans are drained whether a supervisord answers or not.
+        self._supervised = any(not is_orphan(name) for names in self.stages for name in names)
+        self._daemon_pid = self.daemon.pid() if self._supervised else 0
 
     def run(self, until: float) -> list[tuple[str, str]]:
         """Drain until the time ``until`` (`time.monotonic`); return the name and state of each process still there."""
@@ -73,7 +80,7 @@ class Drain:
     def _first_unfinished_stage(self) -> list[tuple[str, str]]:
         """Tell whoever has not been told; return the name and state of each process that is still there."""
         for names in self.stages:
-            known = {process.namespec: process for process in self.daemon.processes()}
+            known = {process.namespec: process for process in self.daemon.processes()} if self._supervised else {}
             pending = [(name, state) for name in names for state in [self._state(name, known.get(name))] if state]
             self._note_ended(set(names) - {name for name, _state in pending})
             if pending:
@@ -87,7 +94,7 @@ class Drain:
 
     def _state(self, name: str, process: Process | None) -> str:
         """Return the state of a process that has to be waited for, "" for one that has stopped."""
-        if name.startswith("pid:"):
+        if is_orphan(name):
             return "ORPHAN" if _orphan_lives(name) else ""
         if process is None or process.stopped:
             gone_since = self._exited.setdefault(name, time.monotonic())
@@ -146,7 +153,7 @@ class Drain:
 
 def kill(daemon: Daemon, name: str) -> None:
     """End a process that was given its time: as supervisord does for its own, with SIGKILL for an orphan."""
-    if not name.startswith("pid:"):
+    if not is_orphan(name):
         call(daemon, "stopProcess", name, False)
     elif _orphan_lives(name):
         os.kill(_orphan_pid(name), signal.SIGKILL)

@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import Any, Iterable, Mapping
 
 # supervisor's own default.
 _STOPWAITSECS = 10
+
+# supervisor's startretries is 3 by default: a first life and three more.
+_LIVES = 3
 
 
 class Drained:
@@ -34,6 +37,10 @@ class Drained:
     def overdue(self) -> list[str]:
         """Return the processes that are still there after their time."""
         return [process["name"] for process in self.pending if self._left(process["name"]) <= 0]
+
+    def supervised(self) -> list[str]:
+        """Return the processes that were told to stop and that supervisord can start again."""
+        return [name for name in self.told if not name.startswith("pid:")]
 
     def killed(self) -> list[str]:
         """Return the processes that took all their time: whoever waits no longer has killed them then."""
@@ -76,6 +83,30 @@ class Drained:
         return f" ({running})" if running else ""
 
 
+class Starts:
+    """How often each process was seen to be started, while it was waited for.
+
+    supervisord gives a program up that ends within its ``startsecs``; one that ends
+    soon after them it starts for ever, and whoever waits for it waits in vain.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[str, set[int]] = {}
+
+    def never_stay(self, pending: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Take in who is waited for; return the processes that had to be started too often."""
+        for process in pending:
+            if process.get("start"):
+                self._seen.setdefault(process["name"], set()).add(process["start"])
+        return [name for name, seen in self._seen.items() if len(seen) > _LIVES]
+
+    def said(self, host: str, answer: Mapping[str, Any]) -> str:
+        """Return the sentence on them, with their last words."""
+        names = self.never_stay([])
+        said = f"{host}: supervisord has to start {' and '.join(names)} again and again."
+        return f"{said} {_last_words(answer, names)}".rstrip()
+
+
 def waiting(host: str, answer: Mapping[str, Any], waited: int) -> str:
     """Return the line that says which processes do not run yet."""
     names = ", ".join(f"{_short(process['name'])} ({process['state']})" for process in answer["pending"])
@@ -85,8 +116,12 @@ def waiting(host: str, answer: Mapping[str, Any], waited: int) -> str:
 def said_of_silence(host: str, answer: Mapping[str, Any], waited: int) -> str:
     """Return the sentence on processes that did not come up in time, with their last words."""
     names = ", ".join(f"{process['name']} ({process['state']})" for process in answer["pending"])
-    logs = " ".join(f"The log of {name} ends with: {text}." for name, text in answer.get("logs", {}).items() if text)
-    return f"{host}: after {waited} s these do not run: {names}. {logs}".rstrip()
+    return f"{host}: after {waited} s these do not run: {names}. {_last_words(answer, answer.get('logs', {}))}".rstrip()
+
+
+def _last_words(answer: Mapping[str, Any], names: Iterable[str]) -> str:
+    logs = {name: answer.get("logs", {}).get(name, "").rstrip(".") for name in names}
+    return " ".join(f"The log of {name} ends with: {text}." for name, text in logs.items() if text)
 
 
 def _short(name: str) -> str:

@@ -187,6 +187,11 @@ def parent(pid: int) -> int | None:
     return int(fields[1]) if fields else None
 
 
+def has_children(pid: int) -> bool:
+    """Whether a process has started another one that is still there."""
+    return any(parent(int(entry)) == pid for entry in os.listdir("/proc") if entry.isdigit())
+
+
 def start_ticks(pid: int) -> int | None:
     """Return when a process began, in clock ticks since boot, None if it is gone or a zombie."""
     fields = _stat(pid)

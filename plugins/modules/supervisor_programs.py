@@ -118,7 +118,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 pending:
-  description: Processes that are not there yet, each with its C(name) and C(state).
+  description: Processes that are not there yet, each with its C(name) and C(state), and when it was started (C(start)).
   returned: always
   type: list
   elements: dict
@@ -142,7 +142,7 @@ import xmlrpc.client
 from typing import Any, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.allianceauth.tuning.plugins.module_utils import celery, drain
+from ansible_collections.allianceauth.tuning.plugins.module_utils import celery, drain, server
 from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon as supervisord
 from ansible_collections.allianceauth.tuning.plugins.module_utils import site as web
 from ansible_collections.allianceauth.tuning.plugins.module_utils.daemon import Daemon, Process
@@ -187,9 +187,11 @@ def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: 
             result["changed"] = True
             drain.call(daemon, "startProcess", process.namespec, False)
     while True:
-        if site and not result["site"]:
-            result["site"] = web.ask(site)
         known = {process.namespec: process for process in daemon.processes()}
+        gunicorns = [known[name] for name in wanted if name in known and is_gunicorn(known[name])]
+        # gunicorn's workers come after it has its address (its arbiter.py); until then somebody else answers there.
+        if site and not result["site"] and any(server.has_children(process.pid) for process in gunicorns):
+            result["site"] = web.ask(site)
         absent = [name for name in wanted if name not in known]
         if absent:
             module.fail_json(
@@ -200,11 +202,20 @@ def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: 
             module.fail_json(msg=" ".join(obituary(daemon, process) for process in gave_up), **result)
         pending = [known[name] for name in wanted if not settled(known[name], module.params["settle"])]
         silent = [{"name": f"the site at {site}", "state": "no answer"}] if site and not result["site"] else []
-        result["pending"] = silent + [{"name": process.namespec, "state": process.state} for process in pending]
+        result["pending"] = silent + [
+            {"name": process.namespec, "state": process.state, "start": process.start} for process in pending
+        ]
         if not result["pending"] or time.monotonic() >= until:
             break
         time.sleep(drain.POLL_SECONDS)
-    result["logs"] = {process.namespec: last_lines(daemon, process) for process in pending}
+    result["logs"] = {
+        process.namespec: last_lines(daemon, process) for process in pending + (gunicorns if silent else [])
+    }
+
+
+def is_gunicorn(process: Process) -> bool:
+    """Whether a process is a gunicorn by its command line."""
+    return bool(process.pid) and server.kind(server.command_line(process.pid)) == "gunicorn"
 
 
 def settled(process: Process, seconds: int) -> bool:
@@ -214,8 +225,10 @@ def settled(process: Process, seconds: int) -> bool:
 
 def obituary(daemon: Daemon, process: Process) -> str:
     """Return the sentence on a program that supervisord gave up, with its last words."""
-    reason = process.spawnerr or last_lines(daemon, process) or "it left no word in its log"
-    return f"supervisord gave up starting {process.namespec}: {reason}."
+    # "Exited too quickly (process log may have details)" says less than the log does.
+    reason = "" if "process log" in process.spawnerr else process.spawnerr
+    reason = reason or last_lines(daemon, process) or "it left no word in its log"
+    return f"supervisord gave up starting {process.namespec}: {reason.rstrip('.')}."
 
 
 def last_lines(daemon: Daemon, process: Process) -> str:
@@ -233,11 +246,16 @@ def last_lines(daemon: Daemon, process: Process) -> str:
 
 def predict(daemon: Daemon, given: dict[str, Any]) -> bool:
     """Whether a run would stop or start anything."""
-    known = {process.namespec: process for process in daemon.processes()}
-    if given["state"] == "running":
-        return any(known[name].stopped for name in given["processes"] if name in known)
-    names = [name for stage in given["stages"] for name in stage]
-    return any(name.startswith("pid:") or name in known and not known[name].stopped for name in names)
+    starts: bool = given["state"] == "running"
+    names = given["processes"] if starts else [name for stage in given["stages"] for name in stage]
+    if any(drain.is_orphan(name) for name in names):
+        return True
+    try:
+        known = {process.namespec: process for process in daemon.processes()}
+    except supervisord.NotAnswering:
+        # Then nothing of it can be stopped, and all has to be started.
+        return starts
+    return any(name in known and known[name].stopped is starts for name in names)
 
 
 def main() -> None:
