@@ -1,0 +1,72 @@
+# Copyright (c) 2026 The allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Faults that a run sees before it touches anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+from faults import play, victim
+from shared import server
+
+Fault = Callable[[Any], AbstractContextManager[None]]
+
+FAULTS: dict[str, tuple[Fault, str, str]] = {
+    "no venv": (
+        lambda host: victim.moved(host, server.VENV),
+        f"{server.VENV} is no virtual environment",
+        "set auth_venv to the one of Alliance Auth",
+    ),
+    "no celery": (
+        lambda host: victim.moved(host, f"{server.VENV}/bin/celery"),
+        f"{server.VENV}/bin/celery is missing or cannot be executed",
+        "install it there first",
+    ),
+    "an invalid neighbour": (
+        lambda host: victim.written(host, f"{victim.CONF_D}/broken.conf", "[program:oops]\n"),
+        "program section program:oops does not specify a command",
+        f"{victim.CONF_D}/broken.conf",
+    ),
+    "a neighbour with a worker": (
+        lambda host: victim.written(host, f"{victim.CONF_D}/other.conf", "[program:worker]\ncommand = /bin/true\n"),
+        f"{victim.CONF_D}/other.conf defines [program:worker] as well",
+        "rename it there, or remove that file",
+    ),
+    "no log folder": (
+        lambda host: victim.moved(host, victim.LOG),
+        f"{victim.LOG}/worker.log cannot be written: No such file or directory",
+        "(worker_00)",
+    ),
+    "a log folder that is read-only": (
+        lambda host: victim.read_only(host, victim.LOG),
+        f"{victim.LOG}/worker.log cannot be written: Read-only file system",
+        "(worker_00)",
+    ),
+    "a full disk": (
+        lambda host: victim.full(host, victim.CONF_D),
+        "No space left on device while writing",
+        "the configuration is as it was",
+    ),
+}
+
+
+@pytest.mark.parametrize("mode", [["--check", "--diff"], []], ids=["checked", "run"])
+@pytest.mark.parametrize(("fault", "thing", "way_out"), FAULTS.values(), ids=list(FAULTS))
+def test_it_is_refused_and_nothing_is_touched(
+    host: Any, fault: Fault, thing: str, way_out: str, mode: list[str]
+) -> None:
+    if mode and "No space" in thing:
+        pytest.skip("a check writes nothing")
+    with fault(host):
+        before = server.traces(host)
+        run = play.run("apply", *mode, auth_worker_concurrency=7)
+        said = play.verdict(run)
+        assert said.startswith(f"{victim.name(host)}: ")
+        assert thing in said
+        assert way_out in said
+        assert server.differences(before, server.traces(host)) == {}
+    assert victim.runs(host)

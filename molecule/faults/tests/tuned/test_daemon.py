@@ -1,0 +1,83 @@
+# Copyright (c) 2026 The allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""supervisord is not there, or is not the one that started what runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from faults import play, victim
+from shared import server
+
+
+def orphans(host: Any) -> set[str]:
+    """Return the Celery and gunicorn processes that belong to no supervisord, by number."""
+    rows = [line.split(None, 2) for line in server.run(host, "ps -eo pid,ppid,args --no-headers").splitlines()]
+    return {pid for pid, parent, command in rows if parent == "1" and f"{server.VENV}/bin/" in command}
+
+
+def main_pid(host: Any) -> str:
+    return server.run(host, "systemctl show -p MainPID --value supervisor").strip()
+
+
+def test_a_stopped_supervisord_is_started(host: Any) -> None:
+    server.run(host, "systemctl stop supervisor")
+    before = server.traces(host)
+    checked = play.run("apply", "--check", "--diff")
+    assert checked.status == 0
+    assert "supervisord would be restarted" in checked.output
+    assert "supervisord does not answer at unix:///var/run/supervisor.sock" in " ".join(checked.output.split())
+    assert server.differences(before, server.traces(host)) == {}
+    run = play.run("apply")
+    assert run.status == 0
+    assert "supervisord does not answer at unix:///var/run/supervisor.sock" in " ".join(run.output.split())
+    assert victim.runs(host)
+
+
+def test_what_a_killed_supervisord_leaves_behind_is_drained(host: Any) -> None:
+    victim.keep_busy(host, 20, "left")
+    server.run(host, f"kill -9 {main_pid(host)}")
+    left = orphans(host)
+    assert len(left) > 3
+    run = play.run("apply", auth_worker_stopwaitsecs=60)
+    assert run.status == 0
+    assert victim.runs(host)
+    assert orphans(host) & left == set()
+    assert victim.ended(host, "left", 0)
+    said = " ".join(run.output.split())
+    for pid in left:
+        assert f"(process {pid}) runs on from an earlier supervisord" in said
+
+
+def test_an_orphan_beside_a_new_supervisord_is_drained(host: Any) -> None:
+    victim.keep_busy(host, 30, "orphan")
+    server.run(host, f"kill -9 {main_pid(host)}")
+    left = orphans(host)
+    server.run(host, "systemctl restart supervisor")
+    assert left <= orphans(host)
+    run = play.run("apply", auth_worker_stopwaitsecs=60)
+    assert run.status == 0
+    assert victim.runs(host)
+    assert orphans(host) == set()
+    assert victim.ended(host, "orphan", 0)
+    said = " ".join(run.output.split())
+    for pid in left:
+        assert f"(process {pid}) runs on from an earlier supervisord" in said
+
+
+def test_an_orphan_that_does_not_end_calls_the_run_off(host: Any) -> None:
+    before = victim.configuration(host)
+    victim.keep_busy(host, 90, "stubborn")
+    server.run(host, f"kill -9 {main_pid(host)}")
+    (worker,) = [pid for pid in orphans(host) if "worker_00" in server.run(host, f"cat /proc/{pid}/cmdline")]
+    for pid in orphans(host) - {worker}:
+        server.run(host, f"kill {pid}")
+    server.wait(lambda: orphans(host), lambda left: left == {worker}, 30)
+    server.run(host, "systemctl restart supervisor")
+    assert server.wait(lambda: victim.runs(host), bool, 60)
+    said = play.verdict(play.run("apply", auth_worker_concurrency=6))
+    assert f"{victim.name(host)}: the orphan {worker} did not stop in time, so the run was called off." in said
+    assert victim.configuration(host) == before
+    assert victim.runs(host)
+    assert victim.ended(host, "stubborn", 120)

@@ -1,0 +1,72 @@
+# Copyright (c) 2026 The allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Faults that show when the new configuration runs, or does not: the previous one comes back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from faults import play, victim
+from shared import server
+
+BACK = "The previous supervisor.conf is back, and its programs run."
+
+
+def test_a_port_that_is_taken(host: Any) -> None:
+    before = victim.configuration(host)
+    with victim.taken(host, 8001):
+        said = play.verdict(play.run("apply", auth_gunicorn_bind="127.0.0.1:8001"))
+        assert victim.runs(host)
+    assert victim.configuration(host) == before
+    assert f"{victim.name(host)}: " in said
+    assert "myauth:gunicorn" in said
+    assert "Connection in use: ('127.0.0.1', 8001)" in said
+    assert BACK in said
+
+
+def test_an_option_that_celery_does_not_know(host: Any) -> None:
+    before = victim.configuration(host)
+    said = play.verdict(play.run("apply", auth_worker_options=["--no-such-option"]))
+    assert victim.runs(host)
+    assert victim.configuration(host) == before
+    assert f"{victim.name(host)}: " in said
+    assert "myauth:worker_00" in said
+    assert "No such option: --no-such-option" in said
+    assert BACK in said
+
+
+def test_a_memmon_that_cannot_reach_supervisord(host: Any) -> None:
+    before = victim.configuration(host)
+    said = play.verdict(play.run("apply", auth_memmon_user="nobody"))
+    assert victim.runs(host)
+    assert victim.configuration(host) == before
+    assert f"{victim.name(host)}: " in said
+    assert "memmon" in said
+    assert "Permission denied" in said
+    assert BACK in said
+
+
+def test_a_task_longer_than_its_time_calls_the_run_off(host: Any) -> None:
+    before = victim.configuration(host)
+    victim.keep_busy(host, 90, "patient")
+    said = play.verdict(play.run("apply", auth_worker_concurrency=8))
+    assert victim.runs(host)
+    assert victim.configuration(host) == before
+    assert f"{victim.name(host)}: worker_00 (lab_tasks.sleep for " in said
+    assert "did not stop in time, so the run was called off. What was stopped was started again." in said
+    assert "auth_worker_stopwaitsecs" in said
+    assert "auth_drain_timeout_action=kill" in said
+    assert victim.ended(host, "patient", 120)
+
+
+def test_a_task_longer_than_its_time_is_given_up_by_name(host: Any) -> None:
+    victim.keep_busy(host, 90, "doomed")
+    run = play.run("apply", auth_worker_concurrency=9, auth_drain_timeout_action="kill")
+    assert run.status == 0
+    said = " ".join(run.output.split())
+    assert f"{victim.name(host)}: killed after their time: worker_00 (lab_tasks.sleep for " in said
+    assert "The tasks they ran are lost." in said
+    assert victim.runs(host)
+    assert "--concurrency=9" in server.arguments(host)["worker_00"]
+    assert server.ledger(host, "doomed-") == {"doomed-0": ["start"]}

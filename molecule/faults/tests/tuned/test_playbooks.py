@@ -1,0 +1,51 @@
+# Copyright (c) 2026 The allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two runs at once, the way back, and maintenance."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from faults import play, victim
+from shared import server
+
+LOCK = "/run/allianceauth.tuning.myauth.lock"
+
+
+def test_a_second_run_is_refused_and_the_first_ends_well(host: Any) -> None:
+    victim.keep_busy(host, 12, "locked")
+    first = play.start("apply", auth_worker_concurrency=6)
+    held = server.wait(lambda: host.run(f"cat {LOCK}").stdout, lambda text: '"owner"' in text, 60)
+    second = play.run("apply", auth_worker_concurrency=5)
+    assert '"owner"' in held
+    said = play.verdict(second)
+    assert re.match(rf"{victim.name(host)}: another run is at work here: \S+@\S+, process {first.pid} started at", said)
+    assert "Wait for it and run again" in said
+    assert play.finish(first).status == 0
+    assert victim.runs(host)
+    assert "--concurrency=6" in server.arguments(host)["worker_00"]
+    assert victim.ended(host, "locked", 0)
+
+
+def test_rollback_returns_to_the_previous_file(host: Any) -> None:
+    before = victim.configuration(host)
+    worker = server.arguments(host)["worker_00"]
+    assert play.run("apply", auth_worker_concurrency=4).status == 0
+    assert server.arguments(host)["worker_00"] != worker
+    assert play.run("rollback").status == 0
+    assert victim.configuration(host) == before
+    assert server.arguments(host)["worker_00"] == worker
+    assert victim.runs(host)
+
+
+def test_drain_stops_all_and_start_brings_all_back(host: Any) -> None:
+    victim.keep_busy(host, 8, "drained")
+    assert play.run("drain").status == 0
+    states = {name: state for name, state in server.states(host).items() if not name.startswith("memmon")}
+    assert set(states.values()) <= {"STOPPED", "EXITED"}
+    assert not server.users(host, r"/bin/(celery|gunicorn)\b")
+    assert victim.ended(host, "drained", 0)
+    assert play.run("drain", "--tags", "start").status == 0
+    assert victim.runs(host)

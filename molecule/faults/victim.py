@@ -1,0 +1,114 @@
+# Copyright (c) 2026 The allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A server with a fault: how it comes and goes, and how to see that nobody has to suffer for it.
+
+`host` is testinfra's.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from shared import server
+
+from lab import engine, hosts
+
+CONF_D = "/etc/supervisor/conf.d"
+LOG = f"{server.PROJECT}/log"
+
+
+def runs(host: Any) -> bool:
+    """Whether every program runs and the site answers, at this moment."""
+    states = server.states(host)
+    print(states)
+    asked = host.run(server.get("/account/login/"))
+    return len(states) > 4 and set(states.values()) == {"RUNNING"} and asked.stdout == "200\n"
+
+
+def name(host: Any) -> str:
+    """Return the host's name in the inventory."""
+    return str(host.backend.get_hostname())
+
+
+@contextmanager
+def moved(host: Any, path: str) -> Iterator[None]:
+    """Have no such file or folder for a while."""
+    server.run(host, f"mv {path} {path}.away")
+    try:
+        yield
+    finally:
+        server.run(host, f"mv {path}.away {path}")
+
+
+@contextmanager
+def written(host: Any, path: str, text: str) -> Iterator[None]:
+    """Have a file for a while."""
+    server.run(host, f"printf %s {shlex.quote(text)} > {path}")
+    try:
+        yield
+    finally:
+        server.run(host, f"rm {path}")
+
+
+@contextmanager
+def read_only(host: Any, path: str) -> Iterator[None]:
+    """Have a folder that nobody can write for a while; a file that is open already goes on."""
+    _as_owner_of_the_machine(host, f"mount --bind {path} {path} && mount -o remount,bind,ro {path}")
+    try:
+        yield
+    finally:
+        _as_owner_of_the_machine(host, f"umount {path}")
+
+
+@contextmanager
+def full(host: Any, path: str) -> Iterator[None]:
+    """Have a folder with the same files on a disk without room for another one."""
+    disk = f"mount -t tmpfs -o size=256k,mode=755 full {path}"
+    copy = f"cp -a {path}/. /tmp/copy && {disk} && cp -a /tmp/copy/. {path} && rm -r /tmp/copy"
+    _as_owner_of_the_machine(host, f"mkdir /tmp/copy && {copy}; cat /dev/zero > {path}/.filler; df {path} | grep 100%")
+    try:
+        yield
+    finally:
+        _as_owner_of_the_machine(host, f"umount {path}")
+
+
+def _as_owner_of_the_machine(host: Any, command: str) -> None:
+    """Run what root in a container may not do."""
+    port = int(host.ansible.get_variables()["ansible_port"])
+    (container,) = (found.container for found in hosts.existing() if found.port == port)
+    engine.podman("exec", "--privileged", container, "sh", "-c", command)
+
+
+@contextmanager
+def taken(host: Any, port: int) -> Iterator[None]:
+    """Have another server listen on a port for a while, and answer there."""
+    listen = f"python3 -m http.server --bind 127.0.0.1 {port}"
+    server.run(host, f"systemd-run --quiet --unit foreign --working-directory=/srv {listen}")
+    try:
+        asked = server.wait(lambda: host.run(f"ss -Hltn sport = {port}").stdout, bool, 30)
+        assert asked
+        yield
+    finally:
+        server.run(host, "systemctl stop foreign")
+
+
+def keep_busy(host: Any, seconds: float, key: str) -> None:
+    """Have a worker at work on a task of that many seconds, whose key will be `key-0`."""
+    server.send(host, 1, seconds, key)
+    begun = server.wait(lambda: server.ledger(host, f"{key}-"), bool, 60)
+    assert begun == {f"{key}-0": ["start"]}
+
+
+def ended(host: Any, key: str, seconds: float) -> bool:
+    """Whether the task of `keep_busy` was done within so many seconds, once."""
+    once = {f"{key}-0": ["start", "end"]}
+    return server.wait(lambda: server.ledger(host, f"{key}-"), lambda tasks: tasks == once, seconds) == once
+
+
+def configuration(host: Any) -> str:
+    """Return what supervisord reads."""
+    return str(host.file(server.SUPERVISOR_CONF).content_string)
