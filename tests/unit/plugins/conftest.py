@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import subprocess
@@ -116,34 +117,32 @@ def supervisord() -> Iterator[Callable[[str], Supervisord]]:
     """Start a supervisord with the given sections; ``{here}`` in them is its folder."""
     from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon as rpc
 
-    started: list[tuple[subprocess.Popen[bytes], tempfile.TemporaryDirectory[str], rpc.Daemon]] = []
+    with contextlib.ExitStack() as cleanup:
 
-    def start(sections: str) -> Supervisord:
-        # Not pytest's folder, whose path is too long for a socket (unix(7): 107 characters).
-        temporary = tempfile.TemporaryDirectory(prefix="supervisord-")
-        folder = Path(temporary.name)
-        main = folder / "supervisord.conf"
-        main.write_text(
-            f"[unix_http_server]\nfile = {folder}/s.sock\n"
-            f"[supervisord]\nlogfile = {folder}/log\npidfile = {folder}/pid\nchildlogdir = {folder}\n"
-            "[rpcinterface:supervisor]\n"
-            "supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface\n"
-            f"[supervisorctl]\nserverurl = unix://{folder}/s.sock\n" + sections.replace("{here}", str(folder))
-        )
-        command = [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "--nodaemon", "-c", str(main)]
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
-        )
-        connection = rpc.Daemon(str(main))
-        started.append((process, temporary, connection))
-        wait_until(lambda: (folder / "s.sock").exists() or process.poll() is not None)
-        assert process.poll() is None, (folder / "log").read_text()
-        return Supervisord(folder, connection)
+        def start(sections: str) -> Supervisord:
+            # Not pytest's folder, whose path is too long for a socket (unix(7): 107 characters).
+            folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="supervisord-")))
+            main = folder / "supervisord.conf"
+            main.write_text(
+                f"[unix_http_server]\nfile = {folder}/s.sock\n"
+                f"[supervisord]\nlogfile = {folder}/log\npidfile = {folder}/pid\nchildlogdir = {folder}\n"
+                "[rpcinterface:supervisor]\n"
+                "supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface\n"
+                f"[supervisorctl]\nserverurl = unix://{folder}/s.sock\n" + sections.replace("{here}", str(folder))
+            )
+            process = subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "--nodaemon", "-c", str(main)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.STDOUT,
+            )
+            cleanup.callback(process.wait)
+            cleanup.callback(process.terminate)
+            wait_until(lambda: (folder / "s.sock").exists() or process.poll() is not None)
+            assert process.poll() is None, (folder / "log").read_text()
+            connection = rpc.Daemon(str(main))
+            # A module's process ends with its connection; this one goes on.
+            cleanup.callback(lambda: connection._proxy("close")())
+            return Supervisord(folder, connection)
 
-    yield start
-    for process, temporary, connection in started:
-        # A module's process ends with its connection; this one goes on.
-        connection._proxy("close")()
-        process.terminate()
-        process.wait()
-        temporary.cleanup()
+        yield start

@@ -39,6 +39,7 @@ while True:
 
 Start = Callable[[str], Any]
 Wait = Callable[[Callable[[], object]], None]
+Orphan = Callable[[Path], subprocess.Popen[bytes]]
 
 # A stage after which one more comes: the last one goes on for longer, so that the site is soon back.
 MORE = ["nobody:nobody"]
@@ -171,22 +172,32 @@ def test_what_has_stopped_already_and_what_never_was_need_no_drain(running: Star
     assert not work.changed
 
 
-def orphan(folder: Path, wait: Wait) -> subprocess.Popen[bytes]:
+@pytest.fixture
+def orphan(wait: Wait) -> Iterator[Orphan]:
     """Start a process that no supervisord looks after."""
-    (folder / "worker.py").write_text(WORKER)
-    left = subprocess.Popen([sys.executable, "worker.py", "orphan", "patient"], cwd=folder)
-    wait((folder / "events").exists)
-    (folder / "events").unlink()
-    return left
+    started = []
+
+    def start(folder: Path) -> subprocess.Popen[bytes]:
+        (folder / "worker.py").write_text(WORKER)
+        left = subprocess.Popen([sys.executable, "worker.py", "orphan", "patient"], cwd=folder)
+        started.append(left)
+        wait((folder / "events").exists)
+        (folder / "events").unlink()
+        return left
+
+    yield start
+    for left in started:
+        left.kill()
+        left.wait()
 
 
 def name_of(process: subprocess.Popen[bytes]) -> str:
     return drain.orphan_name({"pid": process.pid, "start": server.start_ticks(process.pid)})
 
 
-def test_an_orphan_is_told_once_and_awaited_before_the_site_stops(running: Start, wait: Wait) -> None:
+def test_an_orphan_is_told_once_and_awaited_before_the_site_stops(running: Start, orphan: Orphan) -> None:
     found = running(program("site"))
-    left = orphan(found.folder, wait)
+    left = orphan(found.folder)
     name = name_of(left)
     work = drained(found, [[name], ["site:site"]])
     assert work.run(soon()) == [(name, "ORPHAN")]
@@ -197,21 +208,19 @@ def test_an_orphan_is_told_once_and_awaited_before_the_site_stops(running: Start
     assert {name, "site:site"} == set(work.told)
 
 
-def test_a_later_process_with_an_orphans_number_is_left_alone(running: Start, wait: Wait) -> None:
+def test_a_later_process_with_an_orphans_number_is_left_alone(running: Start, orphan: Orphan) -> None:
     found = running(program("site"))
-    left = orphan(found.folder, wait)
+    left = orphan(found.folder)
     other = f"pid:{left.pid}@1"
     work = drained(found, [[other]])
     assert work.run(soon()) == []
     drain.kill(found.daemon, other)
     assert left.poll() is None
-    left.kill()
-    left.wait()
 
 
-def test_an_orphan_whose_time_is_over_is_killed(running: Start, wait: Wait) -> None:
+def test_an_orphan_whose_time_is_over_is_killed(running: Start, orphan: Orphan) -> None:
     found = running(program("site"))
-    left = orphan(found.folder, wait)
+    left = orphan(found.folder)
     drain.kill(found.daemon, name_of(left))
     assert left.wait() == -signal.SIGKILL
 

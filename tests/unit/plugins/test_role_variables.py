@@ -82,9 +82,10 @@ POOL_KEYS = {
 }
 QUEUES = st.lists(st.sampled_from(["celery", "services", "a.b"]), min_size=1, max_size=2)
 WORKERS = st.fixed_dictionaries({"name": names()}, optional={**POOL_KEYS, "queues": QUEUES, "enabled": FLAGS})
+# supervisor's parser takes an option in any case, and 22 would do for each of these.
 SETTINGS = st.dictionaries(
     st.sampled_from(["umask", "directory", "priority", "startsecs", "command", "Numprocs"]),
-    st.one_of(TEXTS, st.just("22")),
+    st.one_of(TEXTS, st.just("22"), st.just("22")),
     max_size=2,
 )
 ENVIRONMENTS = st.dictionaries(st.sampled_from(["LANG", "A_1", "1A"]), TEXTS, max_size=2)
@@ -127,7 +128,7 @@ RIGHT: dict[str, st.SearchStrategy[Any]] = {
     "auth_httpok_url": st.sampled_from(["", "http://localhost:8000/a%20b?c=d;e"]),
     "auth_environment": ENVIRONMENTS,
     "auth_extra_programs": st.dictionaries(names(), EXTRA, max_size=2),
-    "auth_program_settings": st.dictionaries(names(), SETTINGS, max_size=2),
+    "auth_program_settings": st.dictionaries(st.sampled_from(["worker", "gunicorn", "bot"]), SETTINGS, max_size=2),
 }
 # What does not fit where it lands, most of the time.
 WRONG = st.one_of(
