@@ -16,7 +16,8 @@ NODES = ("worker_00", "worker_01", "worker_02")
 @pytest.fixture(scope="module")
 def runs() -> list[playbook.Run]:
     """Run twice with the same extra variables."""
-    return [playbook.apply("-e", "auth_worker_numprocs=3", "-e", "auth_worker_concurrency=7") for _ in range(2)]
+    variables = ("-e", "auth_worker_numprocs=3", "-e", "auth_worker_concurrency=7")
+    return [playbook.apply(*variables), playbook.apply(*variables)]
 
 
 def test_the_second_run_changes_nothing(runs: list[playbook.Run]) -> None:
