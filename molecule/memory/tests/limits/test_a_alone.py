@@ -1,0 +1,94 @@
+# Copyright (c) 2026 The allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whatever leaks is restarted alone, at the next tick after it passes its limit, and warmly."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from memory import leaks
+from shared import server
+
+# Long enough that memmon acts while it runs.
+SECONDS = 16
+# vars/start.yml, in bytes.
+LIMITS = {"worker_01": 256, "worker_fork_00": 700, "gunicorn": 700, "bot": 256}
+
+
+def assert_at_the_next_tick(text: str, process: str) -> None:
+    """Check in memmon's log that the first size above the limit was the last before the restart."""
+    limit = LIMITS[process] * leaks.MEGABYTE
+    *earlier, last = leaks.readings(text, process)
+    assert last > limit
+    assert [size for size in earlier if size > limit] == []
+
+
+def test_every_limit_has_a_memmon_that_sees_its_process(host: Any) -> None:
+    leaks.all_running(host)
+    small, large, beat = (number * leaks.MEGABYTE for number in (256, 700, 384))
+    assert server.memmon_checks(host) == {
+        **dict.fromkeys(["worker_00", "worker_01", "worker_02", "worker_services_00", "bot"], small),
+        **dict.fromkeys(["worker_fork_00", "gunicorn"], large),
+        "beat": beat,
+    }
+
+
+@pytest.mark.parametrize("process", ["worker_01", "worker_fork_00"])
+def test_a_worker_that_leaks_is_restarted_alone_and_its_task_finishes(host: Any, process: str) -> None:
+    before, start = leaks.all_running(host), server.log_size(host, "memmon.log")
+    queue = "fork" if process == "worker_fork_00" else leaks.own_queue(host, process)
+    key = leaks.task(host, "leak", f"alone-{process}", queue, SECONDS, rate=60)
+    assert leaks.stopping(host, f"myauth:{process}")
+    # It was told while the task runs, and waits for it.
+    assert server.ledger(host, key) == {key: ["start"]}
+    assert leaks.finished(host, key) == ["start", "end"]
+    after = leaks.until_restarted(host, f"myauth:{process}", before)
+    assert leaks.restarted(before, after) == {f"myauth:{process}"}
+    assert_at_the_next_tick(server.log(host, "memmon.log", start), process)
+    assert server.ledger(host, key) == {key: ["start", "end"]}
+
+
+def test_a_gunicorn_whose_worker_leaks_is_restarted_alone_and_lets_a_request_finish(host: Any) -> None:
+    before, start = leaks.all_running(host), server.log_size(host, "memmon.log")
+    server.run(host, f"{server.get('/lab/slow/?seconds=11&key=patient')} >/tmp/patient 2>&1 </dev/null &")
+    assert server.wait(lambda: server.ledger(host, "patient"), bool, leaks.PATIENCE) == {"patient": ["start"]}
+    assert server.run(host, server.get("/lab/leak/?megabytes=600")) == "200\n"
+    after = leaks.until_restarted(host, "myauth:gunicorn", before)
+    assert server.run(host, "cat /tmp/patient") == "200\n"
+    assert server.ledger(host, "patient") == {"patient": ["start", "end"]}
+    assert leaks.restarted(before, after) == {"myauth:gunicorn"}
+    assert_at_the_next_tick(server.log(host, "memmon.log", start), "gunicorn")
+
+
+def test_another_program_that_leaks_is_restarted_alone_and_ends_gracefully(host: Any) -> None:
+    before, start = leaks.all_running(host), server.log_size(host, "memmon.log")
+    key, sent = f"bot-{before['myauth:bot']}", leaks.mails(host)
+    server.run(host, "supervisorctl signal USR1 myauth:bot")
+    after = leaks.until_restarted(host, "myauth:bot", before)
+    assert leaks.restarted(before, after) == {"myauth:bot"}
+    assert server.ledger(host, key) == {key: ["start", "end"]}
+    assert_at_the_next_tick(server.log(host, "memmon.log", start), "bot")
+    (mail,) = server.wait(lambda: leaks.mails(host)[len(sent) :], bool, leaks.PATIENCE)
+    assert mail.startswith("To: admin@example.com\n")
+    assert "Subject: memmon [Lab's Alliance Auth]: process myauth:bot restarted\n" in mail
+    assert re.search(r"restarted the process named myauth:bot at .* \(\d+ bytes RSS\)", mail)
+
+
+def test_a_program_that_dies_is_told_of(host: Any) -> None:
+    before, sent = leaks.all_running(host), leaks.mails(host)
+    server.run(host, "supervisorctl signal USR2 myauth:bot")
+    assert leaks.restarted(before, leaks.until_restarted(host, "myauth:bot", before)) == {"myauth:bot"}
+    (mail,) = server.wait(lambda: leaks.mails(host)[len(sent) :], bool, leaks.PATIENCE)
+    assert mail.startswith("To: oncall@example.com\n")
+    assert "Subject:  bot crashed at " in mail
+    assert f"exited unexpectedly (pid {before['myauth:bot']})" in mail
+
+
+def test_a_program_that_is_stopped_is_not_told_of(host: Any) -> None:
+    sent = leaks.mails(host)
+    server.run(host, "supervisorctl restart myauth:bot")
+    leaks.all_running(host)
+    assert leaks.mails(host) == sent

@@ -1,0 +1,83 @@
+# Copyright (c) 2026 The allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Root's daemon loads nothing that the auth user can change, and starts nothing for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from memory import leaks, rights
+from shared import server
+
+LINK = f"{server.PROJECT}/supervisor.conf"
+SOCKET = "/run/supervisor.sock"
+
+
+def test_the_auth_user_can_change_nothing_that_root_executes_or_loads(host: Any) -> None:
+    found = rights.walk(host)
+    # It has been everywhere.
+    for path in ("/", server.SUPERVISOR_CONF, "/etc/supervisor/conf.d", "/usr/bin/supervisord", "/usr/bin/python3"):
+        assert path in found.loaded
+    assert any(re.search(r"/libc\.so\.6$", path) for path in found.loaded)
+    assert any(path.endswith("/supervisor/options.py") for path in found.loaded)
+    assert found.changeable == []
+
+
+def test_supervisord_is_the_only_root_among_them(host: Any) -> None:
+    daemon = server.run(host, "systemctl show --property MainPID --value supervisor").strip()
+    assert set(server.run(host, f"ps -o user:32= --ppid {daemon}").split()) == {server.USER}
+
+
+@pytest.mark.parametrize("listener", ["memmon", "crashmail", "httpok"])
+def test_the_listeners_are_the_auth_user(host: Any, listener: str) -> None:
+    assert server.users(host, rf"/bin/{listener}\b") == {server.USER}
+
+
+def test_the_socket_is_open_to_root_and_the_auth_users_group(host: Any) -> None:
+    socket = host.file(SOCKET)
+    assert (socket.user, socket.group, socket.mode) == ("root", server.USER, 0o770)
+
+
+def test_another_user_cannot_use_the_daemon(host: Any) -> None:
+    ask = f"supervisorctl -s unix://{SOCKET} pid"
+    assert rights.attempt(host, server.USER, ask).strip().isdigit()
+    assert "Permission denied" in rights.attempt(host, "nobody", ask)
+
+
+@pytest.fixture
+def restored(host: Any) -> Iterator[None]:
+    """Have the project's link back after a test, and no trace of an intruder."""
+    before = leaks.all_running(host)
+    yield
+    server.run(host, f"ln -sfn {server.SUPERVISOR_CONF} {LINK} && rm -f {rights.MARK}")
+    assert leaks.all_running(host) == before
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        f"printf '{rights.SECTION}' > /etc/supervisor/conf.d/intruder.conf",
+        f"printf '{rights.SECTION}' >> {server.SUPERVISOR_CONF}",
+        f"printf '{rights.SECTION}' >> {LINK}",
+        f"sed -i 's,/bin/celery,/bin/true,' {server.SUPERVISOR_CONF}",
+        f"mv {server.SUPERVISOR_CONF} /tmp/away",
+        f"rm {LINK} && printf '{rights.SECTION}' > {LINK}",
+        f"ln -sfn {server.PROJECT}/bot.py /etc/supervisor/supervisord.conf",
+    ],
+    ids=["a file", "a section", "through the link", "a command", "away", "the link", "the main file"],
+)
+def test_the_auth_user_cannot_make_the_daemon_start_a_new_command(host: Any, attempt: str) -> None:
+    said = rights.attempt(host, server.USER, attempt)
+    # The link is its own to turn round; nobody follows it.
+    assert ("ermission denied" in said) is (not attempt.startswith("rm"))
+    # Its group may talk to the daemon, so these commands are carried out.
+    again = "supervisorctl reread; supervisorctl update; supervisorctl add intruder; supervisorctl start intruder"
+    answer = rights.attempt(host, server.USER, again)
+    assert "No config updates to processes" in answer
+    assert "no such process" in answer
+    assert not host.file(rights.MARK).exists
