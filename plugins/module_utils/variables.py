@@ -182,7 +182,8 @@ def declare(variables: Mapping[str, Any], host: str, routed_queues: Sequence[str
     if not reader.refusals:
         # A name that was refused has left a fallback, which may be another's.
         _check_names(reader, declared)
-    return declared, reader.refusals
+    # What several pools take from one variable is wrong once.
+    return declared, list(dict.fromkeys(reader.refusals))
 
 
 def _program_settings(reader: _Reader, programs: Mapping[str, Any]) -> dict[str, dict[str, str]]:
