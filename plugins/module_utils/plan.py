@@ -30,7 +30,8 @@ def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
     ``processes``: every process that shall run, ``GROUP:PROCESS``; ``stopped``: those
     of them that do not. ``stages``: the processes that run now, in the order in which
     they are to be stopped, each with ``stopwaitsecs``; ``running_workers``: the
-    workers among them; ``own_stages``: without the programs of others. ``nodes``: what
+    workers among them; ``own_stages``: without the programs of others;
+    ``site_stage``: the site's alone. ``nodes``: what
     Celery has to say of each worker. ``limits``: memmon's, by process. ``drift``:
     sentences on how what runs differs from what is on disk. ``warnings``: sentences.
     """
@@ -57,6 +58,7 @@ def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
         "stopped": _stopped(expected, info["daemon"]["processes"]),
         "stages": _stages(info),
         "own_stages": _own_stages(declared, info),
+        "site_stage": _running(info, ("gunicorn",)),
         "running_workers": _running(info, ("worker",)),
         "stopwaitsecs": _stopwaitsecs(declared, info),
         "nodes": {
