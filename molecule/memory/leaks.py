@@ -51,9 +51,15 @@ def restarted(before: dict[str, int], after: dict[str, int]) -> set[str]:
     return {name for name in {*before, *after} if before.get(name) != after.get(name)}
 
 
+def await_successor(host: Any, name: str, before: dict[str, int]) -> None:
+    """Wait until a process runs with another number than it had."""
+    pid = server.wait(lambda: pids(host).get(name, before[name]), lambda seen: seen != before[name], PATIENCE)
+    assert pid != before[name], f"{name} was not restarted"
+
+
 def until_restarted(host: Any, name: str, before: dict[str, int]) -> dict[str, int]:
     """Wait until a process has another number and all run; return all numbers."""
-    server.wait(lambda: pids(host).get(name, before[name]), lambda pid: pid != before[name], PATIENCE)
+    await_successor(host, name, before)
     return all_running(host)
 
 

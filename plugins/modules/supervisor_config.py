@@ -181,14 +181,16 @@ def replace_link(link: str, path: str) -> None:
     os.replace(temporary, link)
 
 
-def keep(path: str, stamp: str) -> str | None:
-    """Keep what ``path`` leads to as a dated file beside it; the oldest beyond `KEPT_FILES` go."""
+def keep(path: str, stamp: str, uid: int, gid: int) -> str | None:
+    """Keep what ``path`` leads to as a dated file beside it; the oldest beyond `KEPT_FILES` go.
+
+    It gets new owners: a file that may be put back must not be the auth user's to change.
+    """
     content = read(path)
     if content is None:
         return None
-    status = os.stat(path)
     kept = f"{path}.{stamp}"
-    replace_file(kept, content, status.st_uid, status.st_gid)
+    replace_file(kept, content, uid, gid)
     for older in kept_files(path)[:-KEPT_FILES]:
         os.unlink(older)
     return kept
@@ -295,10 +297,10 @@ def main() -> None:
     stamp = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H-%M-%SZ")
     try:
         if before != content and module.params["keep"]:
-            result["kept"].append(keep(path, stamp))
+            result["kept"].append(keep(path, stamp, uid, gid))
         # In the guide's layout path leads to the file at link: that is kept already.
         if os.path.exists(link) and not (os.path.exists(path) and os.path.samefile(link, path)):
-            result["kept"].append(keep(link, stamp))
+            result["kept"].append(keep(link, stamp, uid, gid))
         if file_changes:
             replace_file(path, content, uid, gid)
         if link_changes:

@@ -38,8 +38,9 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
     ),
     "no log folder": (
         lambda host: victim.moved(host, victim.LOG),
-        f"{victim.LOG}/worker.log cannot be written: No such file or directory",
-        "(worker_00)",
+        # supervisor's own words: its parser looks for the folder.
+        f"The directory named as part of the path {victim.LOG}/",
+        "does not exist in section",
     ),
     "a log folder that is read-only": (
         lambda host: victim.read_only(host, victim.LOG),

@@ -27,6 +27,11 @@ def test_the_auth_user_can_change_nothing_that_root_executes_or_loads(host: Any)
     assert found.changeable == []
 
 
+def test_what_a_rollback_would_put_back_is_not_the_auth_users_either(host: Any) -> None:
+    assert server.run(host, f"ls {server.SUPERVISOR_CONF}.20*")
+    assert server.run(host, f"find /etc/supervisor -user {server.USER} -o -perm /022 -not -type l") == ""
+
+
 def test_supervisord_is_the_only_root_among_them(host: Any) -> None:
     daemon = server.run(host, "systemctl show --property MainPID --value supervisor").strip()
     assert set(server.run(host, f"ps -o user:32= --ppid {daemon}").split()) == {server.USER}
