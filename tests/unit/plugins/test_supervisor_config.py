@@ -112,7 +112,7 @@ def test_the_last_ten_files_are_kept_and_the_newest_is_the_last(tmp_path: Path) 
     path = tmp_path / "myauth.conf"
     for number in range(12):
         path.write_text(str(number))
-        kept = supervisor_config.keep(str(path), f"2026-11-22T10-00-{number:02d}Z")
+        kept = supervisor_config.keep(str(path), f"2026-11-22T10-00-{number:02d}Z", os.getuid(), os.getgid())
         assert kept
         assert Path(kept).read_text() == str(number)
     assert [Path(kept).read_text() for kept in supervisor_config.kept_files(str(path))] == [
@@ -121,7 +121,9 @@ def test_the_last_ten_files_are_kept_and_the_newest_is_the_last(tmp_path: Path) 
 
 
 def test_nothing_is_kept_of_a_file_that_is_not_there(tmp_path: Path) -> None:
-    assert supervisor_config.keep(str(tmp_path / "myauth.conf"), "2026-11-22T10-00-00Z") is None
+    assert (
+        supervisor_config.keep(str(tmp_path / "myauth.conf"), "2026-11-22T10-00-00Z", os.getuid(), os.getgid()) is None
+    )
     assert supervisor_config.kept_files(str(tmp_path / "nowhere/myauth.conf")) == []
 
 
