@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +76,17 @@ def own_queue(host: Any, process: str) -> str:
     return process
 
 
-def task(host: Any, kind: str, key: str, queue: str, seconds: int, rate: int = 0) -> str:
+def task(host: Any, kind: str, title: str, queue: str, seconds: int, rate: int = 0) -> str:
     """Queue a task that sleeps, or takes `rate` MB a second; return its name in the ledger."""
+    key = unique(title)
     options = f"--seconds {seconds} --megabytes-per-second {rate} --prefix {key} --queue {queue}"
     server.as_user(host, f"{server.VENV}/bin/python manage.py lab_send {kind} {options}")
     return f"{key}-0"
+
+
+def unique(title: str) -> str:
+    """Return a key that the ledger does not have from an earlier run of the tests."""
+    return f"{title}-{uuid.uuid4().hex}"
 
 
 def finished(host: Any, key: str) -> list[str]:

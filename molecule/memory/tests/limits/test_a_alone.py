@@ -53,12 +53,13 @@ def test_a_worker_that_leaks_is_restarted_alone_and_its_task_finishes(host: Any,
 
 def test_a_gunicorn_whose_worker_leaks_is_restarted_alone_and_lets_a_request_finish(host: Any) -> None:
     before, start = leaks.all_running(host), server.log_size(host, "memmon.log")
-    server.run(host, f"{server.get('/lab/slow/?seconds=11&key=patient')} >/tmp/patient 2>&1 </dev/null &")
-    assert server.wait(lambda: server.ledger(host, "patient"), bool, leaks.PATIENCE) == {"patient": ["start"]}
+    key = leaks.unique("patient")
+    server.run(host, f"{server.get(f'/lab/slow/?seconds=11&key={key}')} >/tmp/patient 2>&1 </dev/null &")
+    assert server.wait(lambda: server.ledger(host, key), bool, leaks.PATIENCE) == {key: ["start"]}
     assert server.run(host, server.get("/lab/leak/?megabytes=600")) == "200\n"
     after = leaks.until_restarted(host, "myauth:gunicorn", before)
     assert server.run(host, "cat /tmp/patient") == "200\n"
-    assert server.ledger(host, "patient") == {"patient": ["start", "end"]}
+    assert server.ledger(host, key) == {key: ["start", "end"]}
     assert leaks.restarted(before, after) == {"myauth:gunicorn"}
     assert_at_the_next_tick(server.log(host, "memmon.log", start), "gunicorn")
 

@@ -34,8 +34,8 @@ def memmon(host: Any) -> Iterator[None]:
 
 def test_the_guides_line_does_nothing_to_a_worker_that_leaks(host: Any) -> None:
     before = leaks.all_running(host)
-    leaks.task(host, "leak", "unseen", "celery", seconds=6, rate=60)
-    assert leaks.finished(host, "unseen-0") == ["start", "end"]
+    key = leaks.task(host, "leak", "unseen", "celery", seconds=6, rate=60)
+    assert leaks.finished(host, key) == ["start", "end"]
     assert leaks.rss(host, before["myauth:worker_00"]) > LIMIT
     start = server.log_size(host, "memmon.log")
     looks = server.wait(
