@@ -126,6 +126,17 @@ def test_drift_is_seen_though_no_file_changes(defaults: dict[str, Any], info: di
     ]
 
 
+def test_a_neighbour_of_the_same_name_is_seen_though_nothing_of_ours_changes(
+    defaults: dict[str, Any], info: dict[str, Any]
+) -> None:
+    groups = info["effective"]["groups"]
+    groups.append({"name": "myauth", "processes": [{"name": "worker_00", "stopwaitsecs": 600}]})
+    assert plan.plan(declare(defaults), info)["ambiguous"] == []
+    groups[0]["processes"].append({"name": "worker_00", "stopwaitsecs": 10})
+    (sentence,) = plan.plan(declare(defaults), info)["ambiguous"]
+    assert "exists in the groups bots and myauth" in sentence
+
+
 def test_a_daemon_that_does_not_answer_is_drift(defaults: dict[str, Any], info: dict[str, Any]) -> None:
     info["daemon"] = {"problem": "supervisord does not answer", "processes": [], "drift": {}}
     decided = plan.plan(declare(defaults), info)
