@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Mapping
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils import drain, memmon
+from ansible_collections.allianceauth.tuning.plugins.module_utils import drain, memmon, surroundings
 from ansible_collections.allianceauth.tuning.plugins.module_utils.programs import IMPLEMENTATIONS
 from ansible_collections.allianceauth.tuning.plugins.module_utils.variables import Declared
 
@@ -33,7 +33,8 @@ def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
     workers among them; ``own_stages``: without the programs of others;
     ``site_stage``: the site's alone. ``nodes``: what
     Celery has to say of each worker. ``limits``: memmon's, by process. ``drift``:
-    sentences on how what runs differs from what is on disk. ``warnings``: sentences.
+    sentences on how what runs differs from what is on disk. ``ambiguous``, ``warnings``:
+    sentences.
     """
     listeners = declared.listeners
     names = _listener_names(declared)
@@ -72,6 +73,9 @@ def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
         "limits": {listener.process: listener.size for listener in listeners},
         "site": declared.gunicorn_options.bind if declared.gunicorn else "",
         "socket_group": info["user"]["group"] if _listener_needs_socket(declared) else "",
+        "ambiguous": surroundings.ambiguous(
+            info.get("effective", {}).get("groups", []), [listener.process for listener in listeners]
+        ),
         "drift": _drift(declared, info),
         "warnings": _warnings(declared),
     }

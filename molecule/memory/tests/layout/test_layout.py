@@ -20,7 +20,7 @@ SHORT = {"auth_memmon_uptime": "1s"}
 def runs() -> list[playbook.Run]:
     """Ask for the guide's layout, twice."""
     wanted = playbook.extra_vars({**SHORT, "auth_supervisor_conf": FILE})
-    return [playbook.apply(*wanted) for _ in range(2)]
+    return [playbook.apply(*wanted), playbook.apply(*wanted)]
 
 
 def test_the_guides_layout_is_there_after_one_run(host: Any, runs: list[playbook.Run]) -> None:
