@@ -238,9 +238,10 @@ def last_lines(daemon: Daemon, process: Process) -> str:
             text = str(daemon.call(method, process.namespec, -_LOG_BYTES, 0))
         except xmlrpc.client.Fault:
             continue
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        # A program that was started again and again has said the same again and again: the last time counts.
+        lines = [*dict.fromkeys(line.strip() for line in reversed(text.splitlines()) if line.strip())]
         if lines:
-            return " / ".join(lines[-_LOG_LINES:])
+            return " / ".join(reversed(lines[:_LOG_LINES]))
     return ""
 
 

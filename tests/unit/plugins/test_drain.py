@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.allianceauth.tuning.plugins.module_utils import drain, server
+from ansible_collections.allianceauth.tuning.plugins.module_utils.daemon import Daemon, NotAnswering
 from ansible_collections.allianceauth.tuning.plugins.modules import supervisor_programs
 
 # As a Celery worker does: on TERM it finishes what it does, here until a file lets it, and says so.
@@ -206,6 +207,23 @@ def test_an_orphan_is_told_once_and_awaited_before_the_site_stops(running: Start
     assert left.wait() == 0
     assert found.lines("events") == ["told orphan", "finished orphan", "told site", "finished site"]
     assert {name, "site:site"} == set(work.told)
+
+
+def test_an_orphan_is_drained_though_no_supervisord_answers(orphan: Orphan, tmp_path: Path) -> None:
+    class Dead(Daemon):
+        def __init__(self) -> None:
+            pass
+
+        def call(self, method: str, *arguments: Any) -> Any:
+            raise NotAnswering(method)
+
+    left = orphan(tmp_path)
+    work = drain.Drain(Dead(), [[name_of(left)]], frozenset(), {}, lambda names: None)
+    assert work.run(soon()) == [(name_of(left), "ORPHAN")]
+    (tmp_path / "release").touch()
+    assert work.run(in_the_end()) == []
+    stop, start = {"state": "stopped", "stages": [["myauth:beat"]]}, {"state": "running", "processes": ["myauth:beat"]}
+    assert [supervisor_programs.predict(Dead(), given) for given in (stop, start)] == [False, True]
 
 
 def test_a_later_process_with_an_orphans_number_is_left_alone(running: Start, orphan: Orphan) -> None:

@@ -80,3 +80,23 @@ def test_a_start_names_who_does_not_run_yet_and_in_the_end_why() -> None:
     said = progress.said_of_silence("auth1", late, 120)
     assert "myauth:worker_00 (STARTING)" in said
     assert said.endswith("The log of myauth:worker_00 ends with: No such option.")
+
+
+def test_an_orphan_is_not_among_what_can_be_started_again(drained: progress.Drained) -> None:
+    drained.update(answer(1001.0, NAME, ORPHAN))
+    assert drained.supervised() == [NAME, "myauth:beat"]
+
+
+def test_a_program_that_is_started_again_and_again_is_told_of_with_its_last_words() -> None:
+    starts = progress.Starts()
+    lives = [{"name": NAME, "start": second} for second in (1, 1, 7, 13, 19)]
+    assert [starts.never_stay([life]) for life in lives] == [[], [], [], [], [NAME]]
+    said = starts.said("auth1", {"logs": {NAME: "Address already in use."}})
+    assert said == (
+        f"auth1: supervisord has to start {NAME} again and again. The log of {NAME} ends with: Address already in use."
+    )
+
+
+def test_a_program_that_has_not_been_started_yet_has_no_life() -> None:
+    starts = progress.Starts()
+    assert [starts.never_stay([{"name": NAME, "start": 0}, {"name": "the site"}]) for _ in range(9)] == [[]] * 9
