@@ -40,6 +40,18 @@ def test_rollback_returns_to_the_previous_file(host: Any) -> None:
     assert victim.runs(host)
 
 
+def test_a_tag_does_its_part_alone(host: Any) -> None:
+    processes = {name: text for name, text in server.traces(host).items() if name.startswith("process ")}
+    run = play.run("apply", "--tags", "configure", auth_worker_concurrency=3)
+    assert run.status == 0
+    assert "--concurrency=3" in victim.configuration(host)
+    after = server.traces(host)
+    assert processes == {name: text for name, text in after.items() if name.startswith("process ")}
+    # What is left to do is seen though no file changes any more, and is not done unasked.
+    assert play.run("apply", "--tags", "verify", auth_worker_concurrency=3).status != 0
+    assert server.differences(after, server.traces(host)) == {}
+
+
 def test_drain_stops_all_and_start_brings_all_back(host: Any) -> None:
     victim.keep_busy(host, 8, "drained")
     assert play.run("drain").status == 0
