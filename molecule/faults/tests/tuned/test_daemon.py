@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from faults import play, victim
@@ -12,9 +13,13 @@ from shared import server
 
 
 def orphans(host: Any) -> set[str]:
-    """Return the Celery and gunicorn processes that belong to no supervisord, by number."""
+    """Return the Celery and gunicorn processes that belong to no supervisord, by number.
+
+    A memmon without supervisord ends by itself, sooner or later.
+    """
+    ours = rf"{server.VENV}/bin/(celery|gunicorn) "
     rows = [line.split(None, 2) for line in server.run(host, "ps -eo pid,ppid,args --no-headers").splitlines()]
-    return {pid for pid, parent, command in rows if parent == "1" and f"{server.VENV}/bin/" in command}
+    return {pid for pid, parent, command in rows if parent == "1" and re.search(ours, command)}
 
 
 def main_pid(host: Any) -> str:
