@@ -99,5 +99,5 @@ def test_a_program_that_is_started_again_and_again_is_told_of_with_its_last_word
 
 def test_a_program_that_has_not_been_started_yet_has_no_life() -> None:
     starts = progress.Starts()
-    looks = [[{"name": NAME, "start": 0}, {"name": "the site"}]] * 9
+    looks: list[list[dict[str, Any]]] = [[{"name": NAME, "start": 0}, {"name": "the site"}]] * 9
     assert [starts.never_stay(look) for look in looks] == [[]] * 9
