@@ -46,7 +46,7 @@ def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
         "programs": [{**asdict(program), "process_names": program.process_names} for program in declared.programs],
         "beat": asdict(declared.beat) if declared.beat else None,
         "workers": [{**asdict(worker), "process_names": worker.process_names} for worker in declared.workers],
-        "gunicorn": {**asdict(declared.gunicorn), **asdict(declared.gunicorn_options)} if declared.gunicorn else None,
+        "gunicorn": _gunicorn(declared, info),
         "extra_programs": [asdict(program) for program in declared.extra],
         "memmons": [
             {"name": listener.name, "arguments": listener.arguments(declared.mail), "tree": listener.cumulative}
@@ -196,6 +196,21 @@ def _stopwaitsecs(declared: Declared, info: Mapping[str, Any]) -> dict[str, int]
 def _stopped(expected: list[str], processes: list[Mapping[str, Any]]) -> list[str]:
     running = {f"{process['group']}:{process['name']}" for process in processes if process["pid"]}
     return [name for name in expected if name not in running]
+
+
+def _gunicorn(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return gunicorn's part; ``shares``: whether its address is shared, for a second gunicorn during a restart."""
+    if declared.gunicorn is None:
+        return None
+    program, options = declared.gunicorn, declared.gunicorn_options
+    # The role's configuration file would hide the admin's.
+    configured = (
+        info["own_gunicorn_conf"]
+        or "GUNICORN_CMD_ARGS" in program.environment
+        or any(option.startswith(("-c", "--config", "--reuse-port")) for option in program.options)
+    )
+    shares = options.standby and not options.bind.startswith("unix:") and not configured
+    return {**asdict(program), **asdict(options), "shares": shares}
 
 
 def _listener_names(declared: Declared) -> list[str]:

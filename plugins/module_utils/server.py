@@ -125,6 +125,12 @@ def memory_total() -> int:
         return int(meminfo.readline().split()[1]) * 1024
 
 
+def memory_available() -> int:
+    """Return the bytes that a new program could have without swapping. Source: proc(5), MemAvailable in KiB."""
+    with open("/proc/meminfo", encoding="ascii") as meminfo:
+        return next(int(line.split()[1]) * 1024 for line in meminfo if line.startswith("MemAvailable:"))
+
+
 def rss(pid: int) -> int:
     """Return the resident memory of a process in bytes, 0 if it is gone. Source: proc(5), statm in pages."""
     try:

@@ -41,6 +41,8 @@ _OWN_SETTINGS = ("command", "environment", "numprocs", "process_name", "numprocs
 # What stands in for a value that was refused.
 _NO_WORDS: list[str] = []
 _NO_PAIRS: dict[str, str] = {}
+_NO_MAPPING: Mapping[str, Any] = {}
+_NO_MAPPINGS: list[Mapping[str, Any]] = []
 
 T = TypeVar("T")
 
@@ -53,6 +55,7 @@ class Gunicorn:
     timeout: int
     bind: str
     stopsignal: str
+    standby: bool
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,7 @@ def declare(variables: Mapping[str, Any], host: str, routed_queues: Sequence[str
         timeout=read("auth_gunicorn_timeout", _not_negative, 0),
         bind=read("auth_gunicorn_bind", _bind, ""),
         stopsignal=read("auth_gunicorn_stopsignal", _one_of(("TERM", "INT", "QUIT")), ""),
+        standby=read("auth_gunicorn_standby", _boolean, True),
     )
     declared = Declared(
         project=read("auth_project", _name, ""),
@@ -188,7 +192,7 @@ def declare(variables: Mapping[str, Any], host: str, routed_queues: Sequence[str
 
 def _program_settings(reader: _Reader, programs: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     found = {}
-    for name, options in programs.items():
+    for name, options in reader.read("auth_program_settings", programs, _mapping, _NO_MAPPING).items():
         origin = f"auth_program_settings.{name}"
         if not isinstance(options, Mapping):
             reader.refuse(origin, options, "it has to be a mapping of options to values")
@@ -224,7 +228,7 @@ def _workers(reader: _Reader, variables: Mapping[str, Any], routed_queues: Seque
     if "services" in routed_queues:
         # One task at a time: Alliance Auth routes there what must not run twice at once.
         pools["worker_services"] = ("auth_worker", {"queues": ["services"], "concurrency": 1, "numprocs": 1})
-    for index, given in enumerate(variables["auth_workers"]):
+    for index, given in enumerate(reader.read("auth_workers", variables["auth_workers"], _mappings, _NO_MAPPINGS)):
         name = str(given.get("name", ""))
         known = pools.get(name, ("", {}))[1]
         pools[name] = (f"auth_workers[{index}]", {**known, **given})
@@ -260,7 +264,7 @@ def _worker(reader: _Reader, origin: str, name: str, pool: Mapping[str, Any], ow
 
 def _extra_programs(reader: _Reader, programs: Mapping[str, Any]) -> list[ExtraProgram]:
     found = []
-    for name, given in programs.items():
+    for name, given in reader.read("auth_extra_programs", programs, _mapping, _NO_MAPPING).items():
         origin = f"auth_extra_programs.{name}"
         if not isinstance(given, Mapping) or not given.get("command"):
             reader.refuse(origin, given, "it has to be a mapping with at least a command")
@@ -422,10 +426,21 @@ def _queues(value: Any) -> list[str]:
     return [_name(queue) for queue in _arguments(value)]
 
 
-def _pairs(value: Any) -> dict[str, str]:
+def _mapping(value: Any) -> Mapping[str, Any]:
+    # Ansible's argument check takes "name=value" for one, and leaves the variable as it is.
     if not isinstance(value, Mapping):
         raise ValueError("it has to be a mapping of names to values")
-    pairs = {str(name): _text(text) for name, text in value.items()}
+    return value
+
+
+def _mappings(value: Any) -> list[Mapping[str, Any]]:
+    if not isinstance(value, list):
+        raise ValueError("it has to be a list of mappings")
+    return [_mapping(item) for item in value]
+
+
+def _pairs(value: Any) -> dict[str, str]:
+    pairs = {str(name): _text(text) for name, text in _mapping(value).items()}
     try:
         quoting.environment(pairs)
     except quoting.Unwritable as why:

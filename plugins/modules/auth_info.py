@@ -38,6 +38,10 @@ options:
     description: The link that leads to O(supervisor_conf), or will lead to it.
     type: path
     required: true
+  gunicorn_conf:
+    description: Where the role puts gunicorn's configuration file.
+    type: path
+    required: true
 author:
   - The allianceauth.tuning authors (@allianceauth)
 attributes:
@@ -63,6 +67,7 @@ EXAMPLES = r"""
     venv: /home/allianceserver/venv/auth
     supervisor_conf: /etc/supervisor/conf.d/myauth.conf
     link: /home/allianceserver/myauth/supervisor.conf
+    gunicorn_conf: /etc/supervisor/conf.d/myauth.gunicorn.py
   register: server
 """
 
@@ -109,6 +114,14 @@ link:
   description: The same for O(link).
   returned: always
   type: dict
+gunicorn_conf:
+  description: The same for O(gunicorn_conf).
+  returned: always
+  type: dict
+own_gunicorn_conf:
+  description: Whether the project's folder has a C(gunicorn.conf.py), which gunicorn reads unless it is given another.
+  returned: always
+  type: bool
 effective:
   description: The whole configuration on disk as supervisor's parser reads it, with groups, processes and sockets.
   returned: if supervisor's parser accepts it
@@ -207,6 +220,7 @@ def main() -> None:
             "venv": {"type": "path", "required": True},
             "supervisor_conf": {"type": "path", "required": True},
             "link": {"type": "path", "required": True},
+            "gunicorn_conf": {"type": "path", "required": True},
         },
         supports_check_mode=True,
     )
@@ -222,6 +236,8 @@ def main() -> None:
         "venv": server.venv(given["venv"]),
         "supervisor_conf": server.file(given["supervisor_conf"]),
         "link": server.file(given["link"]),
+        "gunicorn_conf": server.file(given["gunicorn_conf"]),
+        "own_gunicorn_conf": os.path.exists(os.path.join(given["project_dir"], "gunicorn.conf.py")),
         "unit": server.unit_exists(),
         "daemon": look_at_daemon(),
         "orphans": server.orphans(given["venv"]),

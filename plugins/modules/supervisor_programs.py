@@ -72,6 +72,12 @@ options:
       - With O(state=running) it has to answer with an HTTP status below 500.
     type: str
     default: ''
+  standby_of:
+    description:
+      - The O(allianceauth.tuning.gunicorn_standby#module:name) of a second gunicorn that may answer on O(site) in the
+        place of the one in O(processes); its answer does not count.
+    type: str
+    default: ''
   settle:
     description: Seconds that a process has to be up to count as running.
     type: int
@@ -142,7 +148,7 @@ import xmlrpc.client
 from typing import Any, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.allianceauth.tuning.plugins.module_utils import celery, drain, server
+from ansible_collections.allianceauth.tuning.plugins.module_utils import celery, drain, server, standby
 from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon as supervisord
 from ansible_collections.allianceauth.tuning.plugins.module_utils import site as web
 from ansible_collections.allianceauth.tuning.plugins.module_utils.daemon import Daemon, Process
@@ -182,6 +188,7 @@ def tasks(application: dict[str, str]) -> dict[str, Any]:
 def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: float) -> None:
     """Start what is stopped and wait for it until the time ``until``; the result says how far it got."""
     wanted, site = module.params["processes"], module.params["site"]
+    note = standby.note(module.params["standby_of"])
     for process in daemon.processes():
         if process.namespec in wanted and process.stopped:
             result["changed"] = True
@@ -190,7 +197,9 @@ def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: 
         known = {process.namespec: process for process in daemon.processes()}
         gunicorns = [known[name] for name in wanted if name in known and is_gunicorn(known[name])]
         # gunicorn's workers come after it has its address (its arbiter.py); until then somebody else answers there.
-        if site and not result["site"] and any(server.has_children(process.pid) for process in gunicorns):
+        second = standby.runs(note)
+        own = any(server.has_children(process.pid) for process in gunicorns) and not second
+        if site and not result["site"] and own:
             result["site"] = web.ask(site)
         absent = [name for name in wanted if name not in known]
         if absent:
@@ -201,7 +210,8 @@ def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: 
         if gave_up:
             module.fail_json(msg=" ".join(obituary(daemon, process) for process in gave_up), **result)
         pending = [known[name] for name in wanted if not settled(known[name], module.params["settle"])]
-        silent = [{"name": f"the site at {site}", "state": "no answer"}] if site and not result["site"] else []
+        state = "answered by the second gunicorn" if second else "no answer"
+        silent = [{"name": f"the site at {site}", "state": state}] if site and not result["site"] else []
         result["pending"] = silent + [
             {"name": process.namespec, "state": process.state, "start": process.start} for process in pending
         ]
@@ -272,6 +282,7 @@ def main() -> None:
             "kill": {"type": "list", "elements": "str", "default": []},
             "processes": {"type": "list", "elements": "str", "default": []},
             "site": {"type": "str", "default": ""},
+            "standby_of": {"type": "str", "default": ""},
             "settle": {"type": "int", "default": 10},
             "timeout": {"type": "int", "default": 300},
             "slice": {"type": "int", "default": 5},

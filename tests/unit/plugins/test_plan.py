@@ -33,6 +33,7 @@ INFO: dict[str, Any] = {
     "hostname": "auth1",
     "user": {"uid": 1000, "gid": 1000, "group": "allianceserver"},
     "project_exists": True,
+    "own_gunicorn_conf": False,
     "venv": {"exists": True, "programs": ["celery", "gunicorn", "python"], "versions": {}},
     "memory_total": 4 * GIGABYTE,
     "orphans": [{"pid": 5, "start": 77, "kind": "worker", "command": "celery worker"}],
@@ -222,3 +223,22 @@ def test_every_process_of_a_pool_is_a_node_with_the_hosts_name(defaults: dict[st
     assert set(nodes) == {"worker_00@auth1", "worker_01@auth1"}
     # solo has one slot, whatever it is told.
     assert {node["max-concurrency"] for node in nodes.values()} == {1}
+
+
+def test_gunicorn_shares_its_address_unless_the_admin_configures_it(
+    defaults: dict[str, Any], info: dict[str, Any]
+) -> None:
+    def shares(**changes: Any) -> bool:
+        return bool(plan.plan(declare(defaults, **changes), info)["gunicorn"]["shares"])
+
+    assert shares()
+    assert shares(auth_gunicorn_options=["--capture-output"])
+    assert not shares(auth_gunicorn_standby=False)
+    # It has one socket of a file, which two cannot share.
+    assert not shares(auth_gunicorn_bind="unix:/run/site.sock")
+    # gunicorn reads one configuration file, and this is the admin's.
+    for options in (["-c", "mine.py"], ["-cmine.py"], ["--config=mine.py"], ["--reuse-port"]):
+        assert not shares(auth_gunicorn_options=options)
+    assert not shares(auth_environment={"GUNICORN_CMD_ARGS": "-c mine.py"})
+    info["own_gunicorn_conf"] = True
+    assert not shares()

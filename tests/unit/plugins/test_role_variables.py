@@ -29,6 +29,7 @@ from supervisor.datatypes import dict_of_key_value_pairs
 
 CHECKOUT = Path(__file__).parents[3]
 ROLE = CHECKOUT / "roles/auth"
+GUNICORN_CONF = "/etc/supervisor/a folder/50%.gunicorn.py"
 HOST = "auth1"
 
 # What the role's sentences have in common: the host, then what it is about.
@@ -116,6 +117,7 @@ RIGHT: dict[str, st.SearchStrategy[Any]] = {
     "auth_gunicorn_bind": st.sampled_from(["127.0.0.1:8000", "[::1]:80", "unix:/run/a.sock"]),
     "auth_gunicorn_memory_limit": SIZES,
     "auth_gunicorn_stopsignal": st.sampled_from(["TERM", "INT", "QUIT"]),
+    "auth_gunicorn_standby": FLAGS,
     "auth_gunicorn_options": ARGUMENTS,
     "auth_memmon": FLAGS,
     "auth_memmon_event": st.sampled_from(["TICK_5", "TICK_60", "TICK_3600"]),
@@ -176,6 +178,7 @@ def look(given_variables: Mapping[str, Any]) -> dict[str, Any]:
         "hostname": "host",
         "user": server.user(str(given_variables["auth_user"])),
         "project_exists": os.path.isdir(os.path.join(folder, "log")),
+        "own_gunicorn_conf": False,
         "venv": {
             "exists": True,
             "programs": ["celery", "gunicorn", "memmon", "pip", "python"],
@@ -211,7 +214,16 @@ def decide(
 def render(
     template: jinja2.Template, given_variables: dict[str, Any], declared: variables.Declared, info: dict[str, Any]
 ) -> str:
-    return template.render(given_variables, __auth_plan=plan.plan(declared, info), __auth_info=info)
+    return template.render(given_variables, **internal(declared, info))
+
+
+def internal(declared: variables.Declared, info: dict[str, Any]) -> dict[str, Any]:
+    """Return those of the role's own variables that the template reads."""
+    return {
+        "__auth_plan": plan.plan(declared, info),
+        "__auth_info": info,
+        "__auth_gunicorn_conf": GUNICORN_CONF,
+    }
 
 
 def complete(sections: str, given_variables: dict[str, Any], declared: variables.Declared) -> str:
@@ -268,6 +280,11 @@ def wanted_commands(asked: Mapping[str, Any]) -> dict[str, list[str]]:
         found["gunicorn"] += [
             "--bind",
             asked["auth_gunicorn_bind"],
+        ]
+        # What gunicorn cannot share, or the admin configures otherwise, has no file of the role's.
+        if true(asked["auth_gunicorn_standby"]) and not asked["auth_gunicorn_bind"].startswith("unix:"):
+            found["gunicorn"] += ["--config", GUNICORN_CONF]
+        found["gunicorn"] += [
             "--pid",
             f"{asked['auth_project_dir']}/gunicorn.pid",
         ]
@@ -444,7 +461,7 @@ def test_ansible_renders_the_same(
     refusals, declared, info = decide(validator, asked)
     assert not refusals
     assert declared
-    given_to_ansible = {**asked, "__auth_plan": plan.plan(declared, info), "__auth_info": info}
+    given_to_ansible = {**asked, **internal(declared, info)}
     (tmp_path / "variables.json").write_text(json.dumps(given_to_ansible))
     subprocess.run(
         [

@@ -55,6 +55,9 @@ WRONG: list[tuple[str, Any, str]] = [
         {"worker": {"umask": "022 ; x"}},
         "auth_program_settings.worker.umask is '022 ; x': it has ';'",
     ),
+    ("auth_extra_programs", "bot=here", "auth_extra_programs is 'bot=here'"),
+    ("auth_program_settings", "worker=here", "auth_program_settings is 'worker=here'"),
+    ("auth_workers", "name=big", "auth_workers is 'name=big'"),
 ]
 
 

@@ -1,0 +1,446 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keep the site up while its gunicorn restarts: a second one takes over its address, and gives it back.
+
+Both sockets have SO_REUSEPORT, so both may listen on one address; the role's gunicorn
+gets its one by its configuration file (roles/auth/files/gunicorn.py). Of such sockets
+the kernel picks one for each new connection by chance, also one that nobody reads from
+yet. So it is told which: a program of one instruction says "always the first" or
+"always the second", the one that has listened for longer being the first. Nobody waits
+for a gunicorn that still loads Django, and none of those who are queued at a socket is
+there any more when it closes.
+
+Sources: socket(7), SO_ATTACH_REUSEPORT_CBPF; net/core/sock_reuseport.c (the order, and
+the choice by chance where the number is none); sd_listen_fds(3), which gunicorn knows.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import json
+import os
+import re
+import select
+import signal
+import socket
+import struct
+import tempfile
+import time
+from dataclasses import dataclass, field
+from typing import Any, Callable, Tuple
+
+from ansible_collections.allianceauth.tuning.plugins.module_utils import server
+
+# Python has no names for them. Source: asm-generic/socket.h
+_SO_ATTACH_FILTER, _SO_DETACH_FILTER, _SO_ATTACH_REUSEPORT_CBPF = 26, 27, 51
+
+# Instructions of a socket filter: the operation, where to go on if it is true or not, and its
+# operand. Source: linux/bpf_common.h, linux/filter.h
+_Instruction = Tuple[int, int, int, int]
+_LOAD_HALF, _IF_EQUAL, _RETURN = 0x28, 0x15, 0x06
+_NETWORK_HEADER = 2**32 - 0x100000
+# Without options, as they come from this host. The sender's port is the first of TCP's header.
+_NETWORK_HEADER_BYTES = {int(socket.AF_INET): 20, int(socket.AF_INET6): 40}
+
+_ELDER, _YOUNGER = 0, 1
+
+_POLL_SECONDS = 0.05
+
+# A connection that is just being made is in no queue yet.
+_HANDSHAKE_SECONDS = 0.5
+
+# If whoever started it does not come back: longer than a run waits for programs, twice.
+LIFE_SECONDS = 900
+
+# gunicorn's graceful_timeout is 30 s.
+_STOP_SECONDS = 35
+
+_LISTEN = "0A"
+
+# A pipe takes so much at once.
+_LONGEST_ANSWER = 4096
+
+
+class Impossible(Exception):
+    """No second gunicorn can take over; the text says why."""
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A TCP socket that listens; ``queue`` is how many connections wait to be accepted."""
+
+    family: int
+    host: str
+    port: int
+    inode: int
+    queue: int
+
+    @property
+    def address(self) -> tuple[int, str, int]:
+        return self.family, self.host, self.port
+
+
+@dataclass(frozen=True)
+class Original:
+    """A running gunicorn, with all that it takes to start another like it."""
+
+    pid: int
+    started: int | None
+    listener: Listener
+    arguments: list[str]
+    environment: dict[bytes, bytes]
+    directory: str
+
+
+def listeners() -> list[Listener]:
+    """Return all TCP sockets that listen. Source: proc(5), /proc/net/tcp."""
+    found = []
+    for path, family in (("/proc/net/tcp", socket.AF_INET), ("/proc/net/tcp6", socket.AF_INET6)):
+        try:
+            with open(path, encoding="ascii") as table:
+                next(table)
+                rows = (line.split() for line in table)
+                # They come first (net/ipv4/tcp_ipv4.c), before what may be thousands of connections.
+                listening = list(itertools.takewhile(lambda row: row[3] == _LISTEN, rows))
+        except FileNotFoundError:
+            continue
+        for row in listening:
+            host, _colon, port = row[1].partition(":")
+            found.append(
+                Listener(
+                    family=family,
+                    host=socket.inet_ntop(family, _from_words(host)),
+                    port=int(port, 16),
+                    inode=int(row[9]),
+                    queue=int(row[4].partition(":")[2], 16),
+                )
+            )
+    return found
+
+
+def _from_words(host: str) -> bytes:
+    """Return the bytes of an address that is written as words of the machine's own byte order."""
+    return b"".join(struct.pack("=I", int(host[at : at + 8], 16)) for at in range(0, len(host), 8))
+
+
+def original(pid: int) -> Original:
+    """Return what a running gunicorn was started with, asked by its user. Raises `Impossible`."""
+    arguments = server.command_line(pid)
+    if server.kind(arguments) != "gunicorn" or not os.path.isabs(arguments[0]):
+        raise Impossible(f"the process {pid} does not show the command that it was started with")
+    own = _inodes(pid)
+    mine = [listener for listener in listeners() if listener.inode in own]
+    if len(mine) != 1:
+        raise Impossible(f"gunicorn listens on {len(mine)} TCP sockets and not on one")
+    if len([listener for listener in listeners() if listener.address == mine[0].address]) != 1:
+        raise Impossible("another program shares gunicorn's address already")
+    with open(f"/proc/{pid}/environ", "rb") as environ:
+        entries = [entry.partition(b"=") for entry in environ.read().split(b"\0")]
+    return Original(
+        pid=pid,
+        started=server.start_ticks(pid),
+        listener=mine[0],
+        arguments=arguments,
+        environment={name: value for name, _equals, value in entries if name},
+        directory=os.readlink(f"/proc/{pid}/cwd"),
+    )
+
+
+def _inodes(pid: int) -> set[int]:
+    """Return the inodes of the sockets that a process has open."""
+    folder = f"/proc/{pid}/fd"
+    found = set()
+    for name in os.listdir(folder):
+        try:
+            link = os.readlink(os.path.join(folder, name))
+        except FileNotFoundError:
+            # Closed since it was listed.
+            continue
+        if link.startswith("socket:["):
+            found.add(int(link[len("socket:[") : -1]))
+    return found
+
+
+@dataclass
+class Standby:
+    """A second gunicorn on the address of ``original``, and the process that looks after it.
+
+    Runs as the user of the original, in a process of its own. ``report`` is called
+    once: with "" when the second one answers in the place of the original, or with a
+    sentence on why it cannot.
+    """
+
+    original: Original
+    report: Callable[[str], None]
+    _pid: int = 0
+    _ends: bool = False
+    _dies_at: float = field(default_factory=lambda: time.monotonic() + LIFE_SECONDS)
+
+    def run(self) -> None:
+        """Take over, wait for the original's successor, give back, and end."""
+        signal.signal(signal.SIGTERM, self._end)
+        with tempfile.TemporaryFile() as self._output, tempfile.TemporaryDirectory() as self._folder:
+            try:
+                self._share()
+                self._pid = self._spawn()
+                self._take_over()
+                self.report("")
+                self._give_back()
+            except Impossible as why:
+                self.report(str(why))
+            finally:
+                self._stop()
+
+    def _end(self, _signum: int, _frame: Any) -> None:
+        self._ends = True
+
+    def _share(self) -> None:
+        """Listen on the original's address beside it."""
+        theirs = self.original.listener
+        self._socket = socket.socket(theirs.family, socket.SOCK_STREAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        try:
+            self._socket.bind((theirs.host, theirs.port))
+        except OSError as why:
+            raise Impossible("the running gunicorn does not share its address") from why
+        self._inode = os.fstat(self._socket.fileno()).st_ino
+        # Only one that listens can be told who comes next. Whoever is sent here in between is not
+        # heard, and asks again after a second. A container may forbid that; it is a short moment.
+        try:
+            self._set(_SO_ATTACH_FILTER, [(_RETURN, 0, 0, 0)])
+            hears = False
+        except PermissionError:
+            hears = True
+        self._socket.listen(socket.SOMAXCONN)
+        try:
+            self._steer(_ELDER)
+        except OSError as why:
+            raise Impossible(f"the kernel does not let us choose between two sockets ({why.strerror})") from why
+        if not hears:
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
+
+    def _steer(self, position: int) -> None:
+        """Have every new connection go to the socket of this position among those who share the address."""
+        self._set(_SO_ATTACH_REUSEPORT_CBPF, [(_RETURN, 0, 0, position)])
+
+    def _steer_to_elder_except(self, port: int) -> None:
+        """Have new connections go to the elder; the one from this port of this host goes to the younger."""
+        at = _NETWORK_HEADER + _NETWORK_HEADER_BYTES[self.original.listener.family]
+        choice = [(_LOAD_HALF, 0, 0, at), (_IF_EQUAL, 0, 1, port), (_RETURN, 0, 0, _YOUNGER), (_RETURN, 0, 0, _ELDER)]
+        self._set(_SO_ATTACH_REUSEPORT_CBPF, choice)
+
+    def _set(self, option: int, instructions: list[_Instruction]) -> None:
+        code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *one) for one in instructions))
+        program = struct.pack("HP", len(instructions), ctypes.addressof(code))
+        self._socket.setsockopt(socket.SOL_SOCKET, option, program)
+
+    def _spawn(self) -> int:
+        """Start the second gunicorn with our socket in the place of its own."""
+        # The original's file would be overwritten, and removed at the end.
+        arguments = [*self.original.arguments, "--pid", os.path.join(self._folder, "pid")]
+        pid = os.fork()
+        if pid:
+            return pid
+        try:
+            os.chdir(self.original.directory)
+            # Not to be ended by what is meant for us.
+            os.setpgid(0, 0)
+            os.dup2(self._output.fileno(), 1)
+            os.dup2(self._output.fileno(), 2)
+            os.dup2(self._socket.fileno(), 3)
+            os.closerange(4, 1024)
+            listening = {b"LISTEN_FDS": b"1", b"LISTEN_PID": str(os.getpid()).encode()}
+            os.execve(arguments[0], arguments, {**self.original.environment, **listening})
+        finally:
+            os._exit(1)
+
+    def _take_over(self) -> None:
+        if not self._younger_answers(self._others()):
+            raise Impossible(f"the second gunicorn did not answer: {self._last_words()}")
+        self._steer(_YOUNGER)
+        self._await_empty(self.original.listener.inode)
+
+    def _give_back(self) -> None:
+        """Serve until the original has gone and its successor answers."""
+        while self._lives() and server.start_ticks(self.original.pid) == self.original.started:
+            time.sleep(_POLL_SECONDS / 5)
+        # From here on we are the elder, and whoever comes now has not loaded yet.
+        self._steer(_ELDER)
+        while self._lives() and self.original.listener.inode in self._others():
+            # It was killed, and its workers have not noticed yet.
+            self._steer(_YOUNGER)
+            time.sleep(_POLL_SECONDS)
+        while self._lives():
+            self._steer(_ELDER)
+            others = self._others()
+            if len(others) == 1 and self._younger_answers(others):
+                self._steer(_YOUNGER)
+                self._await_empty(self._inode)
+                return
+            time.sleep(_POLL_SECONDS)
+
+    def _others(self) -> set[int]:
+        """Return the other sockets that listen on the address."""
+        address = self.original.listener.address
+        return {listener.inode for listener in listeners() if listener.address == address} - {self._inode}
+
+    def _younger_answers(self, others: set[int]) -> bool:
+        """Whether the site answers at the younger socket, waiting for it as long as the two stay ``others`` and we.
+
+        Ours is the one connection that goes there; all others go to the elder.
+        """
+        family, host, port = self.original.listener.address
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        with socket.socket(family, socket.SOCK_STREAM) as connection:
+            connection.settimeout(_POLL_SECONDS)
+            connection.bind(("", 0))
+            self._steer_to_elder_except(connection.getsockname()[1])
+            name = f"[{host}]" if family == socket.AF_INET6 else host
+            answer = b""
+            try:
+                connection.connect((host, port))
+                connection.sendall(f"GET / HTTP/1.1\r\nHost: {name}:{port}\r\nConnection: close\r\n\r\n".encode())
+                while self._lives() and self._others() == others and b"\r\n" not in answer:
+                    try:
+                        part = connection.recv(4096)
+                    except socket.timeout:
+                        continue
+                    if not part:
+                        break
+                    answer += part
+            except OSError:
+                return False
+            finally:
+                self._steer(_ELDER)
+        # As for site.ask: an answer below 500 is the application's.
+        words = answer.split(b"\r\n")[0].split()
+        return len(words) > 1 and words[1].isdigit() and int(words[1]) < 500
+
+    def _await_empty(self, inode: int) -> None:
+        """Wait until nobody is queued at a socket that gets no new connections."""
+        time.sleep(_HANDSHAKE_SECONDS)
+        while self._lives() and any(listener.inode == inode and listener.queue for listener in listeners()):
+            time.sleep(_POLL_SECONDS)
+
+    def _lives(self) -> bool:
+        """Whether the second gunicorn runs and shall do so."""
+        if self._pid and os.waitpid(self._pid, os.WNOHANG)[0]:
+            self._pid = 0
+        return bool(self._pid) and not self._ends and time.monotonic() < self._dies_at
+
+    def _last_words(self) -> str:
+        self._output.seek(0)
+        lines = self._output.read().decode(errors="replace").strip().splitlines()
+        # The first exception is the cause; what gunicorn says of it begins with a time in brackets.
+        exceptions = [line for line in lines if re.match(r"[\w.]+: ", line)]
+        return (exceptions or lines[-1:] or ["it left no word"])[0].rstrip(".")
+
+    def _stop(self) -> None:
+        """End the second gunicorn once its requests have been answered."""
+        if self._pid and self._others():
+            # If we leave early, to whoever else is there, which may be either.
+            self._steer(_ELDER if self.original.listener.inode in self._others() else _YOUNGER)
+            time.sleep(_HANDSHAKE_SECONDS)
+        until = time.monotonic() + _STOP_SECONDS
+        if self._pid:
+            os.kill(self._pid, signal.SIGTERM)
+        while self._pid and time.monotonic() < until:
+            if os.waitpid(self._pid, os.WNOHANG)[0]:
+                self._pid = 0
+            time.sleep(_POLL_SECONDS)
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+
+
+def start(pid: int, note: str, timeout: float) -> str:
+    """Start a `Standby` of the gunicorn ``pid`` in a process of its own; return "" once it answers, or why it cannot.
+
+    ``note`` is the file that names the process, for `runs` and `stop`.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setsid()
+            # In between, so that nobody has to wait for it.
+            if os.fork() == 0:
+                _live(pid, note, writing)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writing)
+    answer = os.read(reading, _LONGEST_ANSWER) if select.select([reading], [], [], timeout)[0] else b""
+    os.close(reading)
+    if answer:
+        return str(json.loads(answer))
+    stop(note)
+    return f"the second gunicorn did not answer within {timeout:.0f} s"
+
+
+def _live(pid: int, note: str, writing: int) -> None:
+    """Be the process that looks after the second gunicorn; never returns."""
+
+    def report(problem: str) -> None:
+        os.write(writing, json.dumps(problem[-_LONGEST_ANSWER // 8 :]).encode())
+        os.close(writing)
+
+    try:
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for number in (0, 1, 2):
+            os.dup2(nothing, number)
+        os.closerange(3, writing)
+        os.closerange(writing + 1, 1024)
+        with open(note, "w", encoding="ascii") as file:
+            json.dump({"pid": os.getpid(), "start": server.start_ticks(os.getpid())}, file)
+        _become_user_of(pid)
+        os.chdir("/")
+        try:
+            source = original(pid)
+        except (Impossible, OSError) as why:
+            report(str(why))
+        else:
+            Standby(source, report).run()
+    finally:
+        # Nobody is there to read a traceback.
+        os._exit(0)
+
+
+def _become_user_of(pid: int) -> None:
+    """Have no more rights than another process has."""
+    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as status:
+        fields = dict(line.rstrip("\n").split(":", 1) for line in status)
+    uid = int(fields["Uid"].split()[0])
+    if uid != os.getuid():
+        os.setgroups([int(number) for number in fields["Groups"].split()])
+        os.setgid(int(fields["Gid"].split()[0]))
+        os.setuid(uid)
+
+
+def note(name: str) -> str:
+    """Return the file that names the process: where only root can put one, and gone after a reboot."""
+    return f"/run/allianceauth.tuning.{name}.standby"
+
+
+def runs(note: str) -> int:
+    """Return the process that a note names, 0 if it has ended."""
+    try:
+        with open(note, encoding="ascii") as file:
+            known = json.load(file)
+    except (OSError, ValueError):
+        return 0
+    return int(known["pid"]) if known["start"] and server.start_ticks(known["pid"]) == known["start"] else 0
+
+
+def stop(note: str) -> bool:
+    """End the `Standby` that a note names and wait for that; return whether there was one."""
+    pid = runs(note)
+    if not pid:
+        return False
+    os.kill(pid, signal.SIGTERM)
+    until = time.monotonic() + _STOP_SECONDS + 5
+    while runs(note) and time.monotonic() < until:
+        time.sleep(_POLL_SECONDS)
+    return True

@@ -1,0 +1,214 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A second gunicorn that answers while the first one restarts: real ones, with visitors who count."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from ansible_collections.allianceauth.tuning.plugins.module_utils import standby
+
+ROLE = Path(__file__).parents[3] / "roles/auth"
+
+# It takes its time to load, as Django does, and says which gunicorn answers.
+APPLICATION = """
+import os, time
+time.sleep(1)
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/slow":
+        time.sleep(3)
+    start_response(open("status").read(), [("Content-Type", "text/plain")])
+    return [str(os.getppid()).encode()]
+"""
+
+PATIENCE_SECONDS = 60
+
+
+@dataclass
+class Visitors:
+    """Some who ask without a pause; ``failed`` says what went wrong for whom."""
+
+    port: int
+    answers: dict[int, int] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+    going: bool = True
+
+    def ask(self, path: str = "/") -> int:
+        """Return the process of the gunicorn that answered."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        assert answer.status == 200
+        return int(text)
+
+    def visit(self, path: str) -> None:
+        while self.going:
+            try:
+                pid = self.ask(path)
+                self.answers[pid] = self.answers.get(pid, 0) + 1
+            except (OSError, http.client.HTTPException, AssertionError) as why:
+                self.failed.append(f"{path}: {why!r}")
+                time.sleep(0.1)
+
+
+@dataclass
+class Site:
+    """A gunicorn as the role has it started."""
+
+    folder: Path
+    port: int
+    options: list[str]
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> int:
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, f"{sys.exec_prefix}/bin/gunicorn", "application"),
+                *("--workers=2", f"--bind=127.0.0.1:{self.port}", "--pid", f"{self.folder}/pid", *self.options),
+            ],
+            cwd=self.folder,
+            stderr=subprocess.DEVNULL,
+        )
+        return self.process.pid
+
+    def stop(self) -> None:
+        assert self.process
+        self.process.terminate()
+        self.process.wait(PATIENCE_SECONDS)
+        self.process = None
+
+    @contextlib.contextmanager
+    def visited(self, *paths: str) -> Iterator[Visitors]:
+        """Have visitors as soon as the site answers, and until the end; none may have failed."""
+        visitors = Visitors(self.port)
+        eventually(lambda: answers(visitors))
+        threads = [threading.Thread(target=visitors.visit, args=[path]) for path in paths]
+        for thread in threads:
+            thread.start()
+        try:
+            yield visitors
+        finally:
+            visitors.going = False
+            for thread in threads:
+                thread.join()
+
+
+def answers(visitors: Visitors) -> bool:
+    try:
+        return bool(visitors.ask())
+    except (OSError, http.client.HTTPException, AssertionError):
+        return False
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def note(tmp_path: Path) -> Iterator[str]:
+    path = str(tmp_path / "note")
+    yield path
+    standby.stop(path)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    (tmp_path / "application.py").write_text(APPLICATION)
+    (tmp_path / "status").write_text("200 OK")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    built = Site(tmp_path, port, ["--config", str(ROLE / "files/gunicorn.py")])
+    yield built
+    if built.process:
+        built.stop()
+
+
+def test_no_visitor_notices_a_restart(site: Site, note: str) -> None:
+    first = site.start()
+    with site.visited("/", "/", "/", "/", "/slow") as visitors:
+        assert standby.start(first, note, PATIENCE_SECONDS) == ""
+        # All new ones go to the second gunicorn from now on.
+        eventually(lambda: visitors.ask() != first)
+        assert visitors.ask() != first
+        site.stop()
+        eventually(lambda: len(visitors.answers) == 2)
+        last = site.start()
+        eventually(lambda: not standby.runs(note))
+        assert visitors.ask() == last
+    assert visitors.failed == []
+    # The first, the second in its place, and the first one's successor.
+    assert len(visitors.answers) == 3
+
+
+def test_a_gunicorn_that_shares_nothing_is_left_alone(site: Site, note: str) -> None:
+    site.options = []
+    first = site.start()
+    with site.visited("/") as visitors:
+        said = standby.start(first, note, PATIENCE_SECONDS)
+        assert said == "the running gunicorn does not share its address"
+        eventually(lambda: not standby.runs(note))
+    assert visitors.failed == []
+    assert list(visitors.answers) == [first]
+
+
+def test_a_second_gunicorn_that_fails_gets_no_visitor(site: Site, note: str) -> None:
+    first = site.start()
+    with site.visited("/", "/") as visitors:
+        (site.folder / "application.py").write_text("raise RuntimeError('The settings are broken.')")
+        said = standby.start(first, note, PATIENCE_SECONDS)
+        assert said == "the second gunicorn did not answer: RuntimeError: The settings are broken"
+        eventually(lambda: not standby.runs(note))
+    assert visitors.failed == []
+    assert list(visitors.answers) == [first]
+
+
+def test_it_serves_on_while_the_successor_does_not_work(site: Site, note: str) -> None:
+    first = site.start()
+    with site.visited("/", "/") as visitors:
+        assert standby.start(first, note, PATIENCE_SECONDS) == ""
+        site.stop()
+        application = (site.folder / "application.py").read_text()
+        (site.folder / "application.py").write_text("raise RuntimeError('The settings are broken.')")
+        site.start()
+        assert site.process
+        site.process.wait(PATIENCE_SECONDS)
+        (site.folder / "application.py").write_text(application)
+        last = site.start()
+        eventually(lambda: not standby.runs(note))
+        assert visitors.ask() == last
+    assert visitors.failed == []
+
+
+def test_it_leaves_at_once_when_told_and_the_first_goes_on(site: Site, note: str) -> None:
+    first = site.start()
+    with site.visited("/", "/") as visitors:
+        assert standby.start(first, note, PATIENCE_SECONDS) == ""
+        assert standby.stop(note)
+        assert not standby.runs(note)
+        assert visitors.ask() == first
+    assert visitors.failed == []
+    assert not standby.stop(note)
+
+
+def test_what_is_no_gunicorn_is_not_copied(note: str) -> None:
+    with subprocess.Popen(["sleep", "60"]) as other:
+        said = standby.start(other.pid, note, PATIENCE_SECONDS)
+        other.kill()
+    assert "does not show the command" in said
