@@ -1,11 +1,12 @@
 """A steady load of Celery tasks. A script of its own: it runs on the host, in the venv.
 
-    cd PROJECT && VENV/bin/python load.py PREFIX [--task EVERY:SECONDS]... [--once SECONDS]...
+    cd PROJECT && VENV/bin/python load.py PREFIX [--task EVERY:SECONDS[:QUEUE]]... [--once SECONDS]...
 
 `--task 0.5:0` queues an empty task every half second, `--once 30` one of 30 s at the
-start; both may be repeated. One JSON line for each: its `key`, its `seconds` and the `time`
-when the broker had it (seconds since the epoch). Ends with its standard input, or by
-itself after --seconds, so that it cannot outlive whoever started it for long.
+start; both may be repeated. Without a queue they go where Alliance Auth routes them. One
+JSON line for each: its `key`, its `seconds` and the `time` when the broker had it (seconds
+since the epoch). Ends with its standard input, or by itself after --seconds, so that it
+cannot outlive whoever started it for long.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Stream:
     name: str
     every: float
     seconds: float
+    queue: str
     due: float
     sent: int = 0
 
@@ -42,9 +44,9 @@ def task() -> Any:
     return importlib.import_module("lab_tasks.tasks").sleep
 
 
-def send(sleep: Any, key: str, seconds: float) -> None:
+def send(sleep: Any, key: str, seconds: float, queue: str = "") -> None:
     """Queue one task and print that the broker has it."""
-    sleep.apply_async(kwargs={"seconds": seconds, "key": key})
+    sleep.apply_async(kwargs={"seconds": seconds, "key": key}, **({"queue": queue} if queue else {}))
     print(json.dumps({"key": key, "seconds": seconds, "time": time.time()}), flush=True)
 
 
@@ -58,7 +60,7 @@ def main() -> None:
     """Send until told to stop."""
     parser = argparse.ArgumentParser(description="Queue tasks of the lab at a steady rate.")
     parser.add_argument("prefix", help="keys begin with it")
-    parser.add_argument("--task", action="append", default=[], metavar="EVERY:SECONDS")
+    parser.add_argument("--task", action="append", default=[], metavar="EVERY:SECONDS[:QUEUE]")
     parser.add_argument("--once", action="append", default=[], type=float, metavar="SECONDS")
     parser.add_argument("--seconds", type=float, default=900, help="give up after so many")
     options = parser.parse_args()
@@ -71,13 +73,13 @@ def main() -> None:
         send(sleep, f"{options.prefix}-once{number}", seconds)
     streams = []
     for number, text in enumerate(options.task):
-        every, _colon, seconds = text.partition(":")
-        streams.append(Stream(f"{options.prefix}-{number}", float(every), float(seconds), began))
+        every, seconds, queue = f"{text}:".split(":")[:3]
+        streams.append(Stream(f"{options.prefix}-{number}", float(every), float(seconds), queue, began))
     while streams and time.monotonic() < began + options.seconds:
         stream = min(streams, key=lambda stream: stream.due)
         if stop.wait(max(0.0, stream.due - time.monotonic())):
             break
-        send(sleep, f"{stream.name}-{stream.sent}", stream.seconds)
+        send(sleep, f"{stream.name}-{stream.sent}", stream.seconds, stream.queue)
         stream.sent += 1
         stream.due += stream.every
 

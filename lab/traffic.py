@@ -53,18 +53,20 @@ class Traffic:
 
 
 @contextmanager
-def traffic(host: Host, prefix: str, tasks: Sequence[str] = (), once: Sequence[float] = ()) -> Iterator[Traffic]:
-    """Have a visitor and a sender at work; `tasks` and `once` are those of `load.py`."""
+def traffic(
+    host: Host, prefix: str, tasks: Sequence[str] = (), once: Sequence[float] = (), seconds: int = 900
+) -> Iterator[Traffic]:
+    """Have a visitor and a sender at work, at most for so many seconds; `tasks` and `once` are those of `load.py`."""
     for script in ("visitor.py", "load.py"):
         engine.podman("cp", str(SCRIPTS / script), f"{host.container}:{ON_HOST}/{script}")
     # The ledger keeps what earlier traffic of the same prefix has left.
     unique = f"{prefix}-{time.time_ns()}"
-    load = [VENV_PYTHON, f"{ON_HOST}/load.py", unique]
+    load = [VENV_PYTHON, f"{ON_HOST}/load.py", unique, f"--seconds={seconds}"]
     load += [f"--task={text}" for text in tasks] + [f"--once={seconds}" for seconds in once]
     as_auth = ["--user", "allianceserver", "--workdir", PROJECT_DIR]
     going = Traffic(host, unique)
     with tempfile.TemporaryFile("w+") as asked, tempfile.TemporaryFile("w+") as queued:
-        processes = [_start(host, [], ["python3", f"{ON_HOST}/visitor.py"], asked)]
+        processes = [_start(host, [], ["python3", f"{ON_HOST}/visitor.py", f"--seconds={seconds}"], asked)]
         try:
             _await_answer(asked)
             began = time.time()

@@ -1,0 +1,119 @@
+# Copyright (c) 2026 The allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""SIGKILL for the controller while a run is at a certain stage, then the same run again.
+
+The first of these finds a stock server, where superlance is still to be installed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from shared import playbook, server
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of a run, which begins with a line of the output that matches `sign`.
+
+    `awaits` is a command that succeeds on the server once it has begun there, too; `seconds`
+    is how long the tasks take that run meanwhile; `left` says whether the run had more to do.
+    """
+
+    name: str
+    sign: str
+    awaits: str = ""
+    seconds: float = 4
+    left: bool = True
+
+
+def task(name: str) -> str:
+    """Return the pattern of the line that announces a task."""
+    return rf"^TASK \[(allianceauth\.tuning\.auth : )?{re.escape(name)}\]"
+
+
+STAGES = [
+    Stage(
+        "while superlance is installed", task("Install superlance into the venv"), awaits="pgrep -f '[p]ip.* install'"
+    ),
+    Stage("after the look", task("Decide what to do")),
+    Stage("with the lock", task("Put supervisor.conf and the link to it in place")),
+    Stage("after the new file", task("Drain beat, then the workers together")),
+    # Longer than the first of its lines takes to come.
+    Stage("in mid-drain", r"waiting for .*worker_00 \(lab_tasks\.sleep for ", seconds=20),
+    Stage("between drain and restart", task("Restart supervisord")),
+    Stage("with a second gunicorn", task("Stop the site")),
+    Stage("while the programs start", r"waiting for .*, \d+ s so far"),
+    Stage("in verify", task("Ask every Celery node for its pool"), left=False),
+]
+
+
+@contextmanager
+def controller(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run the playbook in a process group of its own; whatever is left of it in the end is killed."""
+    environment = {name: value for name, value in os.environ.items() if name != "ANSIBLE_LOG_PATH"}
+    run = subprocess.Popen(
+        ["ansible-playbook", "--inventory", playbook.SERVERS, "allianceauth.tuning.apply", *arguments],
+        env={**environment, "ANSIBLE_NOCOLOR": "1"},
+        cwd=playbook.CHECKOUT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        process_group=0,
+    )
+    try:
+        yield run
+    finally:
+        os.killpg(run.pid, signal.SIGKILL)
+        run.communicate()
+
+
+def kill(host: Any, stage: Stage, *arguments: str) -> None:
+    """Start a run and kill its controller at a stage."""
+    with controller(*arguments) as run:
+        assert run.stdout
+        for line in run.stdout:
+            print(line, end="")
+            if re.search(stage.sign, line):
+                break
+        else:
+            pytest.fail(f"The run ended with {run.wait()} and did not come to where it was to be killed.")
+        while stage.awaits and host.run(stage.awaits).rc != 0:
+            assert run.poll() is None, "The run was over before it was killed."
+            time.sleep(0.1)
+        assert run.poll() is None, "The run was over before it was killed."
+    print("-- killed")
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=[stage.name for stage in STAGES])
+def test_a_run_after_a_killed_one_does_the_rest_and_no_task_is_lost(host: Any, stage: Stage) -> None:
+    concurrency = 5 + STAGES.index(stage)
+    variables = playbook.extra_vars({"auth_worker_concurrency": concurrency})
+    # More than the workers have slots, so that some are still queued when they stop.
+    prefix = f"killed-{STAGES.index(stage)}-"
+    sent = server.send(host, 2 * concurrency, stage.seconds, prefix.rstrip("-"))
+
+    kill(host, stage, *variables)
+    again = playbook.apply(*variables)
+    assert again.status == 0
+    assert [bool(count) for count in again.changed.values()] == [stage.left]
+    last = playbook.apply(*variables)
+    assert last.status == 0
+    assert set(last.changed.values()) == {0}
+
+    assert set(server.states(host).values()) == {"RUNNING"}
+    assert f"--concurrency={concurrency}" in server.arguments(host)["worker_00"]
+    expected = {key: ["start", "end"] for key in sent}
+    done = server.wait(lambda: server.ledger(host, prefix), lambda tasks: tasks == expected, 120)
+    assert done == expected
