@@ -8,11 +8,16 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Mapping, Sequence
+
+from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration
 
 # Exit code of `celery inspect` when no node replied. Source: celery/bin/control.py (EX_UNAVAILABLE).
 _NOBODY_REPLIED = 69
+
+# Django, with all apps of the site: some seconds, more on a busy host.
+_LOAD_SECONDS = 180
 
 
 class CannotAsk(Exception):
@@ -21,16 +26,38 @@ class CannotAsk(Exception):
 
 @dataclass(frozen=True)
 class Application:
-    """A Celery application, the venv that holds its command, and the user to run that as."""
+    """A Celery application, the venv that holds its command, the user to run that as and that one's environment."""
 
     venv: str
     project: str
     project_dir: str
     user: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def configured(
+        cls, given: Mapping[str, Any], main_conf: str, overlay: configuration.Overlay | None = None
+    ) -> Application:
+        """Return it with the environment that its workers have by supervisor's configuration."""
+        celery = os.path.join(given["venv"], "bin", "celery")
+        try:
+            environment = configuration.environment(main_conf, celery, overlay)
+        except configuration.Invalid:
+            # It may not need one; what is wrong with the configuration is told elsewhere.
+            environment = {}
+        return cls(**{key: given[key] for key in APPLICATION_SPEC}, environment=environment)
+
+    def problem(self) -> str:
+        """Return why the project does not load, "" if it does: as gunicorn's workers and Celery's load it."""
+        try:
+            done = self._run("python", ["-c", f"import {self.project}.wsgi"], _LOAD_SECONDS)
+        except CannotAsk as why:
+            return str(why)
+        return _last_words(done, 1) if done.returncode else ""
 
     def call(self, task: str) -> str:
         """Queue ``task`` and return its id."""
-        done = self._run(["call", task])
+        done = self._celery(["call", task])
         if done.returncode:
             raise CannotAsk(f"celery call {task} failed: {_last_words(done)}")
         return done.stdout.split()[-1]
@@ -41,7 +68,7 @@ class Application:
         With ``nodes`` it returns as soon as all of them have answered, else after ``seconds``.
         """
         destination = ["--destination", ",".join(nodes)] if nodes else []
-        done = self._run(["inspect", what, "--json", "--timeout", str(seconds), *destination])
+        done = self._celery(["inspect", what, "--json", "--timeout", str(seconds), *destination])
         if done.returncode == _NOBODY_REPLIED:
             return {}
         try:
@@ -52,19 +79,34 @@ class Application:
             raise CannotAsk(f"celery inspect {what} failed: {_last_words(done)}")
         return answers
 
-    def _run(self, arguments: list[str]) -> subprocess.CompletedProcess[str]:
-        celery = os.path.join(self.venv, "bin", "celery")
-        # Not as root, which would run what the auth user can write; runuser keeps no environment of root's.
-        command = ["runuser", "-u", self.user, "--", celery, "-A", self.project, *arguments]
+    def _celery(self, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+        return self._run("celery", ["-A", self.project, *arguments])
+
+    def _run(
+        self, program: str, arguments: list[str], seconds: float | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        path = os.path.join(self.venv, "bin", program)
+        # Not as root, which would run what the auth user can write.
+        command = ["runuser", "-u", self.user, "--", path, *arguments]
         try:
-            return subprocess.run(command, cwd=self.project_dir, capture_output=True, text=True, check=False)
+            return subprocess.run(
+                command,
+                cwd=self.project_dir,
+                env={**os.environ, **self.environment},
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=seconds,
+            )
         except OSError as why:
-            raise CannotAsk(f"{celery} cannot be run: {why.strerror}") from why
+            raise CannotAsk(f"{path} cannot be run: {why.strerror}") from why
+        except subprocess.TimeoutExpired as why:
+            raise CannotAsk(f"it took longer than {seconds:.0f} s") from why
 
 
-def _last_words(done: subprocess.CompletedProcess[str]) -> str:
+def _last_words(done: subprocess.CompletedProcess[str], count: int = 3) -> str:
     lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
-    return " ".join(lines[-3:]) or f"exit code {done.returncode}, without a word"
+    return " ".join(lines[-count:]) or f"exit code {done.returncode}, without a word"
 
 
 def differences(wanted: Mapping[str, Mapping[str, Any]], pools: Mapping[str, Mapping[str, Any]]) -> list[str]:

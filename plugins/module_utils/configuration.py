@@ -53,6 +53,27 @@ def effective(main_conf: str, overlay: Overlay | None = None) -> dict[str, Any]:
     return _in_child(lambda: _realize(main_conf, overlay))
 
 
+def environment(main_conf: str, command: str, overlay: Overlay | None = None) -> dict[str, str]:
+    """Return what the first program that runs ``command`` (a path) has in its environment; it may hold secrets.
+
+    What the daemon itself has is not among it. Raises `Invalid`.
+    """
+
+    def found() -> dict[str, Any]:
+        options, _included = _parse(main_conf, overlay)
+        return next(
+            (
+                dict(process.environment)
+                for group in options.process_group_configs
+                for process in group.process_configs
+                if process.command.split()[:1] == [command]
+            ),
+            {},
+        )
+
+    return _in_child(found)
+
+
 def client(main_conf: str) -> dict[str, Any]:
     """Return ``serverurl``, ``username`` and ``password`` as ``supervisorctl`` reads them.
 
@@ -94,14 +115,7 @@ def _answer(work: Callable[[], dict[str, Any]]) -> str:
 
 
 def _realize(main_conf: str, overlay: Overlay | None) -> dict[str, Any]:
-    import supervisor.options
-
-    included = _observe(supervisor.options, overlay)
-    options = supervisor.options.ServerOptions()
-    # Not the one that the class took when it was imported: nobody reads that.
-    options.stderr = sys.stderr
-    # Not options.configfile: -c would count as given twice.
-    options.realize(["-c", main_conf], doc="", progname="supervisord")
+    options, included = _parse(main_conf, overlay)
     return {
         "groups": [_group(config) for config in options.process_group_configs],
         "sockets": [
@@ -111,6 +125,19 @@ def _realize(main_conf: str, overlay: Overlay | None) -> dict[str, Any]:
         ],
         "sections": included,
     }
+
+
+def _parse(main_conf: str, overlay: Overlay | None) -> tuple[Any, dict[str, list[str]]]:
+    """Return supervisor's options, and the sections of each included file."""
+    import supervisor.options
+
+    included = _observe(supervisor.options, overlay)
+    options = supervisor.options.ServerOptions()
+    # Not the one that the class took when it was imported: nobody reads that.
+    options.stderr = sys.stderr
+    # Not options.configfile: -c would count as given twice.
+    options.realize(["-c", main_conf], doc="", progname="supervisord")
+    return options, included
 
 
 def _observe(options: types.ModuleType, overlay: Overlay | None) -> dict[str, list[str]]:

@@ -78,6 +78,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils import celery
+from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon as supervisord
 
 
 def received(application: celery.Application, task: str) -> dict[str, int]:
@@ -95,10 +96,11 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    supervisord.import_supervisor(module)
     given = module.params
     if module.check_mode:
         module.exit_json(changed=True, id="", nodes=[])
-    application = celery.Application(**{key: given[key] for key in celery.APPLICATION_SPEC})
+    application = celery.Application.configured(given, supervisord.MAIN_CONF)
     result: dict[str, Any] = {"changed": False, "nodes": []}
     try:
         before = received(application, given["task"])

@@ -77,6 +77,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils import celery
+from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon as supervisord
 
 # One question starts Django, which takes a second or two of the CPU that the workers need to start.
 _PAUSE_SECONDS = 1
@@ -91,9 +92,10 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    supervisord.import_supervisor(module)
     given = module.params
     nodes = given["nodes"]
-    application = celery.Application(**{key: given[key] for key in celery.APPLICATION_SPEC})
+    application = celery.Application.configured(given, supervisord.MAIN_CONF)
     until = time.monotonic() + given["timeout"]
     try:
         silent = list(nodes)

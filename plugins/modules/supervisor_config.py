@@ -57,6 +57,12 @@ options:
     type: list
     elements: path
     default: []
+  application:
+    description:
+      - A project that has to load as its programs will load it, or the file is not put in place; with the keys C(venv),
+        C(project), C(project_dir) and C(user). A restart of what does not load any more would end it.
+    type: dict
+    default: {}
   owner:
     description: The file's owner.
     type: str
@@ -120,6 +126,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils import (
+    celery,
     configuration,
     loss,
     memmon,
@@ -244,7 +251,22 @@ def check(given: dict[str, Any], before: str | None, content: str) -> list[str]:
     obstacles = [] if given["restore"] else surroundings.obstacles(processes, given["pending"])
     limits = [name for process in processes for name in memmon.watched(shlex.split(process["command"]))]
     namesakes = surroundings.namesakes(after["sections"], (path, link), names)
-    return namesakes + surroundings.ambiguous(after["groups"], limits) + obstacles
+    found = namesakes + surroundings.ambiguous(after["groups"], limits) + obstacles
+    return found or unloadable(given["application"], overlay)
+
+
+def unloadable(given: dict[str, Any], overlay: configuration.Overlay) -> list[str]:
+    """Return a sentence if the project would not come back from a restart."""
+    if not given:
+        return []
+    problem = celery.Application.configured(given, supervisord.MAIN_CONF, overlay).problem()
+    if not problem:
+        return []
+    sentence = (
+        f"{given['project']} does not load any more, so that nothing would come back from a restart: "
+        f"{problem.rstrip('.')}; repair it in {given['project_dir']} first"
+    )
+    return [sentence]
 
 
 def main() -> None:
@@ -258,6 +280,7 @@ def main() -> None:
             "link": {"type": "path", "required": True},
             "discard": {"type": "list", "elements": "str", "default": []},
             "pending": {"type": "list", "elements": "path", "default": []},
+            "application": {"type": "dict", "default": {}},
             "owner": {"type": "str", "default": "root"},
             "group": {"type": "str", "default": "root"},
         },

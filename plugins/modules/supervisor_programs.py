@@ -179,7 +179,7 @@ def stop(daemon: Daemon, given: dict[str, Any], result: dict[str, Any], until: f
 def tasks(application: dict[str, str]) -> dict[str, Any]:
     """Return the running tasks by process, none if Celery cannot be asked: the drain does not depend on it."""
     try:
-        active = celery.Application(**application).inspect("active", seconds=2)
+        active = celery.Application.configured(application, supervisord.MAIN_CONF).inspect("active", seconds=2)
     except celery.CannotAsk:
         return {}
     return celery.running_tasks(active, socket.gethostname(), time.time())

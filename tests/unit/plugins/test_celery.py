@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ansible_collections.allianceauth.tuning.plugins.module_utils import celery
 
 
@@ -31,3 +33,24 @@ def test_a_node_that_is_missing_or_has_other_figures_is_told() -> None:
         "Celery's worker_01@auth1 says that its max-concurrency is None and not 5.",
     ]
     assert celery.differences(wanted, {name: {"max-concurrency": 5} for name in wanted}) == []
+
+
+def test_celery_is_asked_with_the_environment_that_the_workers_have(tmp_path: Path) -> None:
+    venv, conf = str(tmp_path / "venv"), tmp_path / "supervisord.conf"
+    conf.write_text(f"""\
+[supervisord]
+environment = ALL = "for all", BOTH = "the daemon's"
+[program:bot]
+command = /bin/sleep 1
+environment = BOT = "not for Celery"
+[program:worker]
+command = {venv}/bin/celery
+    -A myauth worker
+environment = TOKEN = "100%%; it's all", BOTH = "the worker's"
+""")
+    given = {"venv": venv, "project": "myauth", "project_dir": str(tmp_path), "user": "nobody"}
+    wanted = {"ALL": "for all", "BOTH": "the worker's", "TOKEN": "100%; it's all"}
+    assert celery.Application.configured(given, str(conf)).environment == wanted
+    # A configuration that supervisor refuses is no reason not to ask.
+    conf.write_text("[program:worker]\n")
+    assert celery.Application.configured(given, str(conf)).environment == {}

@@ -26,6 +26,11 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
         f"{server.VENV}/bin/celery is missing or cannot be executed",
         "install it there first",
     ),
+    "settings that do not load": (
+        lambda host: victim.moved(host, f"{server.PROJECT}/myauth/settings/local.py"),
+        "myauth does not load any more, so that nothing would come back from a restart: ModuleNotFoundError: ",
+        f"repair it in {server.PROJECT} first",
+    ),
     "an invalid neighbour": (
         lambda host: victim.written(host, f"{victim.CONF_D}/broken.conf", "[program:oops]\n"),
         "program section program:oops does not specify a command",
