@@ -155,7 +155,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.daemon import 
 
 # Of a program's log, for the message that says why it does not run.
 _LOG_BYTES = 4000
-_LOG_LINES = 8
+_LOG_LINES = 4
 
 
 def stop(daemon: Daemon, given: dict[str, Any], result: dict[str, Any], until: float) -> None:

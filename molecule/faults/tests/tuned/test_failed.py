@@ -28,7 +28,7 @@ def test_a_port_that_is_taken(host: Any) -> None:
 
 def test_an_option_that_celery_does_not_know(host: Any) -> None:
     before = victim.configuration(host)
-    said = play.verdict(play.run("apply", auth_worker_options=["--no-such-option"]))
+    said = play.verdict(play.run("apply", auth_workers=[{"name": "worker", "options": ["--no-such-option"]}]))
     assert victim.runs(host)
     assert victim.configuration(host) == before
     assert f"{victim.name(host)}: " in said
