@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The allianceauth.tuning authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Limits that would watch nothing, or restart for ever, are refused before anything is touched."""
+"""What would watch nothing, or restart for ever, is refused before anything is touched."""
 
 from __future__ import annotations
 
@@ -23,6 +23,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "bytes": ({"auth_worker_memory_limit": "256"}, "auth_worker_memory_limit is '256': "),
     "a unit of its own": ({"auth_worker_memory_limit": "256M"}, "auth_worker_memory_limit is '256M': "),
+    "a page that is not there": (
+        {"auth_httpok_url": "http://127.0.0.1:8000/nowhere"},
+        "auth_httpok_url is http://127.0.0.1:8000/nowhere, which is answered with 404 and not with 200, ",
+    ),
+    "a page that nobody serves": (
+        {"auth_httpok_url": "http://127.0.0.1:8009/"},
+        "auth_httpok_url is http://127.0.0.1:8009/, which is answered with nothing (",
+    ),
     "a fraction": ({"auth_beat_memory_limit": "0.5GB"}, "auth_beat_memory_limit is '0.5GB': "),
 }
 
@@ -44,7 +52,7 @@ def refused(host: Any, before: dict[str, str], variables: dict[str, Any]) -> str
 
 
 @pytest.mark.parametrize(("variables", "sentence"), REFUSED.values(), ids=list(REFUSED))
-def test_a_limit_that_cannot_hold_is_refused(
+def test_what_cannot_hold_is_refused(
     host: Any, before: dict[str, str], variables: dict[str, Any], sentence: str
 ) -> None:
     assert sentence in refused(host, before, variables)
