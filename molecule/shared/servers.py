@@ -19,7 +19,8 @@ import sys
 from lab import base, commands, distros, prerequisites
 from lab.errors import LabError
 
-LAB = "molecule"
+# Each scenario has servers of its own, so that two can run at once.
+LAB = f"molecule-{os.environ.get('MOLECULE_SCENARIO_NAME', 'none')}"
 
 # The two that most servers run, where an image can be pulled, else what debootstrap makes.
 PAIRS = {
