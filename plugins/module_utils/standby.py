@@ -125,8 +125,11 @@ def _from_words(host: str) -> bytes:
     return b"".join(struct.pack("=I", int(host[at : at + 8], 16)) for at in range(0, len(host), 8))
 
 
-def original(pid: int) -> Original:
-    """Return what a running gunicorn was started with, asked by its user. Raises `Impossible`."""
+def original(pid: int, bind: str) -> Original:
+    """Return what a running gunicorn was started with, asked by its user. Raises `Impossible`.
+
+    ``bind`` is the ``--bind`` of its successor, which has to come to the same address.
+    """
     arguments = server.command_line(pid)
     if server.kind(arguments) != "gunicorn" or not os.path.isabs(arguments[0]):
         raise Impossible(f"the process {pid} does not show the command that it was started with")
@@ -136,6 +139,8 @@ def original(pid: int) -> Original:
         raise Impossible(f"gunicorn listens on {len(mine)} TCP sockets and not on one")
     if len([listener for listener in listeners() if listener.address == mine[0].address]) != 1:
         raise Impossible("another program shares gunicorn's address already")
+    if mine[0].address not in _addresses(bind):
+        raise Impossible("gunicorn moves to another address")
     with open(f"/proc/{pid}/environ", "rb") as environ:
         entries = [entry.partition(b"=") for entry in environ.read().split(b"\0")]
     return Original(
@@ -146,6 +151,13 @@ def original(pid: int) -> Original:
         environment={name: value for name, _equals, value in entries if name},
         directory=os.readlink(f"/proc/{pid}/cwd"),
     )
+
+
+def _addresses(bind: str) -> set[tuple[int, str, int]]:
+    """Return what gunicorn's ``--bind HOST:PORT`` can mean, as `Listener.address` has it."""
+    host, _colon, port = bind.rpartition(":")
+    found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    return {(int(family), str(address[0]), int(address[1])) for family, _type, _proto, _name, address in found}
 
 
 def _inodes(pid: int) -> set[int]:
@@ -355,10 +367,11 @@ class Standby:
             os.kill(self._pid, signal.SIGKILL)
 
 
-def start(pid: int, note: str, timeout: float) -> str:
+def start(pid: int, bind: str, note: str, timeout: float) -> str:
     """Start a `Standby` of the gunicorn ``pid`` in a process of its own; return "" once it answers, or why it cannot.
 
-    ``note`` is the file that names the process, for `runs` and `stop`.
+    ``bind`` is the ``--bind`` of the gunicorn that it will give back to, and ``note``
+    the file that names the process, for `runs` and `stop`.
     """
     reading, writing = os.pipe()
     child = os.fork()
@@ -367,7 +380,7 @@ def start(pid: int, note: str, timeout: float) -> str:
             os.setsid()
             # In between, so that nobody has to wait for it.
             if os.fork() == 0:
-                _live(pid, note, writing)
+                _live(pid, bind, note, writing)
         finally:
             os._exit(0)
     os.waitpid(child, 0)
@@ -380,7 +393,7 @@ def start(pid: int, note: str, timeout: float) -> str:
     return f"the second gunicorn did not answer within {timeout:.0f} s"
 
 
-def _live(pid: int, note: str, writing: int) -> None:
+def _live(pid: int, bind: str, note: str, writing: int) -> None:
     """Be the process that looks after the second gunicorn; never returns."""
 
     def report(problem: str) -> None:
@@ -393,13 +406,13 @@ def _live(pid: int, note: str, writing: int) -> None:
             os.dup2(nothing, number)
         os.closerange(3, writing)
         os.closerange(writing + 1, 1024)
-        with open(note, "w", encoding="ascii") as file:
-            json.dump({"pid": os.getpid(), "start": server.start_ticks(os.getpid())}, file)
+        with open(note, "w", encoding="utf-8") as file:
+            json.dump({"pid": os.getpid(), "start": server.start_ticks(os.getpid()), "bind": bind}, file)
         _become_user_of(pid)
         os.chdir("/")
         try:
-            source = original(pid)
-        except (Impossible, OSError) as why:
+            source = original(pid, bind)
+        except (Impossible, OSError, ValueError) as why:
             report(str(why))
         else:
             Standby(source, report).run()
@@ -426,12 +439,21 @@ def note(name: str) -> str:
 
 def runs(note: str) -> int:
     """Return the process that a note names, 0 if it has ended."""
+    known = _read(note)
+    return int(known["pid"]) if known and server.start_ticks(known["pid"]) == known["start"] else 0
+
+
+def bind_of(note: str) -> str:
+    """Return the ``--bind`` that the process that a note names was started for, "" for none."""
+    return str(_read(note).get("bind", ""))
+
+
+def _read(note: str) -> dict[str, Any]:
     try:
-        with open(note, encoding="ascii") as file:
-            known = json.load(file)
+        with open(note, encoding="utf-8") as file:
+            return dict(json.load(file))
     except (OSError, ValueError):
-        return 0
-    return int(known["pid"]) if known["start"] and server.start_ticks(known["pid"]) == known["start"] else 0
+        return {}
 
 
 def stop(note: str) -> bool:

@@ -14,15 +14,17 @@ description:
     and the supervised one can be stopped.
   - It gives the address back by itself, and ends, as soon as a new gunicorn answers there; at the latest after
     15 minutes. No connection is refused or reset for that, and none waits for a gunicorn that is still loading.
-  - Where that is not possible, nothing happens and RV(problem) says why. The running gunicorn has to have one TCP
-    socket with C(SO_REUSEPORT), as the role C(auth) starts it, and the host memory for a second one.
+  - Where that is not possible, nothing happens and RV(problem) says why. The running gunicorn and the next one, by
+    supervisor's configuration on disk, have to share one TCP address, and the host needs memory for a second one.
 options:
   name:
     description: Whose gunicorn it is; the supervisor group.
     type: str
     required: true
   state:
-    description: V(present) starts it unless it runs, V(absent) ends it.
+    description:
+      - V(present) starts it unless it runs, V(absent) ends it.
+      - It is ended as well if the next gunicorn could not start beside it.
     type: str
     choices: [present, absent]
     default: present
@@ -31,6 +33,10 @@ options:
     type: list
     elements: str
     default: []
+  config:
+    description: The configuration file that gunicorn shares its address by.
+    type: path
+    default: ''
   timeout:
     description: Seconds in which it has to answer.
     type: int
@@ -55,6 +61,7 @@ EXAMPLES = r"""
   allianceauth.tuning.gunicorn_standby:
     name: myauth
     processes: ["myauth:gunicorn"]
+    config: /etc/supervisor/conf.d/myauth.gunicorn.py
 """
 
 RETURN = r"""
@@ -68,12 +75,34 @@ problem:
   type: str
 """
 
+import shlex
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration, server, standby
 from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon as supervisord
-from ansible_collections.allianceauth.tuning.plugins.module_utils import server, standby
 
 
-def begin(names: list[str], note: str, timeout: int) -> None:
+def next_bind(names: list[str], config: str) -> str:
+    """Return the address that the processes' next gunicorn will share, "" if it will not.
+
+    What is on disk is what supervisord will start.
+    """
+    commands = [
+        shlex.split(process["command"])
+        for group in configuration.effective(supervisord.MAIN_CONF)["groups"]
+        for process in group["processes"]
+        if f"{group['name']}:{process['name']}" in names
+    ]
+    for command in commands:
+        # As the role's template writes them.
+        options = dict(zip(command, command[1:]))
+        if options.get("--config") == config:
+            return options.get("--bind", "")
+    return ""
+
+
+def begin(names: list[str], bind: str, note: str, timeout: int) -> None:
     """Start the second gunicorn. Raises `standby.Impossible`."""
     known = {process.namespec: process.pid for process in supervisord.Daemon().processes()}
     pids = [known[name] for name in names if known.get(name)]
@@ -82,7 +111,7 @@ def begin(names: list[str], note: str, timeout: int) -> None:
     weight = sum(server.rss(pid) for pid in [*pids, *server.children(pids)[pids[0]]])
     if weight > server.memory_available():
         raise standby.Impossible(f"there is no memory for {weight // 1024**2} MB more")
-    problem = standby.start(pids[0], note, timeout)
+    problem = standby.start(pids[0], bind, note, timeout)
     if problem:
         raise standby.Impossible(problem)
 
@@ -93,25 +122,33 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "processes": {"type": "list", "elements": "str", "default": []},
+            "config": {"type": "path", "default": ""},
             "timeout": {"type": "int", "default": 90},
         },
         supports_check_mode=True,
     )
     supervisord.import_supervisor(module)
-    given, problem = module.params, ""
-    note = standby.note(given["name"])
-    runs = bool(standby.runs(note))
-    changed = runs if given["state"] == "absent" else not runs
-    if changed and not module.check_mode:
-        try:
-            if given["state"] == "absent":
-                standby.stop(note)
-            else:
-                begin(given["processes"], note, given["timeout"])
-        except (standby.Impossible, supervisord.NotAnswering, OSError) as why:
-            problem, changed = str(why), False
-        runs = not problem and bool(standby.runs(note))
-    module.exit_json(changed=changed, running=runs, problem=problem)
+    if module.check_mode:
+        module.exit_json(changed=False, running=False, problem="")
+    module.exit_json(**work(module.params))
+
+
+def work(given: dict[str, Any]) -> dict[str, Any]:
+    """Do what is asked for; return the result."""
+    note, wanted = standby.note(given["name"]), given["state"] == "present"
+    changed, problem = False, ""
+    try:
+        bind = next_bind(given["processes"], given["config"]) if wanted else ""
+        if standby.runs(note) and (not bind or standby.bind_of(note) != bind):
+            changed = standby.stop(note)
+        if wanted and not bind:
+            raise standby.Impossible("the next gunicorn will not share its address")
+        if wanted and not standby.runs(note):
+            begin(given["processes"], bind, note, given["timeout"])
+            changed = True
+    except (standby.Impossible, supervisord.NotAnswering, configuration.Invalid, OSError) as why:
+        problem = str(why)
+    return {"changed": changed, "running": wanted and not problem, "problem": problem}
 
 
 if __name__ == "__main__":

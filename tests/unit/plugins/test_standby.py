@@ -73,11 +73,15 @@ class Site:
     options: list[str]
     process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def bind(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
     def start(self) -> int:
         self.process = subprocess.Popen(
             [
                 *(sys.executable, f"{sys.exec_prefix}/bin/gunicorn", "application"),
-                *("--workers=2", f"--bind=127.0.0.1:{self.port}", "--pid", f"{self.folder}/pid", *self.options),
+                *("--workers=2", f"--bind={self.bind}", "--pid", f"{self.folder}/pid", *self.options),
             ],
             cwd=self.folder,
             stderr=subprocess.DEVNULL,
@@ -143,7 +147,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def test_no_visitor_notices_a_restart(site: Site, note: str) -> None:
     first = site.start()
     with site.visited("/", "/", "/", "/", "/slow") as visitors:
-        assert standby.start(first, note, PATIENCE_SECONDS) == ""
+        assert standby.start(first, site.bind, note, PATIENCE_SECONDS) == ""
         # All new ones go to the second gunicorn from now on.
         eventually(lambda: visitors.ask() != first)
         assert visitors.ask() != first
@@ -161,10 +165,19 @@ def test_a_gunicorn_that_shares_nothing_is_left_alone(site: Site, note: str) -> 
     site.options = []
     first = site.start()
     with site.visited("/") as visitors:
-        said = standby.start(first, note, PATIENCE_SECONDS)
+        said = standby.start(first, site.bind, note, PATIENCE_SECONDS)
         assert said == "the running gunicorn does not share its address"
         eventually(lambda: not standby.runs(note))
     assert visitors.failed == []
+    assert list(visitors.answers) == [first]
+
+
+def test_a_gunicorn_that_moves_is_left_alone(site: Site, note: str) -> None:
+    first = site.start()
+    with site.visited("/") as visitors:
+        assert standby.start(first, f"127.0.0.1:{site.port + 1}", note, PATIENCE_SECONDS) == (
+            "gunicorn moves to another address"
+        )
     assert list(visitors.answers) == [first]
 
 
@@ -172,7 +185,7 @@ def test_a_second_gunicorn_that_fails_gets_no_visitor(site: Site, note: str) -> 
     first = site.start()
     with site.visited("/", "/") as visitors:
         (site.folder / "application.py").write_text("raise RuntimeError('The settings are broken.')")
-        said = standby.start(first, note, PATIENCE_SECONDS)
+        said = standby.start(first, site.bind, note, PATIENCE_SECONDS)
         assert said == "the second gunicorn did not answer: RuntimeError: The settings are broken"
         eventually(lambda: not standby.runs(note))
     assert visitors.failed == []
@@ -182,7 +195,7 @@ def test_a_second_gunicorn_that_fails_gets_no_visitor(site: Site, note: str) -> 
 def test_it_serves_on_while_the_successor_does_not_work(site: Site, note: str) -> None:
     first = site.start()
     with site.visited("/", "/") as visitors:
-        assert standby.start(first, note, PATIENCE_SECONDS) == ""
+        assert standby.start(first, site.bind, note, PATIENCE_SECONDS) == ""
         site.stop()
         application = (site.folder / "application.py").read_text()
         (site.folder / "application.py").write_text("raise RuntimeError('The settings are broken.')")
@@ -199,7 +212,7 @@ def test_it_serves_on_while_the_successor_does_not_work(site: Site, note: str) -
 def test_it_leaves_at_once_when_told_and_the_first_goes_on(site: Site, note: str) -> None:
     first = site.start()
     with site.visited("/", "/") as visitors:
-        assert standby.start(first, note, PATIENCE_SECONDS) == ""
+        assert standby.start(first, site.bind, note, PATIENCE_SECONDS) == ""
         assert standby.stop(note)
         assert not standby.runs(note)
         assert visitors.ask() == first
@@ -209,6 +222,6 @@ def test_it_leaves_at_once_when_told_and_the_first_goes_on(site: Site, note: str
 
 def test_what_is_no_gunicorn_is_not_copied(note: str) -> None:
     with subprocess.Popen(["sleep", "60"]) as other:
-        said = standby.start(other.pid, note, PATIENCE_SECONDS)
+        said = standby.start(other.pid, "127.0.0.1:80", note, PATIENCE_SECONDS)
         other.kill()
     assert "does not show the command" in said
