@@ -67,7 +67,7 @@ EXAMPLES = r"""
     venv: /home/allianceserver/venv/auth
     supervisor_conf: /etc/supervisor/conf.d/myauth.conf
     link: /home/allianceserver/myauth/supervisor.conf
-    gunicorn_conf: /etc/supervisor/conf.d/myauth.gunicorn.py
+    gunicorn_conf: /etc/supervisor/myauth.gunicorn.py
   register: server
 """
 

@@ -61,7 +61,7 @@ EXAMPLES = r"""
   allianceauth.tuning.gunicorn_standby:
     name: myauth
     processes: ["myauth:gunicorn"]
-    config: /etc/supervisor/conf.d/myauth.gunicorn.py
+    config: /etc/supervisor/myauth.gunicorn.py
 """
 
 RETURN = r"""
