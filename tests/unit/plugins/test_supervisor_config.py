@@ -33,6 +33,7 @@ def check(conf_d: Path, content: str, before: str | None = None, **more: Any) ->
     given = {
         "path": str(conf_d / "myauth.conf"),
         "link": str(conf_d.parent / "supervisor.conf"),
+        "application": {},
         "restore": None,
         "discard": [],
         "pending": [],
