@@ -55,7 +55,8 @@ def main(verb: str) -> int:
             commands.build(keys, "", prune=False)
             return 0
         commands.down(LAB)
-        commands.up(LAB, keys, 1, "")
+        # Two in any case, unless the scenario needs one alone.
+        commands.up(LAB, keys, 2 if len(keys) == 1 and not os.environ.get("LAB_AT_MOST") else 1, "")
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1

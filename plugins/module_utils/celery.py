@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import subprocess
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Sequence
@@ -86,13 +87,23 @@ class Application:
         self, program: str, arguments: list[str], seconds: float | None = None
     ) -> subprocess.CompletedProcess[str]:
         path = os.path.join(self.venv, "bin", program)
-        # Not as root, which would run what the auth user can write.
-        command = ["runuser", "-u", self.user, "--", path, *arguments]
+        user = pwd.getpwnam(self.user)
+        names = {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
+
+        def become_user() -> None:
+            # Before anything of the auth user's is run or its environment means anything: root would
+            # run what is first in its PATH, and load what its LD_PRELOAD names.
+            if user.pw_uid != os.getuid():
+                os.setgroups(os.getgrouplist(user.pw_name, user.pw_gid))
+                os.setgid(user.pw_gid)
+                os.setuid(user.pw_uid)
+
         try:
             return subprocess.run(
-                command,
+                [path, *arguments],
                 cwd=self.project_dir,
-                env={**os.environ, **self.environment},
+                env={**os.environ, **names, **self.environment},
+                preexec_fn=become_user,
                 capture_output=True,
                 text=True,
                 check=False,

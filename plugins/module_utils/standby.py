@@ -7,7 +7,7 @@ Both sockets have SO_REUSEPORT, so both may listen on one address; the role's gu
 gets its one by its configuration file (roles/auth/files/gunicorn.py). Of such sockets
 the kernel picks one for each new connection by chance, also one that nobody reads from
 yet. So it is told which: a program of one instruction says "always the first" or
-"always the second", the one that has listened for longer being the first. Nobody waits
+"always the second", in the order in which they began to listen. Nobody waits
 for a gunicorn that still loads Django, and none of those who are queued at a socket is
 there any more when it closes.
 
@@ -44,9 +44,9 @@ _NETWORK_HEADER = 2**32 - 0x100000
 # Without options, as they come from this host. The sender's port is the first of TCP's header.
 _NETWORK_HEADER_BYTES = {int(socket.AF_INET): 20, int(socket.AF_INET6): 40}
 
-_ELDER, _YOUNGER = 0, 1
-
 _POLL_SECONDS = 0.05
+
+_CONNECT_SECONDS = 10
 
 # A connection that is just being made is in no queue yet.
 _HANDSHAKE_SECONDS = 0.5
@@ -188,6 +188,8 @@ class Standby:
     report: Callable[[str], None]
     _pid: int = 0
     _ends: bool = False
+    # Where we are among those who share the address, of which there are two.
+    _position: int = 1
     _dies_at: float = field(default_factory=lambda: time.monotonic() + LIFE_SECONDS)
 
     def run(self) -> None:
@@ -200,8 +202,6 @@ class Standby:
                 self._take_over()
                 self.report("")
                 self._give_back()
-            except Impossible as why:
-                self.report(str(why))
             finally:
                 self._stop()
 
@@ -228,20 +228,21 @@ class Standby:
             hears = True
         self._socket.listen(socket.SOMAXCONN)
         try:
-            self._steer(_ELDER)
+            self._steer(to_us=False)
         except OSError as why:
             raise Impossible(f"the kernel does not let us choose between two sockets ({why.strerror})") from why
         if not hears:
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
 
-    def _steer(self, position: int) -> None:
-        """Have every new connection go to the socket of this position among those who share the address."""
-        self._set(_SO_ATTACH_REUSEPORT_CBPF, [(_RETURN, 0, 0, position)])
+    def _steer(self, to_us: bool) -> None:
+        """Have every new connection go to our socket, or to the other one."""
+        self._set(_SO_ATTACH_REUSEPORT_CBPF, [(_RETURN, 0, 0, self._position if to_us else 1 - self._position)])
 
-    def _steer_to_elder_except(self, port: int) -> None:
-        """Have new connections go to the elder; the one from this port of this host goes to the younger."""
+    def _steer_one(self, port: int, to_us: bool) -> None:
+        """Have the connection from this port of this host go to our socket or to the other one, and all others not."""
         at = _NETWORK_HEADER + _NETWORK_HEADER_BYTES[self.original.listener.family]
-        choice = [(_LOAD_HALF, 0, 0, at), (_IF_EQUAL, 0, 1, port), (_RETURN, 0, 0, _YOUNGER), (_RETURN, 0, 0, _ELDER)]
+        asked = self._position if to_us else 1 - self._position
+        choice = [(_LOAD_HALF, 0, 0, at), (_IF_EQUAL, 0, 1, port), (_RETURN, 0, 0, asked), (_RETURN, 0, 0, 1 - asked)]
         self._set(_SO_ATTACH_REUSEPORT_CBPF, choice)
 
     def _set(self, option: int, instructions: list[_Instruction]) -> None:
@@ -270,26 +271,29 @@ class Standby:
             os._exit(1)
 
     def _take_over(self) -> None:
-        if not self._younger_answers(self._others()):
+        if not self._answers(self._others(), ours=True):
             raise Impossible(f"the second gunicorn did not answer: {self._last_words()}")
-        self._steer(_YOUNGER)
+        self._steer(to_us=True)
         self._await_empty(self.original.listener.inode)
 
     def _give_back(self) -> None:
         """Serve until the original has gone and its successor answers."""
         while self._lives() and server.start_ticks(self.original.pid) == self.original.started:
             time.sleep(_POLL_SECONDS / 5)
-        # From here on we are the elder, and whoever comes now has not loaded yet.
-        self._steer(_ELDER)
-        while self._lives() and self.original.listener.inode in self._others():
-            # It was killed, and its workers have not noticed yet.
-            self._steer(_YOUNGER)
-            time.sleep(_POLL_SECONDS)
+        # The place of one who leaves goes to the last: to us, unless a successor is there already.
+        place_left = 0
         while self._lives():
-            self._steer(_ELDER)
             others = self._others()
-            if len(others) == 1 and self._younger_answers(others):
-                self._steer(_YOUNGER)
+            if self.original.listener.inode in others:
+                # It was killed, and its workers have not noticed yet.
+                place_left = 1 if len(others) > 1 else place_left
+                self._position = 1
+            else:
+                self._position = place_left
+            self._steer(to_us=True)
+            alone = len(others) == 1 and self.original.listener.inode not in others
+            if alone and self._answers(others, ours=False):
+                self._steer(to_us=False)
                 self._await_empty(self._inode)
                 return
             time.sleep(_POLL_SECONDS)
@@ -299,21 +303,22 @@ class Standby:
         address = self.original.listener.address
         return {listener.inode for listener in listeners() if listener.address == address} - {self._inode}
 
-    def _younger_answers(self, others: set[int]) -> bool:
-        """Whether the site answers at the younger socket, waiting for it as long as the two stay ``others`` and we.
+    def _answers(self, others: set[int], ours: bool) -> bool:
+        """Whether the site answers at our socket, or at the other one; waits as long as there are ``others`` and we.
 
-        Ours is the one connection that goes there; all others go to the elder.
+        This is the one connection that goes there; all others go to the other of the two.
         """
         family, host, port = self.original.listener.address
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
         with socket.socket(family, socket.SOCK_STREAM) as connection:
-            connection.settimeout(_POLL_SECONDS)
+            connection.settimeout(_CONNECT_SECONDS)
             connection.bind(("", 0))
-            self._steer_to_elder_except(connection.getsockname()[1])
+            self._steer_one(connection.getsockname()[1], to_us=ours)
             name = f"[{host}]" if family == socket.AF_INET6 else host
             answer = b""
             try:
                 connection.connect((host, port))
+                connection.settimeout(_POLL_SECONDS)
                 connection.sendall(f"GET / HTTP/1.1\r\nHost: {name}:{port}\r\nConnection: close\r\n\r\n".encode())
                 while self._lives() and self._others() == others and b"\r\n" not in answer:
                     try:
@@ -326,7 +331,7 @@ class Standby:
             except OSError:
                 return False
             finally:
-                self._steer(_ELDER)
+                self._steer(to_us=not ours)
         # As for site.ask: an answer below 500 is the application's.
         words = answer.split(b"\r\n")[0].split()
         return len(words) > 1 and words[1].isdigit() and int(words[1]) < 500
@@ -353,8 +358,8 @@ class Standby:
     def _stop(self) -> None:
         """End the second gunicorn once its requests have been answered."""
         if self._pid and self._others():
-            # If we leave early, to whoever else is there, which may be either.
-            self._steer(_ELDER if self.original.listener.inode in self._others() else _YOUNGER)
+            # If we leave early, to whoever else is there.
+            self._steer(to_us=False)
             time.sleep(_HANDSHAKE_SECONDS)
         until = time.monotonic() + _STOP_SECONDS
         if self._pid:
@@ -385,12 +390,13 @@ def start(pid: int, bind: str, note: str, timeout: float) -> str:
             os._exit(0)
     os.waitpid(child, 0)
     os.close(writing)
-    answer = os.read(reading, _LONGEST_ANSWER) if select.select([reading], [], [], timeout)[0] else b""
+    said = bool(select.select([reading], [], [], timeout)[0])
+    answer = os.read(reading, _LONGEST_ANSWER) if said else b""
     os.close(reading)
     if answer:
         return str(json.loads(answer))
     stop(note)
-    return f"the second gunicorn did not answer within {timeout:.0f} s"
+    return "the second gunicorn ended at once" if said else f"the second gunicorn did not answer within {timeout:.0f} s"
 
 
 def _live(pid: int, bind: str, note: str, writing: int) -> None:
@@ -407,15 +413,16 @@ def _live(pid: int, bind: str, note: str, writing: int) -> None:
         os.closerange(3, writing)
         os.closerange(writing + 1, 1024)
         with open(note, "w", encoding="utf-8") as file:
-            json.dump({"pid": os.getpid(), "start": server.start_ticks(os.getpid()), "bind": bind}, file)
+            known = {"pid": os.getpid(), "start": server.start_ticks(os.getpid()), "bind": bind, "original": pid}
+            json.dump(known, file)
         _become_user_of(pid)
         os.chdir("/")
         try:
             source = original(pid, bind)
-        except (Impossible, OSError, ValueError) as why:
-            report(str(why))
-        else:
             Standby(source, report).run()
+        except (Impossible, OSError, ValueError) as why:
+            # Told already, if it comes after the take-over; then nobody listens.
+            report(str(why))
     finally:
         # Nobody is there to read a traceback.
         os._exit(0)
@@ -446,6 +453,11 @@ def runs(note: str) -> int:
 def bind_of(note: str) -> str:
     """Return the ``--bind`` that the process that a note names was started for, "" for none."""
     return str(_read(note).get("bind", ""))
+
+
+def original_of(note: str) -> int:
+    """Return the gunicorn that the process that a note names is a second one of, 0 for none."""
+    return int(_read(note).get("original", 0))
 
 
 def _read(note: str) -> dict[str, Any]:

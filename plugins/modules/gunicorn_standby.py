@@ -37,6 +37,10 @@ options:
     description: The configuration file that gunicorn shares its address by.
     type: path
     default: ''
+  reserve:
+    description: Bytes of memory that are needed for something else as well, before the second gunicorn has ended.
+    type: int
+    default: 0
   timeout:
     description: Seconds in which it has to answer.
     type: int
@@ -102,16 +106,20 @@ def next_bind(names: list[str], config: str) -> str:
     return ""
 
 
-def begin(names: list[str], bind: str, note: str, timeout: int) -> None:
-    """Start the second gunicorn. Raises `standby.Impossible`."""
+def running(names: list[str]) -> list[int]:
+    """Return those of the processes that run, by number."""
     known = {process.namespec: process.pid for process in supervisord.Daemon().processes()}
-    pids = [known[name] for name in names if known.get(name)]
-    if len(names) != 1 or not pids:
+    return [known[name] for name in names if known.get(name)]
+
+
+def begin(pids: list[int], bind: str, note: str, given: dict[str, Any]) -> None:
+    """Start the second gunicorn. Raises `standby.Impossible`."""
+    if len(given["processes"]) != 1 or len(pids) != 1:
         raise standby.Impossible("not exactly one gunicorn runs")
     weight = sum(server.rss(pid) for pid in [*pids, *server.children(pids)[pids[0]]])
-    if weight > server.memory_available():
+    if weight + given["reserve"] > server.memory_available():
         raise standby.Impossible(f"there is no memory for {weight // 1024**2} MB more")
-    problem = standby.start(pids[0], bind, note, timeout)
+    problem = standby.start(pids[0], bind, note, given["timeout"])
     if problem:
         raise standby.Impossible(problem)
 
@@ -123,6 +131,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "processes": {"type": "list", "elements": "str", "default": []},
             "config": {"type": "path", "default": ""},
+            "reserve": {"type": "int", "default": 0},
             "timeout": {"type": "int", "default": 90},
         },
         supports_check_mode=True,
@@ -139,13 +148,18 @@ def work(given: dict[str, Any]) -> dict[str, Any]:
     changed, problem = False, ""
     try:
         bind = next_bind(given["processes"], given["config"]) if wanted else ""
-        if standby.runs(note) and (not bind or standby.bind_of(note) != bind):
+        if not bind or standby.bind_of(note) != bind:
             changed = standby.stop(note)
         if wanted and not bind:
             raise standby.Impossible("the next gunicorn will not share its address")
-        if wanted and not standby.runs(note):
-            begin(given["processes"], bind, note, given["timeout"])
-            changed = True
+        if wanted:
+            pids = running(given["processes"])
+            if pids and standby.original_of(note) not in pids:
+                # It is giving back to the one that is about to stop.
+                changed = standby.stop(note)
+            if not standby.runs(note):
+                begin(pids, bind, note, given)
+                changed = True
     except (standby.Impossible, supervisord.NotAnswering, configuration.Invalid, OSError) as why:
         problem = str(why)
     return {"changed": changed, "running": wanted and not problem, "problem": problem}

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -17,14 +19,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils import standby
+from ansible_collections.allianceauth.tuning.plugins.module_utils import server, standby
 
 ROLE = Path(__file__).parents[3] / "roles/auth"
 
 # It takes its time to load, as Django does, and says which gunicorn answers.
 APPLICATION = """
 import os, time
-time.sleep(1)
+time.sleep(LOAD_SECONDS)
 def application(environ, start_response):
     if environ["PATH_INFO"] == "/slow":
         time.sleep(3)
@@ -33,6 +35,8 @@ def application(environ, start_response):
 """
 
 PATIENCE_SECONDS = 60
+# Far more than any answer takes: whoever is sent to a gunicorn that has just begun to load waits that long.
+LONG_LOAD_SECONDS = 8
 
 
 @dataclass
@@ -42,6 +46,7 @@ class Visitors:
     port: int
     answers: dict[int, int] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
+    longest: dict[str, float] = field(default_factory=dict)
     going: bool = True
 
     def ask(self, path: str = "/") -> int:
@@ -56,8 +61,10 @@ class Visitors:
 
     def visit(self, path: str) -> None:
         while self.going:
+            began = time.monotonic()
             try:
                 pid = self.ask(path)
+                self.longest[path] = max(self.longest.get(path, 0), time.monotonic() - began)
                 self.answers[pid] = self.answers.get(pid, 0) + 1
             except (OSError, http.client.HTTPException, AssertionError) as why:
                 self.failed.append(f"{path}: {why!r}")
@@ -133,7 +140,7 @@ def note(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    (tmp_path / "application.py").write_text(APPLICATION)
+    (tmp_path / "application.py").write_text(APPLICATION.replace("LOAD_SECONDS", "1"))
     (tmp_path / "status").write_text("200 OK")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -145,6 +152,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def test_no_visitor_notices_a_restart(site: Site, note: str) -> None:
+    (site.folder / "application.py").write_text(APPLICATION.replace("LOAD_SECONDS", str(LONG_LOAD_SECONDS)))
     first = site.start()
     with site.visited("/", "/", "/", "/", "/slow") as visitors:
         assert standby.start(first, site.bind, note, PATIENCE_SECONDS) == ""
@@ -157,6 +165,7 @@ def test_no_visitor_notices_a_restart(site: Site, note: str) -> None:
         eventually(lambda: not standby.runs(note))
         assert visitors.ask() == last
     assert visitors.failed == []
+    assert visitors.longest["/"] < LONG_LOAD_SECONDS - 2
     # The first, the second in its place, and the first one's successor.
     assert len(visitors.answers) == 3
 
@@ -204,6 +213,27 @@ def test_it_serves_on_while_the_successor_does_not_work(site: Site, note: str) -
         site.process.wait(PATIENCE_SECONDS)
         (site.folder / "application.py").write_text(application)
         last = site.start()
+        eventually(lambda: not standby.runs(note))
+        assert visitors.ask() == last
+    assert visitors.failed == []
+
+
+def test_a_successor_that_comes_before_the_first_has_gone(site: Site, note: str) -> None:
+    first = site.start()
+    with site.visited("/", "/") as visitors:
+        assert standby.start(first, site.bind, note, PATIENCE_SECONDS) == ""
+        # They keep its socket open, and do not notice that it was killed.
+        workers = server.children([first])[first]
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+        assert site.process
+        site.process.kill()
+        site.process.wait()
+        last = site.start()
+        eventually(lambda: [one.port for one in standby.listeners()].count(site.port) == 3)
+        time.sleep(1)
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
         eventually(lambda: not standby.runs(note))
         assert visitors.ask() == last
     assert visitors.failed == []

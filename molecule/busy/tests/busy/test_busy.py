@@ -81,6 +81,8 @@ def test_every_task_runs_exactly_once(seen: Seen) -> None:
 def test_no_visitor_notices(seen: Seen) -> None:
     assert len(seen.going.requests) > 10 * APPLIES
     assert tally.failed(seen.going.requests) == []
+    for run in seen.runs:
+        assert "a second gunicorn answered for the site meanwhile" in " ".join(run.output.split())
 
 
 @pytest.mark.usefixtures("seen")

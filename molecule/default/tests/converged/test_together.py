@@ -5,18 +5,20 @@
 
 from __future__ import annotations
 
+import time
+
 from shared import playbook, servers
 
 from lab import engine, hosts
 from lab.traffic import traffic
 
-SECONDS = 40
+SECONDS = 75
 
 
 def daemon_started(container: str) -> float:
     """Return when a server's supervisord was started, in seconds since the epoch."""
     pid = engine.podman("exec", container, "supervisorctl", "pid").strip()
-    return float(engine.podman("exec", container, "stat", "--format=%Y", f"/proc/{pid}"))
+    return time.time() - float(engine.podman("exec", container, "ps", "-o", "etimes=", "-p", pid))
 
 
 def test_no_server_waits_for_the_longest_task_of_another() -> None:
@@ -27,6 +29,8 @@ def test_no_server_waits_for_the_longest_task_of_another() -> None:
     assert run.status == 0
     assert counted.lost == counted.doubled == ()
     (end,) = [line["time"] for line in going.ledger() if line["event"] == "end"]
-    assert daemon_started(busy.container) >= int(end)
+    # ps counts whole seconds.
+    assert daemon_started(busy.container) > end - 2
+    assert others
     for other in others:
         assert daemon_started(other.container) < end

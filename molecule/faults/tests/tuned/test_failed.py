@@ -37,6 +37,18 @@ def test_an_option_that_celery_does_not_know(host: Any) -> None:
     assert BACK in said
 
 
+def test_a_bad_file_that_a_killed_run_has_left_is_replaced_by_the_one_before(host: Any) -> None:
+    before = victim.configuration(host)
+    bad = {"auth_workers": [{"name": "worker", "options": ["--no-such-option"]}]}
+    assert play.run("apply", "--tags", "configure", **bad).status == 0
+    assert victim.configuration(host) != before
+    said = play.verdict(play.run("apply", **bad))
+    assert "myauth:worker_00" in said
+    assert BACK in said
+    assert victim.runs(host)
+    assert victim.configuration(host) == before
+
+
 def test_a_memmon_that_cannot_reach_supervisord(host: Any) -> None:
     before = victim.configuration(host)
     said = play.verdict(play.run("apply", auth_memmon_user="nobody"))

@@ -42,6 +42,9 @@ def task(name: str) -> str:
     return rf"^TASK \[(allianceauth\.tuning\.auth : )?{re.escape(name)}\]"
 
 
+# The one that the run starts has a file of its own for its number.
+SECOND_GUNICORN = "pgrep -f 'gunicorn.* --pid /tmp/'"
+
 STAGES = [
     Stage(
         "while superlance is installed", task("Install superlance into the venv"), awaits="pgrep -f '[p]ip.* install'"
@@ -52,7 +55,7 @@ STAGES = [
     # Longer than the first of its lines takes to come.
     Stage("in mid-drain", r"waiting for .*worker_00 \(lab_tasks\.sleep for ", seconds=20),
     Stage("between drain and restart", task("Restart supervisord")),
-    Stage("with a second gunicorn", task("Stop the site")),
+    Stage("with a second gunicorn", task("Stop the site"), awaits=SECOND_GUNICORN),
     # They come up without it, and then there is nothing left to do.
     Stage("while the programs start", r"waiting for .*, \d+ s so far", left=False),
     Stage("in verify", task("Ask every Celery node for its pool"), left=False),
@@ -114,6 +117,7 @@ def test_a_run_after_a_killed_one_does_the_rest_and_no_task_is_lost(host: Any, s
     assert set(last.changed.values()) == {0}
 
     assert set(server.states(host).values()) == {"RUNNING"}
+    assert server.wait(lambda: host.run(SECOND_GUNICORN).rc, bool, 60) == 1
     assert f"--concurrency={concurrency}" in server.arguments(host)["worker_00"]
     expected = {key: ["start", "end"] for key in sent}
     done = server.wait(lambda: server.ledger(host, prefix), lambda tasks: tasks == expected, 120)
