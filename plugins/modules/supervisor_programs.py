@@ -142,6 +142,7 @@ site:
   type: dict
 """
 
+import re
 import socket
 import time
 import xmlrpc.client
@@ -156,6 +157,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.daemon import 
 # Of a program's log, for the message that says why it does not run.
 _LOG_BYTES = 4000
 _LOG_LINES = 4
+_CAUSE = re.compile(r"[\w.]*(Error|Exception)\b")
 
 
 def stop(daemon: Daemon, given: dict[str, Any], result: dict[str, Any], until: float) -> None:
@@ -250,8 +252,13 @@ def last_lines(daemon: Daemon, process: Process) -> str:
             continue
         # A program that was started again and again has said the same again and again: the last time counts.
         lines = [*dict.fromkeys(line.strip() for line in reversed(text.splitlines()) if line.strip())]
-        if lines:
-            return " / ".join(reversed(lines[:_LOG_LINES]))
+        last = lines[:_LOG_LINES]
+        # One that dies just now has not come to its last line yet; what it died of before says more.
+        causes = [line for line in lines if _CAUSE.match(line)]
+        if causes and causes[0] not in last:
+            last = causes[:1]
+        if last:
+            return " / ".join(reversed(last))
     return ""
 
 

@@ -42,8 +42,8 @@ def task(name: str) -> str:
     return rf"^TASK \[(allianceauth\.tuning\.auth : )?{re.escape(name)}\]"
 
 
-# The one that the run starts has a file of its own for its number.
-SECOND_GUNICORN = "pgrep -f 'gunicorn.* --pid /tmp/'"
+# The one that the run starts has a file of its own for its number. The brackets keep pgrep's own shell out.
+SECOND_GUNICORN = "pgrep -f '[g]unicorn.* --pid /tmp/'"
 
 STAGES = [
     Stage(
