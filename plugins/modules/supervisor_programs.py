@@ -253,9 +253,9 @@ def last_lines(daemon: Daemon, process: Process) -> str:
         # A program that was started again and again has said the same again and again: the last time counts.
         lines = [*dict.fromkeys(line.strip() for line in reversed(text.splitlines()) if line.strip())]
         last = lines[:_LOG_LINES]
-        # One that dies just now has not come to its last line yet; what it died of before says more.
+        # In mid-traceback, which has not come to its last line yet: what it died of before says more.
         causes = [line for line in lines if _CAUSE.match(line)]
-        if causes and causes[0] not in last:
+        if causes and causes[0] not in last and any(line.startswith('File "') for line in last):
             last = causes[:1]
         if last:
             return " / ".join(reversed(last))

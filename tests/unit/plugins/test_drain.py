@@ -279,3 +279,26 @@ def test_a_process_counts_as_running_once_it_has_been_for_long_enough(running: S
     process = running(program("worker")).process("worker:worker")
     assert supervisor_programs.settled(process, 0)
     assert not supervisor_programs.settled(process, 3600)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        # It has died of it before, and is about to die again.
+        (
+            'Traceback:\n  File "a.py", line 1\nOSError: no\nREADY\nTraceback:\n  File "b.py", line 2\n    go()\n',
+            "OSError: no",
+        ),
+        ("OSError: long ago\none\ntwo\nthree\nfour\n", "one / two / three / four"),
+    ],
+    ids=["in mid-traceback", "an old one"],
+)
+def test_the_last_words_are_what_it_died_of(supervisord: Start, wait: Wait, text: str, said: str) -> None:
+    script = f"import sys; sys.stderr.write({text!r})"
+    found = supervisord(
+        f"[program:bad]\ncommand = {sys.executable} {{here}}/bad.py\nstartretries = 0\nautostart = false\n"
+    )
+    (found.folder / "bad.py").write_text(script)
+    found.daemon.call("startProcess", "bad:bad", False)
+    wait(lambda: found.process("bad:bad").state == "FATAL")
+    assert supervisor_programs.last_lines(found.daemon, found.process("bad:bad")) == said
