@@ -14,6 +14,9 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils import progres
 
 display = Display()
 
+# A supervisord that has just been started answers within a second or two, on a busy host later.
+_DAEMON_SECONDS = 60
+
 
 class ActionModule(ActionBase):
     """See the documentation of the module supervisor_programs."""
@@ -66,10 +69,13 @@ class ActionModule(ActionBase):
                 return result
             if not answer.get("pending"):
                 return result
+            waited = round(time.monotonic() - began)
+            if answer["pending"][0]["name"] == "supervisord" and waited >= _DAEMON_SECONDS:
+                result.update(failed=True, msg=f"{host}: {answer['pending'][0]['state']}")
+                return result
             if site:
                 # Its first answer is what counts; the later ones are the visitors'.
                 arguments["site"] = ""
-            waited = round(time.monotonic() - began)
             if starts.never_stay(answer["pending"]):
                 result.update(failed=True, msg=starts.said(host, answer))
                 return result

@@ -187,6 +187,19 @@ def tasks(application: dict[str, str]) -> dict[str, Any]:
     return celery.running_tasks(active, socket.gethostname(), time.time())
 
 
+def start_with_patience(module: AnsibleModule, result: dict[str, Any], until: float) -> None:
+    """Do what `start` does; a supervisord that has just been started may not answer yet."""
+    while True:
+        try:
+            start(Daemon(), module, result, until)
+            return
+        except supervisord.NotAnswering as why:
+            result["pending"] = [{"name": "supervisord", "state": str(why)}]
+        if time.monotonic() >= until:
+            return
+        time.sleep(drain.POLL_SECONDS)
+
+
 def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: float) -> None:
     """Start what is stopped and wait for it until the time ``until``; the result says how far it got."""
     wanted, site = module.params["processes"], module.params["site"]
@@ -301,13 +314,12 @@ def main() -> None:
     result: dict[str, Any] = {"changed": False, "pending": [], "told": given["told"], "tasks": {}, "site": None}
     until = time.monotonic() + given["slice"]
     try:
-        daemon = Daemon()
         if module.check_mode:
-            result["changed"] = predict(daemon, given)
+            result["changed"] = predict(Daemon(), given)
         elif given["state"] == "stopped":
-            stop(daemon, given, result, until)
+            stop(Daemon(), given, result, until)
         else:
-            start(daemon, module, result, until)
+            start_with_patience(module, result, until)
     except (supervisord.NotAnswering, xmlrpc.client.Fault) as why:
         module.fail_json(msg=str(why), **result)
     module.exit_json(**result)
