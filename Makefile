@@ -28,7 +28,7 @@ demo: venv ## Tune a real Alliance Auth server in a container, step by step
 	@scripts/demo
 
 .PHONY: test
-test: venv ## Run lint, unit and molecule, and count the results
+test: venv ## Run lint, unit, molecule and oldest, and count the results
 	@scripts/test
 
 .PHONY: lint
@@ -42,6 +42,10 @@ unit: venv ## Run the unit tests; ARGS='-k words' go to pytest, TOOLS=oldest tak
 .PHONY: molecule
 molecule: venv ## Run the tests on real servers, or one of them: SCENARIO=default
 	@scripts/molecule $(SCENARIO)
+
+.PHONY: oldest
+oldest: venv ## Run one of them with the oldest ansible-core
+	@scripts/oldest
 
 .PHONY: lab
 lab: venv ## Start real Alliance Auth servers in containers: HOSTS=2 DISTRO=debian13

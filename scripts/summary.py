@@ -5,7 +5,7 @@
 
     python scripts/summary.py PART=passed|failed|skipped...
 
-A PART is a target of the Makefile (lint, unit, molecule) and how it ended. One that failed
+A PART is a target of the Makefile (lint, unit, molecule, oldest) and how it ended. One that failed
 counts as a failure even if it wrote no result at all. The exit status is 1 if anything
 failed, else 0.
 """

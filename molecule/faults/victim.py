@@ -18,7 +18,6 @@ from shared import server
 from lab import engine, hosts
 
 CONF_D = "/etc/supervisor/conf.d"
-LOG = f"{server.PROJECT}/log"
 
 
 def runs(host: Any) -> bool:

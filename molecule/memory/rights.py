@@ -20,7 +20,7 @@ SECTION = f'\\n[program:intruder]\\ncommand = /bin/sh -c "id > {MARK}; sleep 1d"
 
 @dataclass(frozen=True)
 class Walk:
-    """What root's processes of the daemon's tree execute and load, and what of it the auth user can change."""
+    """What root's processes of the daemon's tree execute, load and write, and what of it the auth user can change."""
 
     loaded: set[str]
     changeable: list[str]

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The allianceauth.tuning authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What root's processes execute and load, and which of it a user could change. Runs on the server, as root.
+"""What root's processes execute, load and write, and which of it a user could change. Runs on the server, as root.
 
     python3 walk.py USER PID
 
@@ -63,6 +63,19 @@ def executed(pid: str) -> Iterator[str]:
                 yield from (os.path.join(parent, name) for name in folders + files)
 
 
+def written(pid: str) -> Iterator[str]:
+    """Yield the files that a process has open for writing: in another's folder, a link could lead it elsewhere."""
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        flags = re.search(r"(?m)^flags:\t(.*)", read(f"/proc/{pid}/fdinfo/{number}"))
+        try:
+            path = os.readlink(f"/proc/{pid}/fd/{number}")
+        except FileNotFoundError:
+            continue
+        # Pipes and sockets have no path, devices are nobody's.
+        if flags and int(flags[1], 8) & os.O_ACCMODE != os.O_RDONLY and os.path.isfile(path):
+            yield path
+
+
 def configured(pid: str) -> Iterator[str]:
     """Yield the daemon's configuration, with the folders in which it looks for more."""
     words = read(f"/proc/{pid}/cmdline").split("\0")
@@ -115,7 +128,8 @@ def changeable(paths: Iterable[str], user: str) -> list[str]:
 def main(user: str, daemon: str) -> None:
     """Walk, and print."""
     loaded: set[str] = set()
-    for path in {*configured(daemon), *(path for pid in roots(daemon) for path in executed(pid))}:
+    used = {path for pid in roots(daemon) for found in (executed, written) for path in found(pid)}
+    for path in {*configured(daemon), *used}:
         walk(path, loaded)
     print(json.dumps({"loaded": sorted(loaded), "changeable": changeable(sorted(loaded), user)}))
 

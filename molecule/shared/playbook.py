@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from typing import Any
 
 EPHEMERAL = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 SERVERS = EPHEMERAL / "servers"
+# Longer than any run here takes, on a slow machine too: one that hangs fails its test.
+_SECONDS = 900
+
 CHECKOUT = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"])
 
 
@@ -46,25 +50,44 @@ def last_step() -> Run:
     return Run(0, re.sub(r"(?m)^\d{4}-\d\d-\d\d [^|]*\| ", "", text))
 
 
-def apply(*arguments: str, collections: Path | None = None, cwd: Path | None = None) -> Run:
-    """Run `ansible-playbook allianceauth.tuning.apply`, with the collection from the checkout or elsewhere."""
+def start(
+    name: str, *arguments: str, collections: Path | None = None, cwd: Path | None = None
+) -> subprocess.Popen[str]:
+    """Begin `ansible-playbook allianceauth.tuning.NAME` in a process group of its own.
+
+    With the collection from the checkout or elsewhere.
+    """
     # The log is for Molecule's steps.
-    environment = {name: value for name, value in os.environ.items() if name != "ANSIBLE_LOG_PATH"}
+    environment = {key: value for key, value in os.environ.items() if key != "ANSIBLE_LOG_PATH"}
     if collections:
         environment["ANSIBLE_COLLECTIONS_PATH"] = str(collections)
-    done = subprocess.run(
-        ["ansible-playbook", "--inventory", SERVERS, "allianceauth.tuning.apply", *arguments],
+    return subprocess.Popen(
+        ["ansible-playbook", "--inventory", SERVERS, f"allianceauth.tuning.{name}", *arguments],
         env={**environment, "ANSIBLE_NOCOLOR": "1"},
         cwd=cwd or CHECKOUT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        check=False,
+        process_group=0,
     )
-    # pytest shows it if the test fails.
-    print(done.stdout)
-    return Run(done.returncode, done.stdout)
+
+
+def finish(running: subprocess.Popen[str]) -> Run:
+    """Wait for a run's end; pytest shows what it said if the test fails."""
+    try:
+        said, _nothing = running.communicate(timeout=_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(running.pid, signal.SIGKILL)
+        said, _nothing = running.communicate()
+        said += f"\nKilled, for it did not end within {_SECONDS} s."
+    print(said)
+    return Run(running.returncode, said)
+
+
+def apply(*arguments: str, collections: Path | None = None, cwd: Path | None = None) -> Run:
+    """Run the playbook apply to its end."""
+    return finish(start("apply", *arguments, collections=collections, cwd=cwd))
 
 
 def extra_vars(variables: Mapping[str, Any]) -> list[str]:

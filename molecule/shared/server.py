@@ -22,6 +22,7 @@ USER = "allianceserver"
 VENV = "/home/allianceserver/venv/auth"
 PROJECT = "/home/allianceserver/myauth"
 SUPERVISOR_CONF = "/etc/supervisor/conf.d/myauth.conf"
+LOG_DIR = "/var/log/supervisor/myauth"
 
 # gunicorn listens on the server alone, which has no curl but certainly Python.
 _GET = "import sys, urllib.request as r; print(r.urlopen('http://127.0.0.1:8000' + sys.argv[1]).status)"
@@ -82,7 +83,7 @@ def nodes(host: Any) -> dict[str, dict[str, Any]]:
 
 def log_size(host: Any, name: str) -> int:
     """Return the bytes in a log of the project."""
-    return int(run(host, f"stat -c %s {PROJECT}/log/{name}"))
+    return int(run(host, f"stat -L -c %s {PROJECT}/log/{name}"))
 
 
 def log(host: Any, name: str, start: int = 0) -> str:

@@ -43,7 +43,8 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils import variabl
 
 
 def supervisor_environments(variables: Mapping[str, Any], programs: list[str]) -> str:
-    return json.dumps(role.environments(variables, programs))
+    # The space keeps ansible-core before 2.19 from making a dictionary of text that looks like one.
+    return " " + json.dumps(role.environments(variables, programs))
 
 
 class FilterModule:

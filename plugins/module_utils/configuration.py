@@ -28,11 +28,12 @@ class Invalid(Exception):
 class Overlay:
     """Files as they would be: each path in ``files`` is read as ``content``.
 
-    Two paths stand for one file where a link leads to it.
+    Two paths stand for one file where a link leads to it. ``folder`` is there as well.
     """
 
     files: frozenset[str]
     content: str
+    folder: str = ""
 
     def covers(self, path: str) -> bool:
         return path in self.files
@@ -143,9 +144,12 @@ def _parse(main_conf: str, overlay: Overlay | None) -> tuple[Any, dict[str, list
 def _observe(options: types.ModuleType, overlay: Overlay | None) -> dict[str, list[str]]:
     """Have ``supervisor.options`` read the overlay; return its included files' sections, as they are read.
 
-    Changes the module: for a process of one's own.
+    Changes supervisor's modules: for a process of one's own.
     """
+    from supervisor import datatypes
+
     included: dict[str, list[str]] = {}
+    existing_dirpath: Callable[[str], Any] = datatypes.existing_dirpath
 
     class Parser(options.UnhosedConfigParser):  # type: ignore[name-defined, misc]
         def read(self, filenames: Any, **kwargs: Any) -> Any:
@@ -170,6 +174,12 @@ def _observe(options: types.ModuleType, overlay: Overlay | None) -> dict[str, li
             found += [path for path in overlay.files if path not in found and fnmatch.fnmatch(path, pattern)]
         return found
 
+    def in_folder(path: str) -> str:
+        if overlay is not None and os.path.dirname(path) == overlay.folder:
+            return path
+        return str(existing_dirpath(path))
+
+    datatypes.existing_dirpath = in_folder
     options.UnhosedConfigParser = Parser  # type: ignore[attr-defined]
     options.glob = types.SimpleNamespace(glob=glob)  # type: ignore[attr-defined]
     return included
@@ -207,6 +217,6 @@ def _realize_client(main_conf: str) -> dict[str, Any]:
     return {key: getattr(options, key) for key in ("serverurl", "username", "password")}
 
 
-def overlay_for(path: str, link: str, content: str) -> Overlay:
+def overlay_for(path: str, link: str, content: str, folder: str = "") -> Overlay:
     """Return the overlay of a file at ``path`` to which ``link`` leads ("" for no link)."""
-    return Overlay(frozenset(filter(None, (path, link))), content)
+    return Overlay(frozenset(filter(None, (path, link))), content, folder)

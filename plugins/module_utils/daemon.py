@@ -90,6 +90,8 @@ class Daemon:
         try:
             return getattr(self._proxy.supervisor, method)(*arguments)
         except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError) as why:
+            # The next call begins anew: the transport would go on with a socket that is not connected.
+            self._proxy("close")()
             raise NotAnswering(f"supervisord does not answer at {self.serverurl}: {why}") from why
 
     def pid(self) -> int:

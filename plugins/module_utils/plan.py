@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from typing import Any, Mapping
 
@@ -31,7 +32,9 @@ def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
     of them that do not. ``stages``: the processes that run now, in the order in which
     they are to be stopped, each with ``stopwaitsecs``; ``running_workers``: the
     workers among them; ``own_stages``: without the programs of others;
-    ``site_stage``: the site's alone. ``nodes``: what
+    ``site_stage``: the site's alone. ``own_log_dir``: where the logs lie, "" if that is the project's
+    folder; ``new_log_dir``: the same if it is yet to be made; ``new_log_links``: logs to which the
+    project's folder has no link yet. ``nodes``: what
     Celery has to say of each worker. ``limits``: memmon's, by process. ``drift``:
     sentences on how what runs differs from what is on disk. ``ambiguous``, ``warnings``:
     sentences.
@@ -55,6 +58,12 @@ def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
         "listeners": names,
         "crashmail": _crashmail(declared),
         "httpok": _httpok(declared),
+        "log_dir": declared.log_dir,
+        "own_log_dir": _own_log_dir(declared),
+        "new_log_dir": "" if info["log_dir_exists"] else _own_log_dir(declared),
+        "new_log_links": _new_log_links(declared, info),
+        "new_page": _new_page(declared, info),
+        "other_weight": _other_weight(info),
         "processes": expected,
         "stopped": _stopped(expected, info["daemon"]["processes"]),
         "stages": _stages(info),
@@ -230,6 +239,49 @@ def _httpok(declared: Declared) -> list[str]:
     if not declared.httpok or declared.gunicorn is None:
         return []
     return ["-t", str(_HTTPOK_SECONDS), "-p", f"{declared.project}:gunicorn", declared.httpok]
+
+
+def _own_log_dir(declared: Declared) -> str:
+    return "" if declared.log_dir == f"{declared.project_dir}/log" else declared.log_dir
+
+
+def _new_log_links(declared: Declared, info: Mapping[str, Any]) -> list[str]:
+    folder, links = _own_log_dir(declared), info["log_links"]
+    if not folder or links is None:
+        return []
+    elsewhere = {"stdout_logfile", "stderr_logfile"}
+    names = [program.name for program in declared.programs if not elsewhere <= set(program.settings)]
+    # All memmons have one log.
+    names += dict.fromkeys("memmon" if name.startswith("memmon") else name for name in _listener_names(declared))
+    logs = {f"{name}.log": f"{folder}/{name}.log" for name in names}
+    return [log for name, log in logs.items() if links.get(name) != log]
+
+
+def _new_page(declared: Declared, info: Mapping[str, Any]) -> str:
+    """Return the page that httpok shall ask for if it can be asked for before, "" if not.
+
+    A site that hangs is no reason to refuse what may repair it, so a page that httpok
+    asks for already counts as right; and a site that moves does not answer yet.
+    """
+    commands = [
+        shlex.split(process["command"])
+        for group in info.get("effective", {}).get("groups", [])
+        for process in group["processes"]
+    ]
+    known = any(declared.httpok in command[1:] for command in commands if command[0].endswith("/httpok"))
+    binds = [
+        command[command.index("--bind") + 1]
+        for command in commands
+        if command[0].endswith("/gunicorn") and "--bind" in command
+    ]
+    moves = any(bind != declared.gunicorn_options.bind for bind in binds)
+    return declared.httpok if _httpok(declared) and _running(info, ("gunicorn",)) and not known and not moves else ""
+
+
+def _other_weight(info: Mapping[str, Any]) -> int:
+    """Return the bytes that all but gunicorn hold now, and will again while a second gunicorn is there."""
+    others = [process for process in info["daemon"]["processes"] if process["kind"] != "gunicorn"]
+    return sum(int(process["rss"]) + sum(process["children"]) for process in others)
 
 
 def _listener_needs_socket(declared: Declared) -> bool:

@@ -97,6 +97,15 @@ def _queue_of(route: ast.Dict) -> list[str]:
     ]
 
 
+def links(folder: str) -> dict[str, str] | None:
+    """Return the links in a folder, by name, with where they lead; None if there is no such folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name: os.readlink(entry.path) for entry in entries if entry.is_symlink()}
+    except OSError:
+        return None
+
+
 def file(path: str) -> dict[str, Any]:
     """Return what is at ``path``.
 

@@ -3,46 +3,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Keep the site up while its gunicorn restarts: a second one takes over its address, and gives it back.
 
-Both sockets have SO_REUSEPORT, so both may listen on one address; the role's gunicorn
-gets its one by its configuration file (roles/auth/files/gunicorn.py). Of such sockets
-the kernel picks one for each new connection by chance, also one that nobody reads from
-yet. So it is told which: a program of one instruction says "always the first" or
-"always the second", in the order in which they began to listen. Nobody waits
-for a gunicorn that still loads Django, and none of those who are queued at a socket is
-there any more when it closes.
-
-Sources: socket(7), SO_ATTACH_REUSEPORT_CBPF; net/core/sock_reuseport.c (the order, and
-the choice by chance where the number is none); sd_listen_fds(3), which gunicorn knows.
+Both share the address (`sockets.Shared`); the role's gunicorn gets its socket by its
+configuration file (roles/auth/files/gunicorn.py), the second one as from systemd
+(sd_listen_fds(3), which gunicorn knows). Nobody waits for a gunicorn that still loads
+Django, and none of those who are queued at a socket is there any more when it closes.
 """
 
 from __future__ import annotations
 
-import ctypes
-import itertools
 import json
 import os
 import re
 import select
 import signal
 import socket
-import struct
 import tempfile
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Tuple
+from typing import Any, Callable
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils import server
-
-# Python has no names for them. Source: asm-generic/socket.h
-_SO_ATTACH_FILTER, _SO_DETACH_FILTER, _SO_ATTACH_REUSEPORT_CBPF = 26, 27, 51
-
-# Instructions of a socket filter: the operation, where to go on if it is true or not, and its
-# operand. Source: linux/bpf_common.h, linux/filter.h
-_Instruction = Tuple[int, int, int, int]
-_LOAD_HALF, _IF_EQUAL, _RETURN = 0x28, 0x15, 0x06
-_NETWORK_HEADER = 2**32 - 0x100000
-# Without options, as they come from this host. The sender's port is the first of TCP's header.
-_NETWORK_HEADER_BYTES = {int(socket.AF_INET): 20, int(socket.AF_INET6): 40}
+from ansible_collections.allianceauth.tuning.plugins.module_utils import server, sockets
 
 _POLL_SECONDS = 0.05
 
@@ -52,12 +32,10 @@ _CONNECT_SECONDS = 10
 _HANDSHAKE_SECONDS = 0.5
 
 # If whoever started it does not come back: longer than a run waits for programs, twice.
-LIFE_SECONDS = 900
+_LIFE_SECONDS = 900
 
 # gunicorn's graceful_timeout is 30 s.
 _STOP_SECONDS = 35
-
-_LISTEN = "0A"
 
 # A pipe takes so much at once.
 _LONGEST_ANSWER = 4096
@@ -68,61 +46,15 @@ class Impossible(Exception):
 
 
 @dataclass(frozen=True)
-class Listener:
-    """A TCP socket that listens; ``queue`` is how many connections wait to be accepted."""
-
-    family: int
-    host: str
-    port: int
-    inode: int
-    queue: int
-
-    @property
-    def address(self) -> tuple[int, str, int]:
-        return self.family, self.host, self.port
-
-
-@dataclass(frozen=True)
 class Original:
     """A running gunicorn, with all that it takes to start another like it."""
 
     pid: int
     started: int | None
-    listener: Listener
+    listener: sockets.Listener
     arguments: list[str]
     environment: dict[bytes, bytes]
     directory: str
-
-
-def listeners() -> list[Listener]:
-    """Return all TCP sockets that listen. Source: proc(5), /proc/net/tcp."""
-    found = []
-    for path, family in (("/proc/net/tcp", socket.AF_INET), ("/proc/net/tcp6", socket.AF_INET6)):
-        try:
-            with open(path, encoding="ascii") as table:
-                next(table)
-                rows = (line.split() for line in table)
-                # They come first (net/ipv4/tcp_ipv4.c), before what may be thousands of connections.
-                listening = list(itertools.takewhile(lambda row: row[3] == _LISTEN, rows))
-        except FileNotFoundError:
-            continue
-        for row in listening:
-            host, _colon, port = row[1].partition(":")
-            found.append(
-                Listener(
-                    family=family,
-                    host=socket.inet_ntop(family, _from_words(host)),
-                    port=int(port, 16),
-                    inode=int(row[9]),
-                    queue=int(row[4].partition(":")[2], 16),
-                )
-            )
-    return found
-
-
-def _from_words(host: str) -> bytes:
-    """Return the bytes of an address that is written as words of the machine's own byte order."""
-    return b"".join(struct.pack("=I", int(host[at : at + 8], 16)) for at in range(0, len(host), 8))
 
 
 def original(pid: int, bind: str) -> Original:
@@ -133,13 +65,13 @@ def original(pid: int, bind: str) -> Original:
     arguments = server.command_line(pid)
     if server.kind(arguments) != "gunicorn" or not os.path.isabs(arguments[0]):
         raise Impossible(f"the process {pid} does not show the command that it was started with")
-    own = _inodes(pid)
-    mine = [listener for listener in listeners() if listener.inode in own]
+    own = sockets.of_process(pid)
+    mine = [listener for listener in sockets.listeners() if listener.inode in own]
     if len(mine) != 1:
         raise Impossible(f"gunicorn listens on {len(mine)} TCP sockets and not on one")
-    if len([listener for listener in listeners() if listener.address == mine[0].address]) != 1:
+    if len([listener for listener in sockets.listeners() if listener.address == mine[0].address]) != 1:
         raise Impossible("another program shares gunicorn's address already")
-    if mine[0].address not in _addresses(bind):
+    if mine[0].address not in sockets.addresses(bind):
         raise Impossible("gunicorn moves to another address")
     with open(f"/proc/{pid}/environ", "rb") as environ:
         entries = [entry.partition(b"=") for entry in environ.read().split(b"\0")]
@@ -151,28 +83,6 @@ def original(pid: int, bind: str) -> Original:
         environment={name: value for name, _equals, value in entries if name},
         directory=os.readlink(f"/proc/{pid}/cwd"),
     )
-
-
-def _addresses(bind: str) -> set[tuple[int, str, int]]:
-    """Return what gunicorn's ``--bind HOST:PORT`` can mean, as `Listener.address` has it."""
-    host, _colon, port = bind.rpartition(":")
-    found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
-    return {(int(family), str(address[0]), int(address[1])) for family, _type, _proto, _name, address in found}
-
-
-def _inodes(pid: int) -> set[int]:
-    """Return the inodes of the sockets that a process has open."""
-    folder = f"/proc/{pid}/fd"
-    found = set()
-    for name in os.listdir(folder):
-        try:
-            link = os.readlink(os.path.join(folder, name))
-        except FileNotFoundError:
-            # Closed since it was listed.
-            continue
-        if link.startswith("socket:["):
-            found.add(int(link[len("socket:[") : -1]))
-    return found
 
 
 @dataclass
@@ -190,7 +100,7 @@ class Standby:
     _ends: bool = False
     # Where we are among those who share the address, of which there are two.
     _position: int = 1
-    _dies_at: float = field(default_factory=lambda: time.monotonic() + LIFE_SECONDS)
+    _dies_at: float = field(default_factory=lambda: time.monotonic() + _LIFE_SECONDS)
 
     def run(self) -> None:
         """Take over, wait for the original's successor, give back, and end."""
@@ -211,44 +121,18 @@ class Standby:
     def _share(self) -> None:
         """Listen on the original's address beside it."""
         theirs = self.original.listener
-        self._socket = socket.socket(theirs.family, socket.SOCK_STREAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         try:
-            self._socket.bind((theirs.host, theirs.port))
+            self._socket = sockets.Shared(theirs.family, theirs.host, theirs.port)
         except OSError as why:
             raise Impossible("the running gunicorn does not share its address") from why
-        self._inode = os.fstat(self._socket.fileno()).st_ino
-        # Only one that listens can be told who comes next. Whoever is sent here in between is not
-        # heard, and asks again after a second. A container may forbid that; it is a short moment.
         try:
-            self._set(_SO_ATTACH_FILTER, [(_RETURN, 0, 0, 0)])
-            hears = False
-        except PermissionError:
-            hears = True
-        self._socket.listen(socket.SOMAXCONN)
-        try:
-            self._steer(to_us=False)
+            self._socket.listen_after(1 - self._position)
         except OSError as why:
             raise Impossible(f"the kernel does not let us choose between two sockets ({why.strerror})") from why
-        if not hears:
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
 
     def _steer(self, to_us: bool) -> None:
         """Have every new connection go to our socket, or to the other one."""
-        self._set(_SO_ATTACH_REUSEPORT_CBPF, [(_RETURN, 0, 0, self._position if to_us else 1 - self._position)])
-
-    def _steer_one(self, port: int, to_us: bool) -> None:
-        """Have the connection from this port of this host go to our socket or to the other one, and all others not."""
-        at = _NETWORK_HEADER + _NETWORK_HEADER_BYTES[self.original.listener.family]
-        asked = self._position if to_us else 1 - self._position
-        choice = [(_LOAD_HALF, 0, 0, at), (_IF_EQUAL, 0, 1, port), (_RETURN, 0, 0, asked), (_RETURN, 0, 0, 1 - asked)]
-        self._set(_SO_ATTACH_REUSEPORT_CBPF, choice)
-
-    def _set(self, option: int, instructions: list[_Instruction]) -> None:
-        code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *one) for one in instructions))
-        program = struct.pack("HP", len(instructions), ctypes.addressof(code))
-        self._socket.setsockopt(socket.SOL_SOCKET, option, program)
+        self._socket.choose(self._position if to_us else 1 - self._position)
 
     def _spawn(self) -> int:
         """Start the second gunicorn with our socket in the place of its own."""
@@ -293,15 +177,15 @@ class Standby:
             self._steer(to_us=True)
             alone = len(others) == 1 and self.original.listener.inode not in others
             if alone and self._answers(others, ours=False):
-                self._steer(to_us=False)
-                self._await_empty(self._inode)
                 return
             time.sleep(_POLL_SECONDS)
 
     def _others(self) -> set[int]:
         """Return the other sockets that listen on the address."""
         address = self.original.listener.address
-        return {listener.inode for listener in listeners() if listener.address == address} - {self._inode}
+        return {listener.inode for listener in sockets.listeners() if listener.address == address} - {
+            self._socket.inode
+        }
 
     def _answers(self, others: set[int], ours: bool) -> bool:
         """Whether the site answers at our socket, or at the other one; waits as long as there are ``others`` and we.
@@ -313,7 +197,8 @@ class Standby:
         with socket.socket(family, socket.SOCK_STREAM) as connection:
             connection.settimeout(_CONNECT_SECONDS)
             connection.bind(("", 0))
-            self._steer_one(connection.getsockname()[1], to_us=ours)
+            asked = self._position if ours else 1 - self._position
+            self._socket.choose_for(connection.getsockname()[1], asked, 1 - asked)
             name = f"[{host}]" if family == socket.AF_INET6 else host
             answer = b""
             try:
@@ -339,14 +224,21 @@ class Standby:
     def _await_empty(self, inode: int) -> None:
         """Wait until nobody is queued at a socket that gets no new connections."""
         time.sleep(_HANDSHAKE_SECONDS)
-        while self._lives() and any(listener.inode == inode and listener.queue for listener in listeners()):
+        until = time.monotonic() + _STOP_SECONDS
+        while self._runs() and time.monotonic() < until:
+            if not any(listener.inode == inode and listener.queue for listener in sockets.listeners()):
+                return
             time.sleep(_POLL_SECONDS)
+
+    def _runs(self) -> bool:
+        """Whether the second gunicorn has not ended."""
+        if self._pid and os.waitpid(self._pid, os.WNOHANG)[0]:
+            self._pid = 0
+        return bool(self._pid)
 
     def _lives(self) -> bool:
         """Whether the second gunicorn runs and shall do so."""
-        if self._pid and os.waitpid(self._pid, os.WNOHANG)[0]:
-            self._pid = 0
-        return bool(self._pid) and not self._ends and time.monotonic() < self._dies_at
+        return self._runs() and not self._ends and time.monotonic() < self._dies_at
 
     def _last_words(self) -> str:
         self._output.seek(0)
@@ -357,18 +249,16 @@ class Standby:
 
     def _stop(self) -> None:
         """End the second gunicorn once its requests have been answered."""
-        if self._pid and self._others():
-            # If we leave early, to whoever else is there.
+        if not self._runs():
+            return
+        if self._others():
             self._steer(to_us=False)
-            time.sleep(_HANDSHAKE_SECONDS)
+            self._await_empty(self._socket.inode)
         until = time.monotonic() + _STOP_SECONDS
-        if self._pid:
-            os.kill(self._pid, signal.SIGTERM)
-        while self._pid and time.monotonic() < until:
-            if os.waitpid(self._pid, os.WNOHANG)[0]:
-                self._pid = 0
+        os.kill(self._pid, signal.SIGTERM)
+        while self._runs() and time.monotonic() < until:
             time.sleep(_POLL_SECONDS)
-        if self._pid:
+        if self._runs():
             os.kill(self._pid, signal.SIGKILL)
 
 
@@ -376,7 +266,7 @@ def start(pid: int, bind: str, note: str, timeout: float) -> str:
     """Start a `Standby` of the gunicorn ``pid`` in a process of its own; return "" once it answers, or why it cannot.
 
     ``bind`` is the ``--bind`` of the gunicorn that it will give back to, and ``note``
-    the file that names the process, for `runs` and `stop`.
+    the file that names the process, for `running` and `stop`.
     """
     reading, writing = os.pipe()
     child = os.fork()
@@ -444,37 +334,27 @@ def note(name: str) -> str:
     return f"/run/allianceauth.tuning.{name}.standby"
 
 
-def runs(note: str) -> int:
-    """Return the process that a note names, 0 if it has ended."""
-    known = _read(note)
-    return int(known["pid"]) if known and server.start_ticks(known["pid"]) == known["start"] else 0
+def running(note: str) -> dict[str, Any]:
+    """Return what a note has of a process, nothing if that has ended.
 
-
-def bind_of(note: str) -> str:
-    """Return the ``--bind`` that the process that a note names was started for, "" for none."""
-    return str(_read(note).get("bind", ""))
-
-
-def original_of(note: str) -> int:
-    """Return the gunicorn that the process that a note names is a second one of, 0 for none."""
-    return int(_read(note).get("original", 0))
-
-
-def _read(note: str) -> dict[str, Any]:
+    Its ``pid``, and the ``bind`` and the gunicorn (``original``) that it was started for.
+    """
     try:
         with open(note, encoding="utf-8") as file:
-            return dict(json.load(file))
+            known = dict(json.load(file))
     except (OSError, ValueError):
         return {}
+    return known if server.start_ticks(known["pid"]) == known["start"] else {}
 
 
 def stop(note: str) -> bool:
     """End the `Standby` that a note names and wait for that; return whether there was one."""
-    pid = runs(note)
-    if not pid:
+    found = running(note)
+    if not found:
         return False
-    os.kill(pid, signal.SIGTERM)
-    until = time.monotonic() + _STOP_SECONDS + 5
-    while runs(note) and time.monotonic() < until:
+    os.kill(found["pid"], signal.SIGTERM)
+    # Its queue is emptied, and then its requests are answered.
+    until = time.monotonic() + 2 * _STOP_SECONDS + 5
+    while running(note) and time.monotonic() < until:
         time.sleep(_POLL_SECONDS)
     return True

@@ -105,8 +105,14 @@ def _can_execute(path: str, uid: int) -> bool:
 
 
 def _cannot_write(log: str) -> str:
-    """Return why the daemon could not write a log, "" if it can."""
-    folder = os.path.dirname(log)
+    """Return why the daemon could not write a log, "" if it can. A folder that is yet to be made counts as its parent.
+
+    One that is missing and that nobody makes is refused by supervisor's parser.
+    """
+    # supervisord's own folder is systemd's default, the root.
+    folder = os.path.dirname(os.path.join("/", log))
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
     try:
         # A file without a name: nobody sees it, and it is gone when it is closed.
         os.close(os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o600))

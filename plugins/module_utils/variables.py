@@ -67,6 +67,7 @@ class Declared:
     project_dir: str
     venv: str
     supervisor_conf: str
+    log_dir: str
     beat: Program | None
     workers: tuple[Worker, ...]
     gunicorn: Program | None
@@ -139,6 +140,7 @@ def declare(variables: Mapping[str, Any], host: str, routed_queues: Sequence[str
         project_dir=read("auth_project_dir", _path, ""),
         venv=read("auth_venv", _path, ""),
         supervisor_conf=read("auth_supervisor_conf", _path, ""),
+        log_dir=read("auth_log_dir", _path, ""),
         beat=Program(
             "beat",
             memory_limit=read("auth_beat_memory_limit", _size, ""),

@@ -42,20 +42,20 @@ options:
     description: Where the role puts gunicorn's configuration file.
     type: path
     required: true
+  log_dir:
+    description: The folder of the programs' logs.
+    type: path
+    required: true
 author:
   - The allianceauth.tuning authors (@allianceauth)
+extends_documentation_fragment:
+  - allianceauth.tuning.attributes
 attributes:
   check_mode:
     support: full
     description: Can run in check mode and return what it would otherwise return.
   diff_mode:
     support: none
-    description: Changes nothing.
-  platform:
-    support: full
-    platforms: debian
-    description: Where it runs.
-extends_documentation_fragment: []
 """
 
 EXAMPLES = r"""
@@ -68,6 +68,7 @@ EXAMPLES = r"""
     supervisor_conf: /etc/supervisor/conf.d/myauth.conf
     link: /home/allianceserver/myauth/supervisor.conf
     gunicorn_conf: /etc/supervisor/myauth.gunicorn.py
+    log_dir: /var/log/supervisor/myauth
   register: server
 """
 
@@ -116,6 +117,14 @@ link:
   type: dict
 gunicorn_conf:
   description: The same for O(gunicorn_conf).
+  returned: always
+  type: dict
+log_dir_exists:
+  description: Whether O(log_dir) is there.
+  returned: always
+  type: bool
+log_links:
+  description: The links in the project's folder C(log) and where they lead, null if there is no such folder.
   returned: always
   type: dict
 own_gunicorn_conf:
@@ -221,6 +230,7 @@ def main() -> None:
             "supervisor_conf": {"type": "path", "required": True},
             "link": {"type": "path", "required": True},
             "gunicorn_conf": {"type": "path", "required": True},
+            "log_dir": {"type": "path", "required": True},
         },
         supports_check_mode=True,
     )
@@ -237,6 +247,8 @@ def main() -> None:
         "supervisor_conf": server.file(given["supervisor_conf"]),
         "link": server.file(given["link"]),
         "gunicorn_conf": server.file(given["gunicorn_conf"]),
+        "log_dir_exists": os.path.isdir(given["log_dir"]),
+        "log_links": server.links(os.path.join(given["project_dir"], "log")),
         "own_gunicorn_conf": os.path.exists(os.path.join(given["project_dir"], "gunicorn.conf.py")),
         "unit": server.unit_exists(),
         "daemon": look_at_daemon(),

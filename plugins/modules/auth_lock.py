@@ -36,17 +36,14 @@ options:
     default: ''
 author:
   - The allianceauth.tuning authors (@allianceauth)
+extends_documentation_fragment:
+  - allianceauth.tuning.attributes
 attributes:
   check_mode:
     support: full
     description: Can run in check mode, where it takes no lock.
   diff_mode:
     support: none
-    description: Returns no diff.
-  platform:
-    support: full
-    platforms: debian
-    description: Where it runs.
   action:
     support: full
     description: An action plugin names the run and finds out whether another one is still alive.

@@ -38,17 +38,14 @@ options:
     default: 60
 author:
   - The allianceauth.tuning authors (@allianceauth)
+extends_documentation_fragment:
+  - allianceauth.tuning.attributes
 attributes:
   check_mode:
     support: full
     description: Can run in check mode and queue nothing.
   diff_mode:
     support: none
-    description: Returns no diff.
-  platform:
-    support: full
-    platforms: debian
-    description: Where it runs.
 """
 
 EXAMPLES = r"""

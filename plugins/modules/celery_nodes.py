@@ -39,17 +39,14 @@ options:
     default: 120
 author:
   - The allianceauth.tuning authors (@allianceauth)
+extends_documentation_fragment:
+  - allianceauth.tuning.attributes
 attributes:
   check_mode:
     support: full
     description: Can run in check mode and return what it would otherwise return.
   diff_mode:
     support: none
-    description: Changes nothing.
-  platform:
-    support: full
-    platforms: debian
-    description: Where it runs.
 """
 
 EXAMPLES = r"""

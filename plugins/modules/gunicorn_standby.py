@@ -47,17 +47,14 @@ options:
     default: 90
 author:
   - The allianceauth.tuning authors (@allianceauth)
+extends_documentation_fragment:
+  - allianceauth.tuning.attributes
 attributes:
   check_mode:
     support: full
     description: Can run in check mode, where it starts and ends nothing.
   diff_mode:
     support: none
-    description: Returns no diff.
-  platform:
-    support: full
-    platforms: debian
-    description: Where it runs.
 """
 
 EXAMPLES = r"""
@@ -106,7 +103,7 @@ def next_bind(names: list[str], config: str) -> str:
     return ""
 
 
-def running(names: list[str]) -> list[int]:
+def numbers(names: list[str]) -> list[int]:
     """Return those of the processes that run, by number."""
     known = {process.namespec: process.pid for process in supervisord.Daemon().processes()}
     return [known[name] for name in names if known.get(name)]
@@ -148,18 +145,16 @@ def work(given: dict[str, Any]) -> dict[str, Any]:
     changed, problem = False, ""
     try:
         bind = next_bind(given["processes"], given["config"]) if wanted else ""
-        if not bind or standby.bind_of(note) != bind:
-            changed = standby.stop(note)
+        pids = numbers(given["processes"]) if bind else []
+        found = standby.running(note)
+        # One that gives back to the gunicorn that is about to stop is of no use, and on its way out.
+        if found and not (found["bind"] == bind and (not pids or found["original"] in pids)):
+            changed, found = standby.stop(note), {}
         if wanted and not bind:
             raise standby.Impossible("the next gunicorn will not share its address")
-        if wanted:
-            pids = running(given["processes"])
-            if pids and standby.original_of(note) not in pids:
-                # It is giving back to the one that is about to stop.
-                changed = standby.stop(note)
-            if not standby.runs(note):
-                begin(pids, bind, note, given)
-                changed = True
+        if wanted and not found:
+            begin(pids, bind, note, given)
+            changed = True
     except (standby.Impossible, supervisord.NotAnswering, configuration.Invalid, OSError) as why:
         problem = str(why)
     return {"changed": changed, "running": wanted and not problem, "problem": problem}

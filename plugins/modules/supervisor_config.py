@@ -45,6 +45,11 @@ options:
       - A file that is there instead is kept beside it, dated.
     type: path
     required: true
+  log_dir:
+    description:
+      - A folder for logs that need not exist yet, because another task makes it.
+    type: path
+    default: ""
   discard:
     description:
       - What may go of that which is in the file by hand. C(program:NAME) is a section, C(program:NAME.OPTION) an option
@@ -73,17 +78,13 @@ options:
     default: root
 author:
   - The allianceauth.tuning authors (@allianceauth)
+extends_documentation_fragment:
+  - allianceauth.tuning.attributes
 attributes:
   check_mode:
     support: full
-    description: Can run in check mode and return the changes without making them.
   diff_mode:
     support: full
-    description: Returns what has changed, or would, when in diff mode.
-  platform:
-    support: full
-    platforms: debian
-    description: Where it runs.
 """
 
 EXAMPLES = r"""
@@ -114,7 +115,6 @@ kept:
   elements: str
 """
 
-import datetime
 import grp
 import json
 import os
@@ -132,6 +132,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils import (
     memmon,
     sealing,
     surroundings,
+    timestamp,
 )
 from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon as supervisord
 
@@ -238,7 +239,7 @@ def check(given: dict[str, Any], before: str | None, content: str) -> list[str]:
             + "; or let it go by naming it (without the brackets) in auth_discard"
         ]
     try:
-        overlay = configuration.overlay_for(path, link, content)
+        overlay = configuration.overlay_for(path, link, content, given["log_dir"])
         after = configuration.effective(supervisord.MAIN_CONF, overlay)
     except configuration.Invalid as why:
         return [f"supervisor refuses the configuration with the new file in it: {why}"]
@@ -280,6 +281,7 @@ def main() -> None:
             "link": {"type": "path", "required": True},
             "discard": {"type": "list", "elements": "str", "default": []},
             "pending": {"type": "list", "elements": "path", "default": []},
+            "log_dir": {"type": "path", "default": ""},
             "application": {"type": "dict", "default": {}},
             "owner": {"type": "str", "default": "root"},
             "group": {"type": "str", "default": "root"},
@@ -317,7 +319,7 @@ def main() -> None:
     if module.check_mode or not result["changed"]:
         module.exit_json(**result)
 
-    stamp = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H-%M-%SZ")
+    stamp = timestamp.now()
     try:
         if before != content and module.params["keep"]:
             result["kept"].append(keep(path, stamp, uid, gid))

@@ -92,17 +92,14 @@ options:
     default: 5
 author:
   - The allianceauth.tuning authors (@allianceauth)
+extends_documentation_fragment:
+  - allianceauth.tuning.attributes
 attributes:
   check_mode:
     support: full
     description: Can run in check mode and return whether anything would be stopped or started.
   diff_mode:
     support: none
-    description: Returns no diff.
-  platform:
-    support: full
-    platforms: debian
-    description: Where it runs.
   action:
     support: full
     description: An action plugin calls the module until it is done and reports progress.
@@ -187,11 +184,11 @@ def tasks(application: dict[str, str]) -> dict[str, Any]:
     return celery.running_tasks(active, socket.gethostname(), time.time())
 
 
-def start_with_patience(module: AnsibleModule, result: dict[str, Any], until: float) -> None:
+def start_with_patience(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: float) -> None:
     """Do what `start` does; a supervisord that has just been started may not answer yet."""
     while True:
         try:
-            start(Daemon(), module, result, until)
+            start(daemon, module, result, until)
             return
         except supervisord.NotAnswering as why:
             result["pending"] = [{"name": "supervisord", "state": str(why)}]
@@ -212,7 +209,7 @@ def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: 
         known = {process.namespec: process for process in daemon.processes()}
         gunicorns = [known[name] for name in wanted if name in known and is_gunicorn(known[name])]
         # gunicorn's workers come after it has its address (its arbiter.py); until then somebody else answers there.
-        second = standby.runs(note)
+        second = standby.running(note)
         own = any(server.has_children(process.pid) for process in gunicorns) and not second
         if site and not result["site"] and own:
             result["site"] = web.ask(site)
@@ -314,12 +311,13 @@ def main() -> None:
     result: dict[str, Any] = {"changed": False, "pending": [], "told": given["told"], "tasks": {}, "site": None}
     until = time.monotonic() + given["slice"]
     try:
+        daemon = Daemon()
         if module.check_mode:
-            result["changed"] = predict(Daemon(), given)
+            result["changed"] = predict(daemon, given)
         elif given["state"] == "stopped":
-            stop(Daemon(), given, result, until)
+            stop(daemon, given, result, until)
         else:
-            start_with_patience(module, result, until)
+            start_with_patience(daemon, module, result, until)
     except (supervisord.NotAnswering, xmlrpc.client.Fault) as why:
         module.fail_json(msg=str(why), **result)
     module.exit_json(**result)

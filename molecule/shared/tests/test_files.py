@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 from shared import server
@@ -32,3 +34,17 @@ def test_the_auth_user_can_read_the_configuration_and_not_write_it(host: Any) ->
 
 def test_the_projects_file_leads_to_the_configuration(host: Any) -> None:
     assert host.file(f"{server.PROJECT}/supervisor.conf").linked_to == server.SUPERVISOR_CONF
+
+
+def test_root_writes_the_logs_and_the_auth_user_reads_them_where_the_guide_has_them(host: Any) -> None:
+    folder = host.file(server.LOG_DIR)
+    assert (folder.user, folder.group, folder.mode) == ("root", server.USER, 0o750)
+    logs = set(re.findall(r"(?m)^std(?:out|err)_logfile = (.*)$", host.file(server.SUPERVISOR_CONF).content_string))
+    assert f"{server.LOG_DIR}/worker.log" in logs
+    for log in logs:
+        assert str(Path(log).parent) == server.LOG_DIR
+        link = f"{server.PROJECT}/log/{Path(log).name}"
+        assert host.file(link).linked_to == log
+        server.as_user(host, f"test -r {link} -a ! -w {link}")
+        assert "Permission denied" in host.run(f"runuser -u nobody -- cat {log}").stderr
+    assert server.log_size(host, "worker.log") > 0

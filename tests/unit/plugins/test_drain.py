@@ -8,7 +8,9 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
+import types
 import xmlrpc.client
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -302,3 +304,27 @@ def test_the_last_words_are_what_it_died_of(supervisord: Start, wait: Wait, text
     found.daemon.call("startProcess", "bad:bad", False)
     wait(lambda: found.process("bad:bad").state == "FATAL")
     assert supervisor_programs.last_lines(found.daemon, found.process("bad:bad")) == said
+
+
+def test_a_supervisord_that_does_not_answer_yet_is_waited_for(supervisord: Start) -> None:
+    found = supervisord(program("worker"))
+    daemon, hidden = Daemon(str(found.folder / "supervisord.conf")), found.folder / "s.sock.not-yet"
+    (found.folder / "s.sock").rename(hidden)
+    given = {"processes": ["worker:worker"], "site": "", "settle": 0, "standby_of": "nobody"}
+    module: Any = types.SimpleNamespace(params=given)
+
+    def wait_for_it(seconds: float) -> dict[str, Any]:
+        result: dict[str, Any] = {"changed": False, "pending": [], "site": None}
+        supervisor_programs.start_with_patience(daemon, module, result, time.monotonic() + seconds)
+        return result
+
+    (absent,) = wait_for_it(0.3)["pending"]
+    assert absent["name"] == "supervisord"
+    assert "does not answer" in absent["state"]
+    opened = threading.Timer(1, hidden.rename, [found.folder / "s.sock"])
+    opened.start()
+    result = wait_for_it(60)
+    opened.join()
+    daemon._proxy("close")()
+    assert (result["pending"], result["changed"]) == ([], True)
+    assert found.state("worker:worker") == "RUNNING"

@@ -33,12 +33,16 @@ INFO: dict[str, Any] = {
     "hostname": "auth1",
     "user": {"uid": 1000, "gid": 1000, "group": "allianceserver"},
     "project_exists": True,
+    "log_dir_exists": True,
+    "log_links": {},
     "own_gunicorn_conf": False,
     "venv": {"exists": True, "programs": ["celery", "gunicorn", "python"], "versions": {}},
     "memory_total": 4 * GIGABYTE,
     "orphans": [{"pid": 5, "start": 77, "kind": "worker", "command": "celery worker"}],
     "expected": ["myauth:beat", "myauth:worker_00", "myauth:gunicorn", "memmon_worker_00:memmon_worker_00"],
-    "effective": {"groups": [{"name": "bots", "processes": [{"name": "bot", "stopwaitsecs": 33}]}]},
+    "effective": {
+        "groups": [{"name": "bots", "processes": [{"name": "bot", "stopwaitsecs": 33, "command": "/bin/true"}]}]
+    },
     "daemon": {
         "pid": 1,
         "of_systemd": True,
@@ -131,9 +135,9 @@ def test_a_neighbour_of_the_same_name_is_seen_though_nothing_of_ours_changes(
     defaults: dict[str, Any], info: dict[str, Any]
 ) -> None:
     groups = info["effective"]["groups"]
-    groups.append({"name": "myauth", "processes": [{"name": "worker_00", "stopwaitsecs": 600}]})
+    groups.append({"name": "myauth", "processes": [{"name": "worker_00", "stopwaitsecs": 600, "command": "x"}]})
     assert plan.plan(declare(defaults), info)["ambiguous"] == []
-    groups[0]["processes"].append({"name": "worker_00", "stopwaitsecs": 10})
+    groups[0]["processes"].append({"name": "worker_00", "stopwaitsecs": 10, "command": "x"})
     (sentence,) = plan.plan(declare(defaults), info)["ambiguous"]
     assert "exists in the groups bots and myauth" in sentence
 
@@ -242,3 +246,78 @@ def test_gunicorn_shares_its_address_unless_the_admin_configures_it(
     assert not shares(auth_environment={"GUNICORN_CMD_ARGS": "-c mine.py"})
     info["own_gunicorn_conf"] = True
     assert not shares()
+
+
+def test_httpoks_page_is_asked_for_before_unless_it_is_known_or_the_site_moves(
+    defaults: dict[str, Any], info: dict[str, Any]
+) -> None:
+    page = "http://127.0.0.1:8000/account/login/"
+
+    def asked(**changes: Any) -> str:
+        return str(plan.plan(declare(defaults, **{"auth_httpok_url": page, **changes}), info)["new_page"])
+
+    def run(*commands: str) -> None:
+        processes = [{"name": "one", "stopwaitsecs": 10, "command": command} for command in commands]
+        info["effective"]["groups"] = [{"name": "myauth", "processes": processes}]
+
+    run("/venv/bin/gunicorn myauth.wsgi\n--bind 127.0.0.1:8000", "/bin/sleep 1")
+    assert asked() == page
+    assert asked(auth_httpok_url="") == ""
+    assert asked(auth_gunicorn=False) == ""
+    # It does not answer there yet.
+    assert asked(auth_gunicorn_bind="127.0.0.1:9000") == ""
+    run(f"/venv/bin/httpok\n-t 45 -p myauth:gunicorn {page}")
+    assert asked() == ""
+    # A part of it is another page.
+    assert asked(auth_httpok_url="http://127.0.0.1:8000/") == "http://127.0.0.1:8000/"
+    info["daemon"]["processes"] = []
+    assert asked(auth_httpok_url="http://127.0.0.1:8000/") == ""
+
+
+def test_what_runs_beside_a_second_gunicorn_is_weighed(defaults: dict[str, Any], info: dict[str, Any]) -> None:
+    info["daemon"]["processes"] = [
+        process("myauth", "gunicorn", "gunicorn", rss=1000, children=[1000]),
+        process("myauth", "worker_00", "worker", rss=10, children=[3, 4]),
+        process("myauth", "beat", "beat", rss=5),
+    ]
+    assert plan.plan(declare(defaults), info)["other_weight"] == 22
+
+
+def test_the_folder_for_the_logs_is_made_once_and_the_projects_own_never(
+    defaults: dict[str, Any], info: dict[str, Any]
+) -> None:
+    def folders(**changes: Any) -> tuple[str, str, str]:
+        decided = plan.plan(declare(defaults, **changes), info)
+        return decided["log_dir"], decided["own_log_dir"], decided["new_log_dir"]
+
+    own, guide = "/var/log/supervisor/myauth", "/home/allianceserver/myauth/log"
+    assert folders() == (own, own, "")
+    assert folders(auth_log_dir=f"{guide}/") == (guide, "", "")
+    info["log_dir_exists"] = False
+    assert folders() == (own, own, own)
+    # supervisor's parser says that it is missing.
+    assert folders(auth_log_dir=guide) == (guide, "", "")
+
+
+def test_each_log_gets_a_link_unless_it_lies_elsewhere(defaults: dict[str, Any], info: dict[str, Any]) -> None:
+    own = "/var/log/supervisor/myauth"
+    asked = {
+        "auth_worker_numprocs": 2,
+        "auth_crashmail_email": "a@example.com",
+        "auth_extra_programs": {
+            "bot": {"command": "/bin/true", "stdout_logfile": "/srv/bot.log"},
+            "far": {"command": "/bin/true", "stdout_logfile": "/srv/far.log", "stderr_logfile": "/srv/far.log"},
+        },
+    }
+
+    def names(**changes: Any) -> list[str]:
+        logs = plan.plan(declare(defaults, **asked, **changes), info)["new_log_links"]
+        assert all(log.startswith(own + "/") for log in logs)
+        return [log.removeprefix(own + "/") for log in logs]
+
+    assert names() == ["beat.log", "worker.log", "gunicorn.log", "bot.log", "memmon.log", "crashmail.log"]
+    info["log_links"] = {"beat.log": f"{own}/beat.log", "worker.log": "/elsewhere/worker.log"}
+    assert names() == ["worker.log", "gunicorn.log", "bot.log", "memmon.log", "crashmail.log"]
+    assert names(auth_log_dir="/home/allianceserver/myauth/log") == []
+    info["log_links"] = None
+    assert names() == []

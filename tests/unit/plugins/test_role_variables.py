@@ -178,6 +178,8 @@ def look(given_variables: Mapping[str, Any]) -> dict[str, Any]:
         "hostname": "host",
         "user": server.user(str(given_variables["auth_user"])),
         "project_exists": os.path.isdir(os.path.join(folder, "log")),
+        "log_dir_exists": True,
+        "log_links": {},
         "own_gunicorn_conf": False,
         "venv": {
             "exists": True,
@@ -415,6 +417,7 @@ def test_variables_are_refused_or_read_back_as_given(
         asked = {
             **role_defaults,
             "auth_project_dir": project_dir,
+            "auth_log_dir": f"{project_dir}/log",
             "auth_user": user,
             "auth_memmon_user": user,
             **some,
@@ -444,6 +447,7 @@ def test_ansible_renders_the_same(
     asked = {
         **defaults,
         "auth_project_dir": project_dir,
+        "auth_log_dir": f"{project_dir}/log",
         "auth_user": "daemon",
         "auth_memmon_user": "daemon",
         "auth_memmon_email": "a@example.com",

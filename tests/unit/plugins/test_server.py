@@ -71,7 +71,11 @@ def test_a_user_is_told_with_the_primary_group() -> None:
 
 
 def test_a_process_is_known_by_its_start_until_it_is_gone_even_as_a_zombie() -> None:
-    child = subprocess.Popen([sys.executable, "-c", "input()", "a b"], stdin=subprocess.PIPE)
+    command = [sys.executable, "-c", "print(flush=True); input()", "a b"]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdout
+    # Popen returns during the exec, when a process has no arguments yet.
+    child.stdout.readline()
     assert server.parent(child.pid) == os.getpid()
     assert server.command_line(child.pid)[-1] == "a b"
     assert server.start_ticks(child.pid) is not None

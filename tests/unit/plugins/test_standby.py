@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils import server, standby
+from ansible_collections.allianceauth.tuning.plugins.module_utils import server, sockets, standby
 
 ROLE = Path(__file__).parents[3] / "roles/auth"
 
@@ -162,7 +162,7 @@ def test_no_visitor_notices_a_restart(site: Site, note: str) -> None:
         site.stop()
         eventually(lambda: len(visitors.answers) == 2)
         last = site.start()
-        eventually(lambda: not standby.runs(note))
+        eventually(lambda: not standby.running(note))
         assert visitors.ask() == last
     assert visitors.failed == []
     assert visitors.longest["/"] < LONG_LOAD_SECONDS - 2
@@ -176,7 +176,7 @@ def test_a_gunicorn_that_shares_nothing_is_left_alone(site: Site, note: str) -> 
     with site.visited("/") as visitors:
         said = standby.start(first, site.bind, note, PATIENCE_SECONDS)
         assert said == "the running gunicorn does not share its address"
-        eventually(lambda: not standby.runs(note))
+        eventually(lambda: not standby.running(note))
     assert visitors.failed == []
     assert list(visitors.answers) == [first]
 
@@ -196,7 +196,7 @@ def test_a_second_gunicorn_that_fails_gets_no_visitor(site: Site, note: str) -> 
         (site.folder / "application.py").write_text("raise RuntimeError('The settings are broken.')")
         said = standby.start(first, site.bind, note, PATIENCE_SECONDS)
         assert said == "the second gunicorn did not answer: RuntimeError: The settings are broken"
-        eventually(lambda: not standby.runs(note))
+        eventually(lambda: not standby.running(note))
     assert visitors.failed == []
     assert list(visitors.answers) == [first]
 
@@ -213,7 +213,7 @@ def test_it_serves_on_while_the_successor_does_not_work(site: Site, note: str) -
         site.process.wait(PATIENCE_SECONDS)
         (site.folder / "application.py").write_text(application)
         last = site.start()
-        eventually(lambda: not standby.runs(note))
+        eventually(lambda: not standby.running(note))
         assert visitors.ask() == last
     assert visitors.failed == []
 
@@ -230,11 +230,11 @@ def test_a_successor_that_comes_before_the_first_has_gone(site: Site, note: str)
         site.process.kill()
         site.process.wait()
         last = site.start()
-        eventually(lambda: [one.port for one in standby.listeners()].count(site.port) == 3)
+        eventually(lambda: [one.port for one in sockets.listeners()].count(site.port) == 3)
         time.sleep(1)
         for pid in workers:
             os.kill(pid, signal.SIGKILL)
-        eventually(lambda: not standby.runs(note))
+        eventually(lambda: not standby.running(note))
         assert visitors.ask() == last
     assert visitors.failed == []
 
@@ -244,7 +244,7 @@ def test_it_leaves_at_once_when_told_and_the_first_goes_on(site: Site, note: str
     with site.visited("/", "/") as visitors:
         assert standby.start(first, site.bind, note, PATIENCE_SECONDS) == ""
         assert standby.stop(note)
-        assert not standby.runs(note)
+        assert not standby.running(note)
         assert visitors.ask() == first
     assert visitors.failed == []
     assert not standby.stop(note)

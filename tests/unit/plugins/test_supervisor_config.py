@@ -37,6 +37,7 @@ def check(conf_d: Path, content: str, before: str | None = None, **more: Any) ->
         "restore": None,
         "discard": [],
         "pending": [],
+        "log_dir": "",
         **more,
     }
     return supervisor_config.check(given, before, content)
@@ -61,6 +62,20 @@ def test_what_the_parser_refuses_is_told_in_its_own_sentence(conf_d: Path, line:
     assert sentence.startswith("supervisor refuses the configuration with the new file in it: ")
     assert named in sentence
     assert not list(conf_d.iterdir())
+
+
+def test_a_folder_for_logs_that_is_yet_to_be_made_counts_as_its_parent(conf_d: Path) -> None:
+    folder = str(conf_d.parent / "logs/myauth")
+    content = RIGHT.replace("[group", f"stdout_logfile = {folder}/worker.log\n[group")
+    assert check(conf_d, content, log_dir=folder) == []
+    (sentence,) = check(conf_d, content)
+    assert f"The directory named as part of the path {folder}/worker.log does not exist" in sentence
+    assert not Path(folder).exists()
+
+
+@pytest.mark.parametrize("log", ["worker.log", "/worker.log", "AUTO", "NONE"])
+def test_a_log_without_a_folder_of_its_own_is_not_refused(conf_d: Path, log: str) -> None:
+    assert check(conf_d, RIGHT.replace("[group", f"stdout_logfile = {log}\n[group")) == []
 
 
 def test_a_place_that_supervisord_does_not_include_is_refused(conf_d: Path) -> None:

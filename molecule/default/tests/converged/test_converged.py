@@ -19,6 +19,12 @@ def test_the_stock_file_is_kept(host: Any) -> None:
     assert "-p worker=256MB" in host.file(kept).content_string
 
 
+def test_the_stock_servers_logs_are_kept(host: Any) -> None:
+    (kept,) = server.run(host, f"ls -d {server.PROJECT}/log/worker.log.20*").splitlines()
+    # What Celery says first of all, before the node's name had the host in it.
+    assert "celery@worker_00" in host.file(kept).content_string
+
+
 def test_no_node_has_the_name_it_had_before(host: Any) -> None:
     assert not {"celery@worker_00", "celery@worker_services_00"} & set(server.nodes(host))
 

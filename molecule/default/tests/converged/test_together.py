@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 
+import pytest
 from shared import playbook, servers
 
 from lab import engine, hosts
-from lab.traffic import traffic
+from lab.traffic import Traffic, traffic
 
 SECONDS = 75
 
@@ -21,16 +23,30 @@ def daemon_started(container: str) -> float:
     return time.time() - float(engine.podman("exec", container, "ps", "-o", "etimes=", "-p", pid))
 
 
-def test_no_server_waits_for_the_longest_task_of_another() -> None:
-    busy, *others = hosts.existing(servers.LAB)
-    with traffic(busy, "together", once=[SECONDS]) as going:
+@pytest.fixture(scope="module")
+def seen() -> tuple[playbook.Run, Traffic]:
+    """Change all servers while the first has a long task."""
+    with traffic(hosts.existing(servers.LAB)[0], "together", once=[SECONDS]) as going:
         run = playbook.apply(*playbook.extra_vars({"auth_worker_concurrency": 9}))
     counted = going.settle(SECONDS)
     assert run.status == 0
     assert counted.lost == counted.doubled == ()
-    (end,) = [line["time"] for line in going.ledger() if line["event"] == "end"]
+    return run, going
+
+
+def test_no_server_waits_for_the_longest_task_of_another(seen: tuple[playbook.Run, Traffic]) -> None:
+    busy, *others = hosts.existing(servers.LAB)
+    (end,) = [line["time"] for line in seen[1].ledger() if line["event"] == "end"]
     # ps counts whole seconds.
     assert daemon_started(busy.container) > end - 2
     assert others
     for other in others:
         assert daemon_started(other.container) < end
+
+
+def test_a_drain_says_every_ten_seconds_what_still_runs(seen: tuple[playbook.Run, Traffic]) -> None:
+    ages = [int(age) for age in re.findall(r"waiting for .*worker_00 \(lab_tasks\.sleep for (\d+) s\)", seen[0].output)]
+    # The long task is the only one that is that old.
+    assert len(ages) > 1
+    assert len(ages) >= (ages[-1] - ages[0]) / 10
+    assert SECONDS - ages[-1] <= 10

@@ -40,6 +40,22 @@ def test_a_stopped_supervisord_is_started(host: Any) -> None:
     assert victim.runs(host)
 
 
+def test_a_log_folder_that_is_gone_is_made_again_and_written(host: Any) -> None:
+    gone = f"the folder {server.LOG_DIR} is gone, into which supervisord logs"
+    server.run(host, f"mv {server.LOG_DIR} {server.LOG_DIR}.away")
+    checked = play.run("apply", "--check", "--diff")
+    assert checked.status == 0
+    assert gone in " ".join(checked.output.split())
+    assert not host.file(server.LOG_DIR).exists
+    run = play.run("apply")
+    assert run.status == 0
+    assert gone in " ".join(run.output.split())
+    folder = host.file(server.LOG_DIR)
+    assert (folder.user, folder.group, folder.mode) == ("root", server.USER, 0o750)
+    assert server.log_size(host, "worker.log") > 0
+    assert victim.runs(host)
+
+
 def test_what_a_killed_supervisord_leaves_behind_is_drained(host: Any) -> None:
     victim.keep_busy(host, 20, "left")
     server.run(host, f"kill -9 {main_pid(host)}")

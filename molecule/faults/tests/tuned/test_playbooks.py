@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from faults import play, victim
-from shared import server
+from shared import playbook, server
 
 LOCK = "/run/allianceauth.tuning.myauth.lock"
 
@@ -23,7 +23,7 @@ def test_a_second_run_is_refused_and_the_first_ends_well(host: Any) -> None:
     said = play.verdict(second)
     assert re.match(rf"{victim.name(host)}: another run is at work here: \S+@\S+, process {first.pid} started at", said)
     assert "Wait for it and run again" in said
-    assert play.finish(first).status == 0
+    assert playbook.finish(first).status == 0
     assert victim.runs(host)
     assert "--concurrency=6" in server.arguments(host)["worker_00"]
     assert victim.ended(host, "locked", 0)

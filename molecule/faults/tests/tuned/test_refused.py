@@ -41,15 +41,9 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
         f"{victim.CONF_D}/other.conf defines [program:worker] as well",
         "rename it there, or remove that file",
     ),
-    "no log folder": (
-        lambda host: victim.moved(host, victim.LOG),
-        # supervisor's own words: its parser looks for the folder.
-        f"The directory named as part of the path {victim.LOG}/",
-        "does not exist in section",
-    ),
     "a log folder that is read-only": (
-        lambda host: victim.read_only(host, victim.LOG),
-        f"{victim.LOG}/worker.log cannot be written: Read-only file system",
+        lambda host: victim.read_only(host, server.LOG_DIR),
+        f"{server.LOG_DIR}/worker.log cannot be written: Read-only file system",
         "(worker_00)",
     ),
     "a full disk": (

@@ -64,18 +64,8 @@ STAGES = [
 
 @contextmanager
 def controller(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run the playbook in a process group of its own; whatever is left of it in the end is killed."""
-    environment = {name: value for name, value in os.environ.items() if name != "ANSIBLE_LOG_PATH"}
-    run = subprocess.Popen(
-        ["ansible-playbook", "--inventory", playbook.SERVERS, "allianceauth.tuning.apply", *arguments],
-        env={**environment, "ANSIBLE_NOCOLOR": "1"},
-        cwd=playbook.CHECKOUT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        process_group=0,
-    )
+    """Run the playbook; whatever is left of it in the end is killed."""
+    run = playbook.start("apply", *arguments)
     try:
         yield run
     finally:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -55,3 +56,12 @@ def test_the_way_back_turns_the_link_round_and_restarts_nothing(host: Any) -> No
     assert not configuration.is_symlink
     assert (configuration.user, configuration.mode) == ("root", 0o640)
     assert leaks.all_running(host) == before
+
+
+def test_the_guides_log_folder_is_there_by_choice(host: Any) -> None:
+    guide = f"{server.PROJECT}/log"
+    run = playbook.apply(*playbook.extra_vars({**SHORT, "auth_log_dir": guide}))
+    assert run.status == 0
+    logs = re.findall(r"(?m)^std(?:out|err)_logfile = (.*)/", host.file(server.SUPERVISOR_CONF).content_string)
+    assert set(logs) == {guide}
+    leaks.all_running(host)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The allianceauth.tuning authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Root's daemon loads nothing that the auth user can change, and starts nothing for it."""
+"""Root's daemon loads and writes nothing that the auth user can change, and starts nothing for it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ LINK = f"{server.PROJECT}/supervisor.conf"
 SOCKET = "/run/supervisor.sock"
 
 
-def test_the_auth_user_can_change_nothing_that_root_executes_or_loads(host: Any) -> None:
+def test_the_auth_user_can_change_nothing_that_root_executes_loads_or_writes(host: Any) -> None:
     found = rights.walk(host)
     # It has been everywhere.
     for path in ("/", server.SUPERVISOR_CONF, "/etc/supervisor/conf.d", "/usr/bin/supervisord", "/usr/bin/python3"):
         assert path in found.loaded
+    assert f"{server.LOG_DIR}/worker.log" in found.loaded
     assert any(re.search(r"/libc\.so\.6$", path) for path in found.loaded)
     assert any(path.endswith("/supervisor/options.py") for path in found.loaded)
     assert found.changeable == []

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from shared import server
+from shared import playbook, server
 
 
 def test_the_worker_log_names_each_finished_task_at_info(host: Any) -> None:
@@ -15,3 +16,14 @@ def test_the_worker_log_names_each_finished_task_at_info(host: Any) -> None:
     said = f"Task lab_tasks.sleep[{task_id}] succeeded"
     # It queues behind the tasks that keep the server busy.
     assert said in server.wait(lambda: server.log(host, "worker.log"), lambda text: said in text, 120)
+
+
+def test_the_guides_load_is_queued_and_a_worker_has_it(host: Any) -> None:
+    run = playbook.finish(playbook.start("load"))
+    assert run.status == 0
+    received = re.search(r"task (\S+) was received by worker_\d\d@", run.output)
+    assert received, run.output
+    # All processes of the pool have one log.
+    assert f"Task allianceauth.eveonline.tasks.run_model_update[{received[1]}] received" in server.log(
+        host, "worker.log"
+    )
