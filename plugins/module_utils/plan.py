@@ -29,7 +29,8 @@ def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the role's tasks and template need; ``info`` is `auth_info`'s result.
 
     ``processes``: every process that shall run, ``GROUP:PROCESS``; ``stopped``: those
-    of them that do not. ``stages``: the processes that run now, in the order in which
+    of them that do not; ``starting``: those that supervisord has started and does not
+    count as running yet. ``stages``: the processes that run now, in the order in which
     they are to be stopped, each with ``stopwaitsecs``; ``running_workers``: the
     workers among them; ``own_stages``: without the programs of others;
     ``site_stage``: the site's alone. ``own_log_dir``: where the logs lie, "" if that is the project's
@@ -66,6 +67,7 @@ def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
         "other_weight": _other_weight(info),
         "processes": expected,
         "stopped": _stopped(expected, info["daemon"]["processes"]),
+        "starting": _starting(expected, info["daemon"]["processes"]),
         "stages": _stages(info),
         "own_stages": _own_stages(declared, info),
         "site_stage": _running(info, ("gunicorn",)),
@@ -205,6 +207,11 @@ def _stopwaitsecs(declared: Declared, info: Mapping[str, Any]) -> dict[str, int]
 def _stopped(expected: list[str], processes: list[Mapping[str, Any]]) -> list[str]:
     running = {f"{process['group']}:{process['name']}" for process in processes if process["pid"]}
     return [name for name in expected if name not in running]
+
+
+def _starting(expected: list[str], processes: list[Mapping[str, Any]]) -> list[str]:
+    starting = {process["namespec"] for process in processes if process["state"] == "STARTING"}
+    return [name for name in expected if name in starting]
 
 
 def _gunicorn(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any] | None:
