@@ -8,9 +8,8 @@ import signal
 import sys
 import time
 
-from lab import commands, hosts
+from lab import commands
 from lab.errors import LabError
-from lab.hosts import Host
 
 from . import idle, machine, restart
 
@@ -35,21 +34,13 @@ def parser() -> argparse.ArgumentParser:
     return described
 
 
-def server() -> Host:
-    """Have a stock server, unlike any that an interrupted run may have left."""
-    if hosts.existing(LAB):
-        commands.down(LAB)
-    commands.up(LAB, os.environ.get("LAB_DISTRO", "").split(), 1, "")
-    return hosts.existing(LAB)[0]
-
-
 def measure(options: argparse.Namespace) -> bool:
     """Print the tables; return whether the targets were met."""
     parts = options.parts or ["idle", "restart"]
     unknown = set(parts) - {"idle", "restart"}
     if unknown:
         raise LabError(f"There is no part {unknown.pop()}; there are idle and restart.")
-    host = server()
+    host = commands.anew(LAB, os.environ.get("LAB_DISTRO", "").split(), 1)[0]
     print(machine.describe(host), flush=True)
     met = True
     if "idle" in parts:

@@ -29,6 +29,16 @@ def up(lab: str, names: list[str], count: int, auth_version: str) -> None:
     print(f"Ready. Try: ansible -i {where} auth_servers -m ping")
 
 
+def anew(lab: str, names: list[str], count: int) -> list[Host]:
+    """Have stock hosts that nothing has happened to, and remove what an interrupted run may have left."""
+    # A new machine has no podman yet to ask for what is left.
+    prerequisites.ensure()
+    if hosts.existing(lab):
+        down(lab)
+    up(lab, names, count, "")
+    return hosts.existing(lab)
+
+
 def reset(lab: str) -> None:
     """Bring every host of the lab back to its stock state, at the same address."""
     _some(lab)

@@ -66,11 +66,7 @@ def colour(code: str, text: str) -> str:
 def start(story: Story) -> Host:
     """Have a server nobody has touched."""
     story.headline("Start an Alliance Auth server as its installation guide leaves it")
-    distro = os.environ.get("LAB_DISTRO", "").split()
-    if hosts.existing(LAB):
-        commands.down(LAB)
-    commands.up(LAB, distro, 1, "")
-    return hosts.existing(LAB)[0]
+    return commands.anew(LAB, os.environ.get("LAB_DISTRO", "").split(), 1)[0]
 
 
 def show_stock(story: Story, host: Host) -> None:

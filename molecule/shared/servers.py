@@ -54,9 +54,8 @@ def main(verb: str) -> int:
         if verb == "images":
             commands.build(keys, "", prune=False)
             return 0
-        commands.down(LAB)
         # Two in any case, unless the scenario needs one alone.
-        commands.up(LAB, keys, 2 if len(keys) == 1 and not os.environ.get("LAB_AT_MOST") else 1, "")
+        commands.anew(LAB, keys, 2 if len(keys) == 1 and not os.environ.get("LAB_AT_MOST") else 1)
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1

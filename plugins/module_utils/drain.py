@@ -112,10 +112,6 @@ class Drain:
             self._tell_orphan(name)
         elif not self._has_begun(process):
             return
-        elif state == "STOPPING":
-            # Told by somebody else, and perhaps in vain (see _has_begun); another TERM does a warm shutdown no harm.
-            self._note(name, process.pid)
-            call(self.daemon, "signalProcess", name, "TERM")
         elif name in self.warm and state == "RUNNING":
             if name not in self.told:
                 self._note(name, process.pid)
