@@ -210,7 +210,7 @@ def _stopped(expected: list[str], processes: list[Mapping[str, Any]]) -> list[st
 
 
 def _starting(expected: list[str], processes: list[Mapping[str, Any]]) -> list[str]:
-    starting = {process["namespec"] for process in processes if process["state"] == "STARTING"}
+    starting = {f"{process['group']}:{process['name']}" for process in processes if process["state"] == "STARTING"}
     return [name for name in expected if name in starting]
 
 

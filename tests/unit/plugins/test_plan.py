@@ -19,6 +19,7 @@ def process(group: str, name: str, kind: str, **more: Any) -> dict[str, Any]:
         "group": group,
         "name": name,
         "kind": kind,
+        "state": "RUNNING",
         "pid": 7,
         "limits": {},
         "rss": 10**8,
@@ -116,8 +117,19 @@ def test_a_server_as_it_shall_be_has_no_drift_and_nothing_stopped(
 ) -> None:
     info["orphans"] = []
     decided = plan.plan(declare(defaults), info)
-    assert (decided["drift"], decided["stopped"]) == ([], [])
+    assert (decided["drift"], decided["stopped"], decided["starting"]) == ([], [], [])
     assert plan.disagreements(decided, info) == []
+
+
+def test_what_is_only_just_coming_up_is_neither_stopped_nor_running(
+    defaults: dict[str, Any], info: dict[str, Any]
+) -> None:
+    for one in info["daemon"]["processes"]:
+        # Also the bot, which is nobody's business here.
+        one["state"] = "RUNNING" if one["name"] == "beat" else "STARTING"
+    decided = plan.plan(declare(defaults), info)
+    assert decided["stopped"] == []
+    assert decided["starting"] == ["myauth:worker_00", "myauth:gunicorn", "memmon_worker_00:memmon_worker_00"]
 
 
 def test_drift_is_seen_though_no_file_changes(defaults: dict[str, Any], info: dict[str, Any]) -> None:
