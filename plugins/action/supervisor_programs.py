@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.allianceauth.tuning.plugins.module_utils import progress
@@ -16,6 +18,9 @@ display = Display()
 
 # A supervisord that has just been started answers within a second or two, on a busy host later.
 _DAEMON_SECONDS = 60
+
+# A worker counts as running after its startsecs, 10 s; on a busy host all of it takes longer.
+_AGAIN_SECONDS = 60
 
 
 class ActionModule(ActionBase):
@@ -26,11 +31,16 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         self._vars = task_vars or {}
+        self._run_process = os.getppid()
         if self._task.args.get("state") == "stopped":
             return self._stop(result)
         return self._start(result)
 
     def _call(self, **arguments: Any) -> dict[str, Any]:
+        if os.getppid() != self._run_process:
+            # We are its child, in a session of our own since ansible-core 2.19, and outlive it. The next run may
+            # be at work by now.
+            raise AnsibleActionFail("The run was killed, so this task goes no further.")
         answer: dict[str, Any] = self._execute_module(
             module_name="allianceauth.tuning.supervisor_programs", module_args=arguments, task_vars=self._vars
         )
@@ -38,7 +48,7 @@ class ActionModule(ActionBase):
 
     def _stop(self, result: dict[str, Any]) -> dict[str, Any]:
         host, arguments = self._vars["inventory_hostname"], dict(self._task.args)
-        drained = progress.Drained(host, arguments.get("stopwaitsecs", {}))
+        drained = progress.Drained(host, arguments.get("stopwaitsecs", {}), arguments.get("workers", []))
         kills = arguments.get("timeout_action") == "kill"
         while True:
             answer = self._call(**arguments, told=drained.told, kill=drained.overdue() if kills else [])
@@ -49,37 +59,59 @@ class ActionModule(ActionBase):
                     result.setdefault("warnings", []).append(drained.said_of_lost())
                 return result
             if drained.overdue() and not kills:
-                # Everything that was stopped is started again before anybody reads of it.
-                names = drained.supervised()
-                again = self._call(state="running", processes=names, settle=0) if names else {}
-                result.update(failed=True, msg=drained.said_of_abort(again.get("msg", "")))
+                # Before anybody reads of it: not every playbook has a rescue.
+                result.update(failed=True, msg=drained.said_of_abort(self._start_again(drained)))
                 return result
             display.display(drained.line())
 
+    def _start_again(self, drained: progress.Drained) -> str:
+        """Start what a drain has stopped, or stops yet; return what could not be started and why, "" if all runs."""
+        names, troubles = drained.supervised(), []
+        until = time.monotonic() + drained.stopping_for() + _AGAIN_SECONDS
+        while names:
+            again = self._run_all({"state": "running", "processes": names, "settle": 0}, until - time.monotonic())
+            if not again.get("failed"):
+                break
+            troubles.append(again["msg"])
+            # One that supervisord gives up ends the wait for all; who was still stopping has not been started then.
+            late = time.monotonic() >= until
+            names = [] if late else [p["name"] for p in again.get("pending", []) if p["state"] == "STOPPING"]
+        return " ".join(troubles)
+
     def _start(self, result: dict[str, Any]) -> dict[str, Any]:
-        host, arguments = self._vars["inventory_hostname"], dict(self._task.args)
-        timeout, began, changed, site = int(arguments.get("timeout", 300)), time.monotonic(), False, None
-        starts = progress.Starts()
+        arguments = dict(self._task.args)
+        result.update(self._run_all(arguments, int(arguments.get("timeout", 300))))
+        if result.get("failed"):
+            result["msg"] = f"{self._vars['inventory_hostname']}: {result['msg']}"
+        return result
+
+    def _run_all(self, arguments: dict[str, Any], timeout: float) -> dict[str, Any]:
+        """Call the module until all processes run; return its answers as one, and if it failed why (``msg``)."""
+        result: dict[str, Any] = {}
+        began, changed, site, starts = time.monotonic(), False, None, progress.Starts()
         while True:
             answer = self._call(**arguments)
             changed, site = changed or answer.get("changed", False), site or answer.get("site")
             result.update(answer, changed=changed, site=site)
             if answer.get("failed"):
-                result["msg"] = f"{host}: {answer.get('msg', '')}"
+                result.setdefault("msg", "")
                 return result
             if not answer.get("pending"):
                 return result
-            waited = round(time.monotonic() - began)
-            if answer["pending"][0]["name"] == "supervisord" and waited >= _DAEMON_SECONDS:
-                result.update(failed=True, msg=f"{host}: {answer['pending'][0]['state']}")
+            waited = time.monotonic() - began
+            if trouble := self._trouble(answer, starts, waited, timeout):
+                result.update(failed=True, msg=trouble)
                 return result
             if site:
                 # Its first answer is what counts; the later ones are the visitors'.
                 arguments["site"] = ""
-            if starts.never_stay(answer["pending"]):
-                result.update(failed=True, msg=starts.said(host, answer))
-                return result
-            if waited >= timeout:
-                result.update(failed=True, msg=progress.said_of_silence(host, answer, waited))
-                return result
-            display.display(progress.waiting(host, answer, waited))
+            display.display(progress.waiting(self._vars["inventory_hostname"], answer, round(waited)))
+
+    def _trouble(self, answer: dict[str, Any], starts: progress.Starts, waited: float, timeout: float) -> str:
+        """Return why to wait no longer, "" to go on."""
+        first = answer["pending"][0]
+        if first["name"] == "supervisord" and waited >= _DAEMON_SECONDS:
+            return str(first["state"])
+        if starts.never_stay(answer["pending"]):
+            return starts.said(answer)
+        return progress.said_of_silence(answer, round(waited)) if waited >= timeout else ""

@@ -12,13 +12,16 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Sequence
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration
+from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration, rights, sealing
 
 # Exit code of `celery inspect` when no node replied. Source: celery/bin/control.py (EX_UNAVAILABLE).
 _NOBODY_REPLIED = 69
 
 # Django, with all apps of the site: some seconds, more on a busy host.
 _LOAD_SECONDS = 180
+
+# To load the project and reach the broker, beside the time that nodes have to answer.
+_ASK_SECONDS = 60
 
 
 class CannotAsk(Exception):
@@ -54,13 +57,13 @@ class Application:
             done = self._run("python", ["-c", f"import {self.project}.wsgi"], _LOAD_SECONDS)
         except CannotAsk as why:
             return str(why)
-        return _last_words(done, 1) if done.returncode else ""
+        return self._last_words(done, 1) if done.returncode else ""
 
     def call(self, task: str) -> str:
         """Queue ``task`` and return its id."""
-        done = self._celery(["call", task])
+        done = self._celery(["call", task], _LOAD_SECONDS)
         if done.returncode:
-            raise CannotAsk(f"celery call {task} failed: {_last_words(done)}")
+            raise CannotAsk(f"celery call {task} failed: {self._last_words(done)}")
         return done.stdout.split()[-1]
 
     def inspect(self, what: str, nodes: Sequence[str] = (), seconds: int = 5) -> dict[str, Any]:
@@ -69,7 +72,10 @@ class Application:
         With ``nodes`` it returns as soon as all of them have answered, else after ``seconds``.
         """
         destination = ["--destination", ",".join(nodes)] if nodes else []
-        done = self._celery(["inspect", what, "--json", "--timeout", str(seconds), *destination])
+        # A broker that accepts a connection and says nothing is waited for by Celery for ever.
+        done = self._celery(
+            ["inspect", what, "--json", "--timeout", str(seconds), *destination], seconds + _ASK_SECONDS
+        )
         if done.returncode == _NOBODY_REPLIED:
             return {}
         try:
@@ -77,33 +83,25 @@ class Application:
         except ValueError:
             answers = None
         if done.returncode or not isinstance(answers, dict):
-            raise CannotAsk(f"celery inspect {what} failed: {_last_words(done)}")
+            raise CannotAsk(f"celery inspect {what} failed: {self._last_words(done)}")
         return answers
 
-    def _celery(self, arguments: list[str]) -> subprocess.CompletedProcess[str]:
-        return self._run("celery", ["-A", self.project, *arguments])
+    def _celery(self, arguments: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
+        return self._run("celery", ["-A", self.project, *arguments], seconds)
 
-    def _run(
-        self, program: str, arguments: list[str], seconds: float | None = None
-    ) -> subprocess.CompletedProcess[str]:
+    def _run(self, program: str, arguments: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
         path = os.path.join(self.venv, "bin", program)
         user = pwd.getpwnam(self.user)
         names = {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
-
-        def become_user() -> None:
-            # Before anything of the auth user's is run or its environment means anything: root would
-            # run what is first in its PATH, and load what its LD_PRELOAD names.
-            if user.pw_uid != os.getuid():
-                os.setgroups(os.getgrouplist(user.pw_name, user.pw_gid))
-                os.setgid(user.pw_gid)
-                os.setuid(user.pw_uid)
 
         try:
             return subprocess.run(
                 [path, *arguments],
                 cwd=self.project_dir,
                 env={**os.environ, **names, **self.environment},
-                preexec_fn=become_user,
+                # Before anything of the auth user's is run or its environment means anything: root would
+                # run what is first in its PATH, and load what its LD_PRELOAD names.
+                preexec_fn=lambda: rights.become(user.pw_uid),
                 capture_output=True,
                 text=True,
                 check=False,
@@ -112,12 +110,12 @@ class Application:
         except OSError as why:
             raise CannotAsk(f"{path} cannot be run: {why.strerror}") from why
         except subprocess.TimeoutExpired as why:
-            raise CannotAsk(f"it took longer than {seconds:.0f} s") from why
+            raise CannotAsk(f"{path} took longer than {seconds:.0f} s") from why
 
-
-def _last_words(done: subprocess.CompletedProcess[str], count: int = 3) -> str:
-    lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
-    return " ".join(lines[-count:]) or f"exit code {done.returncode}, without a word"
+    def _last_words(self, done: subprocess.CompletedProcess[str], count: int = 3) -> str:
+        lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        words = " ".join(lines[-count:]) or f"exit code {done.returncode}, without a word"
+        return sealing.redacted(words, sealing.worth_hiding(self.environment))
 
 
 def differences(wanted: Mapping[str, Mapping[str, Any]], pools: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -12,12 +12,14 @@ import configparser
 import contextlib
 import fnmatch
 import io
-import json
 import os
+import shlex
 import sys
 import types
 from dataclasses import dataclass
 from typing import Any, Callable
+
+from ansible_collections.allianceauth.tuning.plugins.module_utils import rights, sealing
 
 
 class Invalid(Exception):
@@ -51,7 +53,7 @@ def effective(main_conf: str, overlay: Overlay | None = None) -> dict[str, Any]:
     Raises `Invalid`. Source: ``supervisor.options.ServerOptions.realize``, which
     ends its process on an error, so it gets one of its own.
     """
-    return _in_child(lambda: _realize(main_conf, overlay))
+    return _outcome(lambda: _realize(main_conf, overlay))
 
 
 def environment(main_conf: str, command: str, overlay: Overlay | None = None) -> dict[str, str]:
@@ -72,7 +74,7 @@ def environment(main_conf: str, command: str, overlay: Overlay | None = None) ->
             {},
         )
 
-    return _in_child(found)
+    return _outcome(found)
 
 
 def client(main_conf: str) -> dict[str, Any]:
@@ -80,39 +82,27 @@ def client(main_conf: str) -> dict[str, Any]:
 
     It reads the main file alone, so this works while an included file is broken.
     """
-    return _in_child(lambda: _realize_client(main_conf))
+    return _outcome(lambda: _realize_client(main_conf))
 
 
-def _in_child(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.close(reading)
-        with os.fdopen(writing, "w") as pipe:
-            pipe.write(_answer(work))
-        # No clean-up of the parent's: this is a copy of it.
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        text = pipe.read()
-    os.waitpid(pid, 0)
-    answer = json.loads(text)
+def _outcome(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    answer = rights.in_child(lambda: _answer(work))
     if "error" in answer:
         raise Invalid(answer["error"])
     return dict(answer["result"])
 
 
-def _answer(work: Callable[[], dict[str, Any]]) -> str:
+def _answer(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return json.dumps({"result": work()})
+            return {"result": work()}
     except SystemExit:
         # usage() prints "Error: SENTENCE" and "For help, use … -h"; Python may have warned before it.
         sentence = said.getvalue().rpartition("Error: ")[2].partition("\nFor help")[0]
-        return json.dumps({"error": " ".join(sentence.split())})
+        return {"error": " ".join(sentence.split())}
     except Exception as why:  # noqa: BLE001 - whatever the parser meets in a file, the user is told of it
-        return json.dumps({"error": f"{type(why).__name__}: {why}"})
+        return {"error": f"{type(why).__name__}: {why}"}
 
 
 def _realize(main_conf: str, overlay: Overlay | None) -> dict[str, Any]:
@@ -202,7 +192,8 @@ def _process(config: Any) -> dict[str, Any]:
         "uid": config.uid,
         "startsecs": config.startsecs,
         "stopwaitsecs": config.stopwaitsecs,
-        "autostart": config.autostart,
+        # Whether it runs all the time: supervisord starts it by itself, and again when it ends.
+        "always_runs": bool(config.autostart and config.autorestart),
         # Automatic and None are no paths.
         **{key: value if isinstance(value, str) else None for key, value in logs.items()},
     }
@@ -215,6 +206,28 @@ def _realize_client(main_conf: str) -> dict[str, Any]:
     options.stderr = sys.stderr
     options.realize(["-c", main_conf, "status"], doc="", progname="supervisorctl")
     return {key: getattr(options, key) for key in ("serverurl", "username", "password")}
+
+
+def secrets(main_conf: str, overlay: Overlay | None = None) -> list[str]:
+    """Return the values in the programs' environments that may be secrets, none if the configuration is invalid."""
+
+    def found() -> dict[str, Any]:
+        options, _included = _parse(main_conf, overlay)
+        processes = (process for group in options.process_group_configs for process in group.process_configs)
+        return {"values": sorted(set().union(*(sealing.worth_hiding(process.environment) for process in processes)))}
+
+    try:
+        return list(_outcome(found)["values"])
+    except Invalid:
+        return []
+
+
+def words(command: str) -> list[str]:
+    """Return a command's words. One with unmatched quotes, which supervisord cannot start, is split at its spaces."""
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return command.split()
 
 
 def overlay_for(path: str, link: str, content: str, folder: str = "") -> Overlay:

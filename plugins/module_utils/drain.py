@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -134,9 +135,8 @@ class Drain:
         return not process.pid or server.command_line(process.pid) != server.command_line(self._daemon_pid)
 
     def _tell_orphan(self, name: str) -> None:
-        if name not in self.told:
+        if name not in self.told and _signal_orphan(name, signal.SIGTERM):
             self._note(name, _orphan_pid(name))
-            os.kill(_orphan_pid(name), signal.SIGTERM)
 
     def _note_ended(self, names: set[str]) -> None:
         for name in names & set(self.told):
@@ -149,10 +149,10 @@ class Drain:
 
 def kill(daemon: Daemon, name: str) -> None:
     """End a process that was given its time: as supervisord does for its own, with SIGKILL for an orphan."""
-    if not is_orphan(name):
+    if is_orphan(name):
+        _signal_orphan(name, signal.SIGKILL)
+    else:
         call(daemon, "stopProcess", name, False)
-    elif _orphan_lives(name):
-        os.kill(_orphan_pid(name), signal.SIGKILL)
 
 
 def call(daemon: Daemon, method: str, name: str, *arguments: Any) -> None:
@@ -166,6 +166,17 @@ def call(daemon: Daemon, method: str, name: str, *arguments: Any) -> None:
 
 def _orphan_pid(name: str) -> int:
     return int(name[len("pid:") :].partition("@")[0])
+
+
+def _signal_orphan(name: str, number: int) -> bool:
+    """Send a signal to an orphan, which may have ended since it was looked at; return whether it was still there."""
+    # Celery was asked in between, for seconds: its number may be another process's by now.
+    if not _orphan_lives(name):
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(_orphan_pid(name), number)
+        return True
+    return False
 
 
 def _orphan_lives(name: str) -> bool:

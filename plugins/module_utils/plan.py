@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict
 from typing import Any, Mapping
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils import drain, memmon, surroundings
-from ansible_collections.allianceauth.tuning.plugins.module_utils.programs import IMPLEMENTATIONS
+from ansible_collections.allianceauth.tuning.plugins.module_utils import (
+    configuration,
+    drain,
+    drift,
+    memory,
+    surroundings,
+)
+from ansible_collections.allianceauth.tuning.plugins.module_utils.programs import IMPLEMENTATIONS, Worker
 from ansible_collections.allianceauth.tuning.plugins.module_utils.variables import Declared
 
 # Listeners go before the workers that memmon would start again in mid-drain; whoever
@@ -20,9 +25,6 @@ _STAGES = (("beat", "listener"), ("worker",), ("other",), ("gunicorn",))
 # httpok's own 10 s are less than Django takes to start on a busy host: it would restart a
 # gunicorn that is still starting, again and again.
 _HTTPOK_SECONDS = 45
-
-# Read and write for root and the group alone: the listeners' user has to connect.
-SOCKET_MODE = 0o770
 
 
 def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,13 +39,20 @@ def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
     folder; ``new_log_dir``: the same if it is yet to be made; ``new_log_links``: logs to which the
     project's folder has no link yet. ``nodes``: what
     Celery has to say of each worker. ``limits``: memmon's, by process. ``drift``:
-    sentences on how what runs differs from what is on disk. ``ambiguous``, ``warnings``:
+    sentences on how what runs differs from what is on disk; ``unread``: our groups that do.
+    ``on_disk``: every process of the configuration on disk; ``kept``: what the auth programs'
+    own file there has, whatever the variables say. ``ambiguous``, ``warnings``:
     sentences.
     """
     listeners = declared.listeners
-    names = _listener_names(declared)
+    names = declared.listener_names
     expected = [
-        *(f"{declared.project}:{name}" for program in declared.programs for name in program.process_names),
+        *(
+            f"{declared.project}:{name}"
+            for program in declared.programs
+            if program.always_runs
+            for name in program.process_names
+        ),
         *(f"{name}:{name}" for name in names),
     ]
     return {
@@ -64,31 +73,36 @@ def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
         "new_log_dir": "" if info["log_dir_exists"] else _own_log_dir(declared),
         "new_log_links": _new_log_links(declared, info),
         "new_page": _new_page(declared, info),
-        "other_weight": _other_weight(info),
+        "other_weight": memory.beside_gunicorn(info),
         "processes": expected,
-        "stopped": _stopped(expected, info["daemon"]["processes"]),
-        "starting": _starting(expected, info["daemon"]["processes"]),
+        "stopped": drift.stopped(expected, info["daemon"]["processes"]),
+        "starting": drift.starting(expected, info["daemon"]["processes"]),
         "stages": _stages(info),
         "own_stages": _own_stages(declared, info),
         "site_stage": _running(info, ("gunicorn",)),
         "running_workers": _running(info, ("worker",)),
         "stopwaitsecs": _stopwaitsecs(declared, info),
         "nodes": {
-            f"{name}@{info['hostname']}": {
-                "max-concurrency": worker.concurrency,
-                "implementation": IMPLEMENTATIONS[worker.pool],
-            }
+            f"{name}@{info['hostname']}": _pool_figures(worker)
             for worker in declared.workers
+            if worker.always_runs
             for name in worker.process_names
         },
         "limits": {listener.process: listener.size for listener in listeners},
-        "site": declared.gunicorn_options.bind if declared.gunicorn else "",
-        "socket_group": info["user"]["group"] if _listener_needs_socket(declared) else "",
+        "site": declared.gunicorn_options.bind if declared.gunicorn and declared.gunicorn.always_runs else "",
+        "kept": _kept(declared, info),
+        "on_disk": [
+            f"{group['name']}:{process['name']}"
+            for group in info.get("effective", {}).get("groups", [])
+            for process in group["processes"]
+        ],
+        "unread": [name for names in drift.unread(declared, info).values() for name in names],
+        "socket_group": info["user"]["group"] if declared.needs_socket else "",
         "ambiguous": surroundings.ambiguous(
             info.get("effective", {}).get("groups", []), [listener.process for listener in listeners]
         ),
-        "drift": _drift(declared, info),
-        "warnings": _warnings(declared),
+        "drift": drift.sentences(declared, info),
+        "warnings": memory.warnings(declared) + _exposed(declared, info),
     }
 
 
@@ -126,46 +140,17 @@ def refusals(declared: Declared, info: Mapping[str, Any], host: str) -> list[str
             found.append(
                 f"{host}: the pool {pool} needs the package {pool} in {declared.venv}; install it there first."
             )
-    found += heavy_trees(declared, info, host)
-    return found if declared.memory_overcommit else found + excess(declared, info, host)
+    found += memory.heavy_trees(declared, info, host)
+    return found if declared.memory_overcommit else found + memory.excess(declared, info, host)
 
 
-def excess(declared: Declared, info: Mapping[str, Any], host: str) -> list[str]:
-    """Return a sentence if the limits together are more than the host's memory."""
-    limits = [memmon.parse_size(listener.size) for listener in declared.listeners]
-    if sum(limits) <= info["memory_total"]:
-        return []
-    asked, there = (number // 1024**2 for number in (sum(limits), info["memory_total"]))
-    sentence = (
-        f"{host}: the memory limits of {len(limits)} processes are {asked} MB in all, and the host has {there} MB; "
-        "lower auth_worker_memory_limit or auth_worker_numprocs, or allow it with auth_memory_overcommit."
-    )
-    return [sentence]
-
-
-def heavy_trees(declared: Declared, info: Mapping[str, Any], host: str) -> list[str]:
-    """Return a sentence for each limit of a process with its children that they exceed at rest.
-
-    memmon would restart it at every tick. What one child weighs is taken from the
-    lightest of those that run now: another may be leaking.
-    """
-    children = {worker.name: worker.concurrency for worker in declared.workers}
-    children["gunicorn"] = declared.gunicorn_options.workers
-    found = []
-    for program in declared.programs if declared.watches else []:
-        running = [process for process in info["daemon"]["processes"] if process["name"] in program.process_names]
-        if not (program.tree and program.memory_limit and running and program.name in children):
-            continue
-        master = min(process["rss"] for process in running)
-        child = min((weight for process in running for weight in process["children"]), default=master)
-        rest = master + child * children[program.name]
-        if rest > memmon.parse_size(program.memory_limit):
-            found.append(
-                f"{host}: {program.name} has a memory limit of {program.memory_limit}, but with "
-                f"{children[program.name]} children of {child // 1024**2} MB it needs {rest // 1024**2} MB at rest, "
-                "so memmon would restart it at every tick; raise the limit well above that."
-            )
-    return found
+def _pool_figures(worker: Worker) -> dict[str, Any]:
+    """Return what Celery has to say of a worker's pool."""
+    figures: dict[str, Any] = {"implementation": IMPLEMENTATIONS[worker.pool]}
+    # Then it is what Celery makes of the load.
+    if not any(option.startswith("--autoscale") for option in worker.options):
+        figures["max-concurrency"] = worker.concurrency
+    return figures
 
 
 def _stages(info: Mapping[str, Any]) -> list[list[str]]:
@@ -204,14 +189,15 @@ def _stopwaitsecs(declared: Declared, info: Mapping[str, Any]) -> dict[str, int]
     return found
 
 
-def _stopped(expected: list[str], processes: list[Mapping[str, Any]]) -> list[str]:
-    running = {f"{process['group']}:{process['name']}" for process in processes if process["pid"]}
-    return [name for name in expected if name not in running]
-
-
-def _starting(expected: list[str], processes: list[Mapping[str, Any]]) -> list[str]:
-    starting = {f"{process['group']}:{process['name']}" for process in processes if process["state"] == "STARTING"}
-    return [name for name in expected if name in starting]
+def _exposed(declared: Declared, info: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each thing that root loads or writes and somebody else can change."""
+    return [
+        f"supervisord, which is root, loads or writes {path}, which {user} can change: so {user} can have root do "
+        "anything. Give it, and the folders on the way to it, to root."
+        for path, user in info.get("exposed", {}).items()
+        # The guide's layout, which is asked for.
+        if path != f"{declared.project_dir}/log"
+    ]
 
 
 def _gunicorn(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -229,17 +215,11 @@ def _gunicorn(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any] | N
     return {**asdict(program), **asdict(options), "shares": shares}
 
 
-def _listener_names(declared: Declared) -> list[str]:
-    others = {"crashmail": declared.crashmail, "httpok": declared.httpok and declared.gunicorn}
-    return [*(listener.name for listener in declared.listeners), *(name for name, wanted in others.items() if wanted)]
-
-
 def _crashmail(declared: Declared) -> list[str]:
     if not declared.crashmail:
         return []
-    watched = [f"{declared.project}:{name}" for program in declared.programs for name in program.process_names]
-    sendmail = ["-s", declared.mail.sendmail] if declared.mail.sendmail else []
-    return [word for name in watched for word in ("-p", name)] + ["-m", declared.crashmail, *sendmail]
+    # Its -p has no effect (superlance 2.0.0, crashmail.py: runforever never looks at it).
+    return ["-m", declared.crashmail, *(["-s", declared.mail.sendmail] if declared.mail.sendmail else [])]
 
 
 def _httpok(declared: Declared) -> list[str]:
@@ -259,7 +239,7 @@ def _new_log_links(declared: Declared, info: Mapping[str, Any]) -> list[str]:
     elsewhere = {"stdout_logfile", "stderr_logfile"}
     names = [program.name for program in declared.programs if not elsewhere <= set(program.settings)]
     # All memmons have one log.
-    names += dict.fromkeys("memmon" if name.startswith("memmon") else name for name in _listener_names(declared))
+    names += dict.fromkeys("memmon" if name.startswith("memmon") else name for name in declared.listener_names)
     logs = {f"{name}.log": f"{folder}/{name}.log" for name in names}
     return [log for name, log in logs.items() if links.get(name) != log]
 
@@ -270,96 +250,27 @@ def _new_page(declared: Declared, info: Mapping[str, Any]) -> str:
     A site that hangs is no reason to refuse what may repair it, so a page that httpok
     asks for already counts as right; and a site that moves does not answer yet.
     """
-    commands = [
-        shlex.split(process["command"])
-        for group in info.get("effective", {}).get("groups", [])
-        for process in group["processes"]
-    ]
+    commands = [configuration.words(process["command"]) for process in _on_disk("httpok", info)]
     known = any(declared.httpok in command[1:] for command in commands if command[0].endswith("/httpok"))
-    binds = [
-        command[command.index("--bind") + 1]
-        for command in commands
-        if command[0].endswith("/gunicorn") and "--bind" in command
-    ]
-    moves = any(bind != declared.gunicorn_options.bind for bind in binds)
+    moves = _kept(declared, info)["site"] not in ("", declared.gunicorn_options.bind)
     return declared.httpok if _httpok(declared) and _running(info, ("gunicorn",)) and not known and not moves else ""
 
 
-def _other_weight(info: Mapping[str, Any]) -> int:
-    """Return the bytes that all but gunicorn hold now, and will again while a second gunicorn is there."""
-    others = [process for process in info["daemon"]["processes"] if process["kind"] != "gunicorn"]
-    return sum(int(process["rss"]) + sum(process["children"]) for process in others)
+def _kept(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the programs of the file on disk are to show, whatever the variables say: ``nodes`` and ``site``."""
+    nodes: dict[str, dict[str, Any]] = {}
+    site = ""
+    for process in _on_disk(declared.project, info):
+        command = configuration.words(process["command"])
+        options = dict(zip(command, command[1:]))
+        if process["name"] == "gunicorn":
+            site = options.get("--bind", "")
+        elif process["always_runs"] and command[0].endswith("/celery") and "worker" in command and "-n" in options:
+            node = options["-n"].replace("%h", info["hostname"])
+            nodes[node if "@" in node else f"celery@{node}"] = {}
+    return {"nodes": nodes, "site": site}
 
 
-def _listener_needs_socket(declared: Declared) -> bool:
-    return bool(_listener_names(declared)) and declared.memmon_user != "root"
-
-
-def _drift(declared: Declared, info: Mapping[str, Any]) -> list[str]:
-    daemon = info["daemon"]
-    left = [
-        f"{orphan['command']} (process {orphan['pid']}) runs on from an earlier supervisord"
-        for orphan in info["orphans"]
-    ]
-    if "problem" in daemon:
-        return [str(daemon["problem"]), *left]
-    ours = {declared.project, *_listener_names(declared)}
-    found = left + [
-        f"{name} is {how} on disk since supervisord read its configuration"
-        for how in ("added", "changed", "removed")
-        for name in daemon["drift"].get(how, [])
-        if name in ours or how == "removed" and name.startswith(("memmon", "crashmail", "httpok"))
-    ]
-    if _listener_needs_socket(declared) and info["user"]:
-        gid = info["user"]["gid"]
-        found += [
-            f"the socket {socket['file']} does not admit the group {info['user']['group']}"
-            for socket in daemon.get("sockets", [])
-            if (socket["mode"], socket["gid"]) != (SOCKET_MODE, gid)
-        ]
-    return found
-
-
-def disagreements(decided: Mapping[str, Any], info: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each way in which what runs, by a later ``info``, is not what ``decided`` says."""
-    processes = info["daemon"]["processes"]
-    running = {process["name"] for process in processes if process["pid"]}
-    watched = {name: size for process in processes for name, size in process["limits"].items()}
-    unlimited = {
-        name for worker in decided["workers"] if not worker["memory_limit"] for name in worker["process_names"]
-    }
-    workers = {
-        process["name"]
-        for process in processes
-        if process["kind"] == "worker" and f"{process['group']}:{process['name']}" in decided["processes"]
-    }
-    found = [f"{name} does not run" for name in _stopped(decided["processes"], processes)]
-    found += [f"memmon watches {name}, which does not exist" for name in sorted(set(watched) - running)]
-    found += [
-        f"memmon has the limit {watched.get(name, 'none')} for {name} and not {size}"
-        for name, size in decided["limits"].items()
-        if watched.get(name) != size
-    ]
-    if decided["limits"]:
-        found += [f"no memmon watches the worker {name}" for name in sorted(workers - set(watched) - unlimited)]
-    return found + [
-        f"{group} still differs from the disk" for groups in info["daemon"]["drift"].values() for group in groups
-    ]
-
-
-def _warnings(declared: Declared) -> list[str]:
-    if not declared.watches:
-        return []
-    found = []
-    for program in declared.programs:
-        if program.memory_limit and memmon.parse_size(program.memory_limit) < memmon.SMALLEST_SENSIBLE:
-            found.append(
-                f"{program.name} has a memory limit of {program.memory_limit}. We would suggest to not go below 128MB "
-                "though, since new workers start with around 80 MB already (Alliance Auth's tuning guide)."
-            )
-    found += [
-        f"{worker.name} has no memory limit: memmon does not watch it."
-        for worker in declared.workers
-        if not worker.memory_limit
-    ]
-    return found
+def _on_disk(group: str, info: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    groups = info.get("effective", {}).get("groups", [])
+    return [process for found in groups if found["name"] == group for process in found["processes"]]

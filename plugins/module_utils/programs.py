@@ -11,6 +11,9 @@ from typing import Mapping
 # Pools whose tasks run in child processes; all others run them in the worker itself.
 FORKING_POOLS = frozenset({"prefork"})
 
+# Source: supervisor/datatypes.py (FALSY_STRINGS)
+_NO = frozenset({"false", "no", "off", "n", "0"})
+
 # What `celery inspect stats` says of each pool (`pool.implementation`, celery 5.7).
 IMPLEMENTATIONS: Mapping[str, str] = {
     "eventlet": "celery.concurrency.eventlet:TaskPool",
@@ -46,6 +49,11 @@ class Program:
     def process_names(self) -> list[str]:
         """The processes' names, as supervisor and memmon know them."""
         return process_names(self.name, self.numprocs, self.numbered)
+
+    @property
+    def always_runs(self) -> bool:
+        """Whether supervisord starts it by itself, and again when it ends: else nobody can be waited for."""
+        return not any(self.settings.get(option, "").lower() in _NO for option in ("autostart", "autorestart"))
 
 
 @dataclass(frozen=True)

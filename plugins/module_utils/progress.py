@@ -10,16 +10,22 @@ from typing import Any, Iterable, Mapping
 # supervisor's own default.
 _STOPWAITSECS = 10
 
+# supervisord looks at its children once a second (its supervisord.py, runforever): one look finds that a
+# process is past its stopwaitsecs and kills it, the next one reaps it; on a busy host later, and
+# whoever looks at supervisord sees it later still. drain.py waits for less, 3 s, after a worker's end.
+_SUPERVISORD_SECONDS = 5
+
 # supervisor's startretries is 3 by default: a first life and three more.
 _LIVES = 3
 
 
 class Drained:
-    """What is known of a drain after each call of the module."""
+    """What is known of a drain after each call of the module; ``workers`` are as the module has them."""
 
-    def __init__(self, host: str, stopwaitsecs: Mapping[str, Any]) -> None:
+    def __init__(self, host: str, stopwaitsecs: Mapping[str, Any], workers: Iterable[str] = ()) -> None:
         self.host = host
         self.stopwaitsecs = stopwaitsecs
+        self.workers = frozenset(workers)
         self.told: dict[str, dict[str, Any]] = {}
         self.tasks: dict[str, list[dict[str, Any]]] = {}
         self.pending: list[dict[str, Any]] = []
@@ -36,11 +42,15 @@ class Drained:
 
     def overdue(self) -> list[str]:
         """Return the processes that are still there after their time."""
-        return [process["name"] for process in self.pending if self._left(process["name"]) <= 0]
+        return [process["name"] for process in self.pending if self._left(process["name"]) + self._grace(process) <= 0]
+
+    def stopping_for(self) -> float:
+        """Return the seconds that the processes in state STOPPING have left, 0 if there are none."""
+        return max([0.0, *(self._left(p["name"]) for p in self.pending if p["state"] == "STOPPING")])
 
     def supervised(self) -> list[str]:
         """Return the processes that were told to stop and that supervisord can start again."""
-        return [name for name in self.told if not name.startswith("pid:")]
+        return [name for name in self.told if not _is_orphan(name)]
 
     def killed(self) -> list[str]:
         """Return the processes that took all their time: whoever waits no longer has killed them then."""
@@ -53,28 +63,42 @@ class Drained:
     def line(self) -> str:
         """Return the line that says who is still finishing what, and how long that may take."""
         described = [
-            f"{_short(p['name'])}{self._doing(p['name'])}, {self._left(p['name'])} s left" for p in self.pending
+            f"{_short(p['name'])}{self._doing(p['name'])}, {max(0, round(self._left(p['name'])))} s left"
+            for p in self.pending
         ]
         return f"{self.host}: waiting for {'; '.join(described)}"
 
     def said_of_abort(self, trouble: str) -> str:
-        """Return the sentence on a drain that was called off."""
+        """Return the sentence on a drain that was called off; ``trouble`` says who could not be started again."""
         names = " and ".join(f"{_short(name)}{self._doing(name)}" for name in self.overdue())
         again = f"Not all of it could be started again: {trouble}" if trouble else "What was stopped was started again."
-        return (
-            f"{self.host}: {names} did not stop in time, so the run was called off. {again} "
-            "Run it again later, give the tasks more time with auth_worker_stopwaitsecs, "
-            "or give them up with auth_drain_timeout_action=kill."
-        )
+        return f"{self.host}: {names} did not stop in time, so the run was called off. {again} {self._advice()}"
 
     def said_of_lost(self) -> str:
         """Return the line on processes that were killed."""
         names = " and ".join(f"{_short(name)}{self._doing(name)}" for name in self.killed())
         return f"{self.host}: killed after their time: {names}. The tasks they ran are lost."
 
-    def _left(self, name: str) -> int:
+    def _advice(self) -> str:
+        if any(name in self.workers or _is_orphan(name) for name in self.overdue()):
+            return (
+                "Run it again later, give the tasks more time with auth_worker_stopwaitsecs, "
+                "or give them up with auth_drain_timeout_action=kill."
+            )
+        # Neither of the two has a say in it.
+        return (
+            "supervisord itself kills a program that is no worker once its stopwaitsecs is over: "
+            "if it is still there, see on the server what it hangs on, and run it again later."
+        )
+
+    def _left(self, name: str) -> float:
         at = float(self.told.get(name, {}).get("at", self._now))
-        return round(int(self.stopwaitsecs.get(name, _STOPWAITSECS)) - (self._now - at))
+        return int(self.stopwaitsecs.get(name, _STOPWAITSECS)) - (self._now - at)
+
+    def _grace(self, process: Mapping[str, Any]) -> int:
+        """Return the seconds that a process may be there after its time, because supervisord is about to end it."""
+        on_its_own = process["name"] in self.workers and process["state"] == "RUNNING"
+        return 0 if on_its_own or _is_orphan(process["name"]) else _SUPERVISORD_SECONDS
 
     def _doing(self, name: str) -> str:
         told = self.told.get(name, {}).get("at", self._now)
@@ -100,10 +124,10 @@ class Starts:
                 self._seen.setdefault(process["name"], set()).add(process["start"])
         return [name for name, seen in self._seen.items() if len(seen) > _LIVES]
 
-    def said(self, host: str, answer: Mapping[str, Any]) -> str:
+    def said(self, answer: Mapping[str, Any]) -> str:
         """Return the sentence on them, with their last words."""
         names = self.never_stay([])
-        said = f"{host}: supervisord has to start {' and '.join(names)} again and again."
+        said = f"supervisord has to start {' and '.join(names)} again and again."
         return f"{said} {_last_words(answer, names)}".rstrip()
 
 
@@ -113,10 +137,10 @@ def waiting(host: str, answer: Mapping[str, Any], waited: int) -> str:
     return f"{host}: waiting for {names}, {waited} s so far"
 
 
-def said_of_silence(host: str, answer: Mapping[str, Any], waited: int) -> str:
+def said_of_silence(answer: Mapping[str, Any], waited: int) -> str:
     """Return the sentence on processes that did not come up in time, with their last words."""
     names = ", ".join(f"{process['name']} ({process['state']})" for process in answer["pending"])
-    return f"{host}: after {waited} s these do not run: {names}. {_last_words(answer, answer.get('logs', {}))}".rstrip()
+    return f"after {waited} s these do not run: {names}. {_last_words(answer, answer.get('logs', {}))}".rstrip()
 
 
 def _last_words(answer: Mapping[str, Any], names: Iterable[str]) -> str:
@@ -124,8 +148,12 @@ def _last_words(answer: Mapping[str, Any], names: Iterable[str]) -> str:
     return " ".join(f"The log of {name} ends with: {text}." for name, text in logs.items() if text)
 
 
+def _is_orphan(name: str) -> bool:
+    return name.startswith("pid:")
+
+
 def _short(name: str) -> str:
     """Return ``worker_00`` for ``myauth:worker_00``, and an orphan as one."""
-    if name.startswith("pid:"):
+    if _is_orphan(name):
         return f"the orphan {name[len('pid:') :].partition('@')[0]}"
     return name if " " in name else name.rpartition(":")[2]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Mapping
+from typing import Iterable, Mapping
 
 _HEAD = """\
 ; The auth programs, written by the Ansible role allianceauth.tuning.auth.
@@ -17,7 +17,16 @@ _HEAD = """\
 """
 _SEAL = "; sha1 of what follows: "
 _PLACE = "<environment of {name}>"
-_ENVIRONMENT = re.compile(r"^(\s*environment\s*=).*\n(?:[ \t]+.*\n)*", re.MULTILINE | re.IGNORECASE)
+# With all that may go on a value: lines that are indented, empty or comments. One that is commented out counts as well.
+_ENVIRONMENT = re.compile(
+    r"^([ \t;#]*environment[ \t]*[=:]).*(?:\n(?:[ \t]+.*|[;#].*|(?=\n)))*", re.MULTILINE | re.IGNORECASE
+)
+
+# Shorter values are found in too many words, and are no secrets.
+_SHORTEST_SECRET = 4
+
+# What Alliance Auth's template has there is no secret: names and paths that a message may be about.
+_TEMPLATES_OWN = "AA_"
 
 
 def complete(sections: str, environments: Mapping[str, str]) -> str:
@@ -41,4 +50,20 @@ def is_sealed(text: str) -> bool:
 
 def shown(text: str) -> str:
     """Return a file's text without the values of any environment, and without the seal that gives them away."""
-    return re.sub(re.escape(_SEAL) + ".*", _SEAL + "(not shown)", _ENVIRONMENT.sub(r"\1 (not shown)\n", text))
+    return re.sub(re.escape(_SEAL) + ".*", _SEAL + "(not shown)", _ENVIRONMENT.sub(r"\1 (not shown)", text))
+
+
+def worth_hiding(environment: Mapping[str, str]) -> set[str]:
+    """Return the values of a program's environment that may be secrets."""
+    return {
+        value
+        for name, value in environment.items()
+        if len(value) >= _SHORTEST_SECRET and not name.startswith(_TEMPLATES_OWN)
+    }
+
+
+def redacted(text: str, secrets: Iterable[str]) -> str:
+    """Return a program's own words, such as a traceback, without what it may have taken from its environment."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "(not shown)")
+    return text

@@ -15,6 +15,8 @@ import re
 import stat
 from typing import Any, Iterable, Sequence
 
+from ansible_collections.allianceauth.tuning.plugins.module_utils import rights
+
 # Those whose version decides something or is worth telling.
 _PACKAGES = ("allianceauth", "celery", "eventlet", "gevent", "gunicorn", "superlance")
 
@@ -22,10 +24,11 @@ _LISTENERS = {"crashmail", "crashmailbatch", "crashsms", "fatalmailbatch", "http
 
 
 def user(name: str) -> dict[str, Any] | None:
-    """Return a user's ``uid``, ``gid`` and the ``group`` that is the gid's name; None if there is no such user."""
+    """Return a user's ``uid``, ``gid``, the ``group`` that is the gid's name, and ``home``; None if there is none."""
     try:
         entry = pwd.getpwnam(name)
-        return {"uid": entry.pw_uid, "gid": entry.pw_gid, "group": grp.getgrgid(entry.pw_gid).gr_name}
+        group = grp.getgrgid(entry.pw_gid).gr_name
+        return {"uid": entry.pw_uid, "gid": entry.pw_gid, "group": group, "home": entry.pw_dir}
     except (KeyError, ValueError):
         return None
 
@@ -119,10 +122,9 @@ def file(path: str) -> dict[str, Any]:
     elif os.path.lexists(path):
         found["kind"] = "file" if os.path.isfile(path) else "other"
     try:
-        with open(path, "rb") as content:
-            # For comparing only, and what Ansible's hash filter and stat module use.
-            found["checksum"] = hashlib.sha1(content.read()).hexdigest()
-            status = os.fstat(content.fileno())
+        # For comparing only, and what Ansible's hash filter and stat module use.
+        found["checksum"] = hashlib.sha1(rights.read(path).encode(errors="surrogateescape")).hexdigest()
+        status = os.stat(path)
     except OSError:
         return found
     return {**found, "mode": stat.S_IMODE(status.st_mode), "uid": status.st_uid, "gid": status.st_gid}

@@ -22,7 +22,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils import server, sockets
+from ansible_collections.allianceauth.tuning.plugins.module_utils import rights, server, sockets
 
 _POLL_SECONDS = 0.05
 
@@ -305,7 +305,7 @@ def _live(pid: int, bind: str, note: str, writing: int) -> None:
         with open(note, "w", encoding="utf-8") as file:
             known = {"pid": os.getpid(), "start": server.start_ticks(os.getpid()), "bind": bind, "original": pid}
             json.dump(known, file)
-        _become_user_of(pid)
+        rights.become(_user_of(pid))
         os.chdir("/")
         try:
             source = original(pid, bind)
@@ -318,15 +318,10 @@ def _live(pid: int, bind: str, note: str, writing: int) -> None:
         os._exit(0)
 
 
-def _become_user_of(pid: int) -> None:
-    """Have no more rights than another process has."""
+def _user_of(pid: int) -> int:
+    """Return the user that a process runs as. Source: proc(5), status."""
     with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as status:
-        fields = dict(line.rstrip("\n").split(":", 1) for line in status)
-    uid = int(fields["Uid"].split()[0])
-    if uid != os.getuid():
-        os.setgroups([int(number) for number in fields["Groups"].split()])
-        os.setgid(int(fields["Gid"].split()[0]))
-        os.setuid(uid)
+        return next(int(line.split()[1]) for line in status if line.startswith("Uid:"))
 
 
 def note(name: str) -> str:

@@ -5,11 +5,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pwd
-import shlex
 from typing import Any, Iterable, Mapping
+
+from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration, rights
+
+# superlance's own (memmon.py, crashmail.py).
+_SENDMAIL = "/usr/sbin/sendmail -t -i"
 
 # systemd's default for services.
 _DAEMON_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
@@ -68,13 +73,67 @@ def obstacles(processes: Iterable[Mapping[str, Any]], pending: Iterable[str]) ->
     return list(found)
 
 
+def cut_off(processes: Iterable[Mapping[str, Any]], sockets: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return a sentence for each listener that may not connect to a control socket: it would end at its first event.
+
+    ``processes`` and ``sockets`` are `configuration.effective`'s.
+    """
+    return [
+        f"{process['name']} runs as {_user(_uid(process))}, who may not connect to {socket['file']} "
+        f"({socket['mode']:04o}, user {max(0, socket['uid'])}, group {max(0, socket['gid'])}): set auth_memmon_user to "
+        "a member of that group, and let no other file in conf.d change [unix_http_server]"
+        for process in processes
+        for socket in sockets
+        if not _may_connect(_uid(process), socket)
+    ]
+
+
+def _may_connect(uid: int, socket: Mapping[str, Any]) -> bool:
+    # -1 is what chown(2) leaves as it is: the daemon's own.
+    owner, group = max(0, socket["uid"]), max(0, socket["gid"])
+    if uid in (0, owner):
+        return uid == 0 or bool(socket["mode"] & 0o200)
+    user = pwd.getpwuid(uid)
+    if group in os.getgrouplist(user.pw_name, user.pw_gid):
+        return bool(socket["mode"] & 0o020)
+    return bool(socket["mode"] & 0o002)
+
+
+def mute(processes: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return a sentence for each listener whose mail nobody would take: superlance says nothing of that."""
+    found: dict[str, None] = {}
+    for process in processes:
+        words = configuration.words(process["command"])
+        options = dict(zip(words, words[1:]))
+        command = configuration.words(options.get("-s", _SENDMAIL))[0]
+        if "-m" in options and not _can_execute(command, _uid(process)):
+            who = _user(_uid(process))
+            found[
+                f"the mail for {options['-m']} would be lost, because {command} does not exist or {who} cannot execute "
+                "it: install a mail server, such as postfix, or name another command in auth_memmon_sendmail"
+            ] = None
+    return list(found)
+
+
+def exposed(paths: Iterable[str]) -> dict[str, str]:
+    """Return those files and folders that somebody besides root can change or replace, with who that is."""
+    found = {}
+    for path in paths:
+        with contextlib.suppress(OSError):
+            uid = rights.stranger(path)
+            uid = os.stat(path).st_uid if uid is None else uid
+            if uid not in (0, os.getuid()):
+                found[path] = _user(uid)
+    return found
+
+
 def can_start(process: Mapping[str, Any]) -> bool:
     """Whether a process's command exists for its user: Alliance Auth's template may have ``None`` for memmon's."""
     return _can_execute(_command(process), _uid(process))
 
 
 def _command(process: Mapping[str, Any]) -> str:
-    return shlex.split(process["command"])[0]
+    return configuration.words(process["command"])[0]
 
 
 def _uid(process: Mapping[str, Any]) -> int:
@@ -82,7 +141,10 @@ def _uid(process: Mapping[str, Any]) -> int:
 
 
 def _user(uid: int) -> str:
-    return pwd.getpwuid(uid).pw_name
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _can_execute(path: str, uid: int) -> bool:
@@ -90,18 +152,7 @@ def _can_execute(path: str, uid: int) -> bool:
     if "/" not in path:
         # supervisor looks in its own PATH, and runs nothing from anywhere else.
         return any(_can_execute(os.path.join(folder, path), uid) for folder in _DAEMON_PATH)
-    child = os.fork()
-    if child == 0:
-        try:
-            if uid != os.getuid():
-                entry = pwd.getpwuid(uid)
-                os.setgroups(os.getgrouplist(entry.pw_name, entry.pw_gid))
-                os.setgid(entry.pw_gid)
-                os.setuid(uid)
-            os._exit(0 if os.path.isfile(path) and os.access(path, os.X_OK) else 1)
-        finally:
-            os._exit(1)
-    return os.waitpid(child, 0)[1] == 0
+    return rights.in_child(lambda: os.path.isfile(path) and os.access(path, os.X_OK), uid)
 
 
 def _cannot_write(log: str) -> str:

@@ -6,8 +6,16 @@
 from __future__ import annotations
 
 import datetime
+import re
+
+_STAMP = re.compile(r"\.\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ\Z")
 
 
 def now() -> str:
     """Return the time in UTC, as it stands behind a file's name: it sorts by time and needs no quotes."""
     return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H-%M-%SZ")
+
+
+def is_kept(entry: str, name: str) -> bool:
+    """Whether a file's name is that of one that was kept of ``name``, and not of somebody's own copy."""
+    return entry.startswith(name) and bool(_STAMP.match(entry[len(name) :]))

@@ -10,12 +10,10 @@ given with ``-e name=value`` arrives as text, so numbers are read from text too.
 
 from __future__ import annotations
 
-import re
-import shlex
 from dataclasses import dataclass, replace
 from typing import Any, Callable, Mapping, Sequence, TypeVar
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils import memmon, quoting
+from ansible_collections.allianceauth.tuning.plugins.module_utils import memmon, quoting, values
 from ansible_collections.allianceauth.tuning.plugins.module_utils.programs import (
     FORKING_POOLS,
     IMPLEMENTATIONS,
@@ -24,9 +22,6 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.programs impor
     Worker,
 )
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
-_PATH = re.compile(r"/[A-Za-z0-9_.@+/-]*\Z")
-_TCP = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}\Z")
 _LOGLEVELS = ("debug", "info", "warning", "error", "critical", "fatal")
 
 # gunicorn ends a worker itself after its graceful_timeout of 30 s; supervisor has
@@ -38,6 +33,31 @@ _POOL_KEYS = ("concurrency", "numprocs", "pool", "loglevel", "memory_limit", "st
 # Options of a section that have a variable or a key of their own.
 _OWN_SETTINGS = ("command", "environment", "numprocs", "process_name", "numprocs_start")
 
+# Arguments of the programs' commands that have a variable, or that the role gives itself.
+_WORKER_ARGUMENTS = {
+    "-c": "concurrency",
+    "--concurrency": "concurrency",
+    "-P": "pool",
+    "--pool": "pool",
+    "-Q": "queues",
+    "--queues": "queues",
+    "-l": "loglevel",
+    "--loglevel": "loglevel",
+    "-n": "the process's name",
+    "--hostname": "the process's name",
+}
+_GUNICORN_ARGUMENTS = {
+    "-w": "auth_gunicorn_workers",
+    "--workers": "auth_gunicorn_workers",
+    "-t": "auth_gunicorn_timeout",
+    "--timeout": "auth_gunicorn_timeout",
+    "-b": "auth_gunicorn_bind",
+    "--bind": "auth_gunicorn_bind",
+}
+
+# supervisor's own default.
+_STOPWAITSECS = 10
+
 # What stands in for a value that was refused.
 _NO_WORDS: list[str] = []
 _NO_PAIRS: dict[str, str] = {}
@@ -45,6 +65,7 @@ _NO_MAPPING: Mapping[str, Any] = {}
 _NO_MAPPINGS: list[Mapping[str, Any]] = []
 
 T = TypeVar("T")
+P = TypeVar("P", bound=Program)
 
 
 @dataclass(frozen=True)
@@ -92,6 +113,17 @@ class Declared:
         """The memmons, none if memmon is switched off."""
         return memmon.listeners(self.programs) if self.watches else []
 
+    @property
+    def listener_names(self) -> list[str]:
+        """The names of all listeners, each of which is a group with one process of that name."""
+        others = {"crashmail": self.crashmail, "httpok": self.httpok and self.gunicorn}
+        return [*(listener.name for listener in self.listeners), *(name for name, wanted in others.items() if wanted)]
+
+    @property
+    def needs_socket(self) -> bool:
+        """Whether a user besides root has to reach the daemon."""
+        return bool(self.listener_names) and self.memmon_user != "root"
+
 
 class _Reader:
     """Reads values of one mapping and collects a sentence for each that is wrong."""
@@ -102,7 +134,8 @@ class _Reader:
 
     def refuse(self, variable: str, value: object, problem: str) -> None:
         # An environment may hold secrets, and a refusal is printed.
-        shown = "not as it has to be" if variable.endswith("environment") else repr(value)
+        secret = isinstance(value, Mapping) or "environment" in f"{variable} {value!r}".lower()
+        shown = "not as it has to be" if secret else repr(value)
         self.refusals.append(f"{self.host}: {variable} is {shown}: {problem}.")
 
     def read(self, variable: str, value: Any, parse: Callable[[Any], T], fallback: T) -> T:
@@ -126,62 +159,68 @@ def declare(variables: Mapping[str, Any], host: str, routed_queues: Sequence[str
         return reader.read(variable, variables[variable], parse, fallback)
 
     settings = _program_settings(reader, variables["auth_program_settings"])
-    common = tuple(read("auth_environment", _pairs, _NO_PAIRS))
+    common = tuple(read("auth_environment", values.pairs, _NO_PAIRS))
     gunicorn = Gunicorn(
-        workers=read("auth_gunicorn_workers", _positive, 1),
-        timeout=read("auth_gunicorn_timeout", _not_negative, 0),
-        bind=read("auth_gunicorn_bind", _bind, ""),
-        stopsignal=read("auth_gunicorn_stopsignal", _one_of(("TERM", "INT", "QUIT")), ""),
-        standby=read("auth_gunicorn_standby", _boolean, True),
+        workers=read("auth_gunicorn_workers", values.positive, 1),
+        timeout=read("auth_gunicorn_timeout", values.not_negative, 0),
+        bind=read("auth_gunicorn_bind", values.bind, ""),
+        stopsignal=read("auth_gunicorn_stopsignal", values.one_of(("TERM", "INT", "QUIT")), ""),
+        standby=read("auth_gunicorn_standby", values.boolean, True),
     )
     declared = Declared(
-        project=read("auth_project", _name, ""),
-        user=read("auth_user", _name, ""),
-        project_dir=read("auth_project_dir", _path, ""),
-        venv=read("auth_venv", _path, ""),
-        supervisor_conf=read("auth_supervisor_conf", _path, ""),
-        log_dir=read("auth_log_dir", _path, ""),
-        beat=Program(
-            "beat",
-            memory_limit=read("auth_beat_memory_limit", _size, ""),
-            options=tuple(read("auth_beat_options", _arguments, [])),
-            settings=settings.pop("beat", {}),
-            environment=common,
+        project=read("auth_project", values.name, ""),
+        user=read("auth_user", values.name, ""),
+        project_dir=read("auth_project_dir", values.path, ""),
+        venv=read("auth_venv", values.path, ""),
+        supervisor_conf=read("auth_supervisor_conf", values.path, ""),
+        log_dir=read("auth_log_dir", values.path, ""),
+        beat=_with_settings(
+            reader,
+            Program(
+                "beat",
+                memory_limit=read("auth_beat_memory_limit", values.size, ""),
+                options=tuple(read("auth_beat_options", values.arguments, [])),
+                environment=common,
+            ),
+            settings,
         )
-        if read("auth_beat", _boolean, True)
+        if read("auth_beat", values.boolean, True)
         else None,
         workers=tuple(
-            replace(worker, environment=common, settings=settings.pop(worker.name, {}))
+            _with_settings(reader, replace(worker, environment=common), settings)
             for worker in _workers(reader, variables, routed_queues)
         ),
-        gunicorn=Program(
-            "gunicorn",
-            memory_limit=read("auth_gunicorn_memory_limit", _size, ""),
-            tree=True,
-            stopwaitsecs=_GUNICORN_STOPWAITSECS,
-            options=tuple(read("auth_gunicorn_options", _arguments, [])),
-            settings=settings.pop("gunicorn", {}),
-            environment=common,
+        gunicorn=_with_settings(
+            reader,
+            Program(
+                "gunicorn",
+                memory_limit=read("auth_gunicorn_memory_limit", values.size, ""),
+                tree=True,
+                stopwaitsecs=_GUNICORN_STOPWAITSECS,
+                options=tuple(read("auth_gunicorn_options", values.other_arguments(_GUNICORN_ARGUMENTS), [])),
+                environment=common,
+            ),
+            settings,
         )
-        if read("auth_gunicorn", _boolean, True)
+        if read("auth_gunicorn", values.boolean, True)
         else None,
         gunicorn_options=gunicorn,
         extra=tuple(
             replace(program, environment=tuple(dict.fromkeys(common + program.environment)))
             for program in _extra_programs(reader, variables["auth_extra_programs"])
         ),
-        watches=read("auth_memmon", _boolean, True),
-        memmon_event=read("auth_memmon_event", _one_of(("TICK_5", "TICK_60", "TICK_3600")), ""),
+        watches=read("auth_memmon", values.boolean, True),
+        memmon_event=read("auth_memmon_event", values.one_of(("TICK_5", "TICK_60", "TICK_3600")), ""),
         mail=memmon.Mail(
-            address=read("auth_memmon_email", _email, ""),
-            sendmail=read("auth_memmon_sendmail", _text, ""),
-            uptime=read("auth_memmon_uptime", _uptime, ""),
-            name=read("auth_memmon_name", _text, ""),
+            address=read("auth_memmon_email", values.email, ""),
+            sendmail=read("auth_memmon_sendmail", values.text, ""),
+            uptime=read("auth_memmon_uptime", values.uptime, ""),
+            name=read("auth_memmon_name", values.text, ""),
         ),
-        crashmail=read("auth_crashmail_email", _email, ""),
-        httpok=read("auth_httpok_url", _url, ""),
-        memmon_user=read("auth_memmon_user", _name, ""),
-        memory_overcommit=read("auth_memory_overcommit", _boolean, False),
+        crashmail=read("auth_crashmail_email", values.email, ""),
+        httpok=read("auth_httpok_url", values.url, ""),
+        memmon_user=read("auth_memmon_user", values.name, ""),
+        memory_overcommit=read("auth_memory_overcommit", values.boolean, False),
     )
     for name in settings:
         reader.refuse("auth_program_settings", name, "no such program is in these variables")
@@ -194,7 +233,7 @@ def declare(variables: Mapping[str, Any], host: str, routed_queues: Sequence[str
 
 def _program_settings(reader: _Reader, programs: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     found = {}
-    for name, options in reader.read("auth_program_settings", programs, _mapping, _NO_MAPPING).items():
+    for name, options in reader.read("auth_program_settings", programs, values.mapping, _NO_MAPPING).items():
         origin = f"auth_program_settings.{name}"
         if not isinstance(options, Mapping):
             reader.refuse(origin, options, "it has to be a mapping of options to values")
@@ -203,12 +242,21 @@ def _program_settings(reader: _Reader, programs: Mapping[str, Any]) -> dict[str,
     return found
 
 
+def _with_settings(reader: _Reader, program: P, settings: dict[str, dict[str, str]]) -> P:
+    """Return the program with its further options of a section, which are taken out of ``settings``."""
+    own = settings.pop(program.name, {})
+    origin = f"auth_program_settings.{program.name}.stopwaitsecs"
+    # A drain has to know what supervisord will do.
+    stopwaitsecs = reader.read(origin, own.get("stopwaitsecs", program.stopwaitsecs), values.positive, 1)
+    return replace(program, settings=own, stopwaitsecs=stopwaitsecs)
+
+
 def environments(variables: Mapping[str, Any], programs: Sequence[str]) -> dict[str, str]:
     """Return the ``environment`` option of each program that has one, secrets and all."""
     found = {}
     for program in programs:
         own = variables["auth_extra_programs"].get(program, {}).get("environment", {})
-        pairs = {**_pairs(variables["auth_environment"]), **_pairs(own)}
+        pairs = {**values.pairs(variables["auth_environment"]), **values.pairs(own)}
         if pairs:
             found[program] = quoting.environment(pairs)
     return found
@@ -217,10 +265,10 @@ def environments(variables: Mapping[str, Any], programs: Sequence[str]) -> dict[
 def _settings(reader: _Reader, origin: str, options: Mapping[str, Any]) -> dict[str, str]:
     texts = {}
     for key, value in options.items():
-        # supervisor's parser takes an option in any case.
-        if str(key).lower() in _OWN_SETTINGS or not _NAME.match(str(key)):
+        if str(key).lower() in _OWN_SETTINGS or not values.NAME.match(str(key)):
             reader.refuse(f"{origin}.{key}", value, "it is not an option that can be given here")
-        texts[str(key)] = reader.read(f"{origin}.{key}", value, _option, "")
+        # supervisor's parser takes an option in any case.
+        texts[str(key).lower()] = reader.read(f"{origin}.{key}", value, values.option, "")
     return texts
 
 
@@ -230,13 +278,15 @@ def _workers(reader: _Reader, variables: Mapping[str, Any], routed_queues: Seque
     if "services" in routed_queues:
         # One task at a time: Alliance Auth routes there what must not run twice at once.
         pools["worker_services"] = ("auth_worker", {"queues": ["services"], "concurrency": 1, "numprocs": 1})
-    for index, given in enumerate(reader.read("auth_workers", variables["auth_workers"], _mappings, _NO_MAPPINGS)):
+    for index, given in enumerate(
+        reader.read("auth_workers", variables["auth_workers"], values.mappings, _NO_MAPPINGS)
+    ):
         name = str(given.get("name", ""))
         known = pools.get(name, ("", {}))[1]
         pools[name] = (f"auth_workers[{index}]", {**known, **given})
     found = []
     for name, (origin, pool) in pools.items():
-        if reader.read(f"{origin}.enabled", pool.get("enabled", True), _boolean, True):
+        if reader.read(f"{origin}.enabled", pool.get("enabled", True), values.boolean, True):
             found.append(_worker(reader, origin, name, {**common, **pool}, pool))
     return found
 
@@ -246,39 +296,43 @@ def _worker(reader: _Reader, origin: str, name: str, pool: Mapping[str, Any], ow
         variable = f"{origin}.{key}" if key in own and origin != "auth_worker" else f"auth_worker_{key}"
         return reader.read(variable, pool[key], parse, fallback)
 
-    kind = read("pool", _one_of(tuple(IMPLEMENTATIONS)), "threads")
-    concurrency = read("concurrency", _positive, 1)
+    kind = read("pool", values.one_of(tuple(IMPLEMENTATIONS)), "threads")
+    concurrency = read("concurrency", values.positive, 1)
     return Worker(
-        name=reader.read(f"{origin}.name", name, _name, "worker"),
-        numprocs=read("numprocs", _positive, 1),
+        name=reader.read(f"{origin}.name", name, values.name, "worker"),
+        numprocs=read("numprocs", values.positive, 1),
         numbered=True,
-        memory_limit=read("memory_limit", _size, ""),
+        memory_limit=read("memory_limit", values.size, ""),
         tree=kind in FORKING_POOLS,
-        stopwaitsecs=read("stopwaitsecs", _positive, 1),
+        stopwaitsecs=read("stopwaitsecs", values.positive, 1),
         # solo has one slot whatever it is told.
         concurrency=1 if kind == "solo" else concurrency,
         pool=kind,
-        loglevel=read("loglevel", _one_of(("", *_LOGLEVELS)), ""),
-        queues=tuple(reader.read(f"{origin}.queues", pool.get("queues") or [], _queues, [])),
-        options=tuple(read("options", _arguments, [])),
+        loglevel=read("loglevel", values.one_of(("", *_LOGLEVELS)), ""),
+        queues=tuple(reader.read(f"{origin}.queues", pool.get("queues") or [], values.queues, [])),
+        options=tuple(read("options", values.other_arguments(_WORKER_ARGUMENTS), [])),
     )
 
 
 def _extra_programs(reader: _Reader, programs: Mapping[str, Any]) -> list[ExtraProgram]:
     found = []
-    for name, given in reader.read("auth_extra_programs", programs, _mapping, _NO_MAPPING).items():
+    for name, given in reader.read("auth_extra_programs", programs, values.mapping, _NO_MAPPING).items():
         origin = f"auth_extra_programs.{name}"
         if not isinstance(given, Mapping) or not given.get("command"):
-            reader.refuse(origin, given, "it has to be a mapping with at least a command")
+            # Not what is in it: an environment may be, under whatever name.
+            shown = list(map(str, given)) if isinstance(given, Mapping) else type(given).__name__
+            reader.refuse(origin, shown, "it has to be a mapping with at least a command")
             continue
-        reader.read(origin, name, _name, "")
+        reader.read(origin, name, values.name, "")
         settings = dict(given)
-        command = reader.read(f"{origin}.command", settings.pop("command"), _command, _NO_WORDS)
-        environment = reader.read(f"{origin}.environment", settings.pop("environment", {}), _pairs, _NO_PAIRS)
-        limit = reader.read(f"{origin}.memory_limit", settings.pop("memory_limit", ""), _size, "")
-        tree = reader.read(f"{origin}.memory_limit_tree", settings.pop("memory_limit_tree", False), _boolean, False)
+        command = reader.read(f"{origin}.command", settings.pop("command"), values.command, _NO_WORDS)
+        environment = reader.read(f"{origin}.environment", settings.pop("environment", {}), values.pairs, _NO_PAIRS)
+        limit = reader.read(f"{origin}.memory_limit", settings.pop("memory_limit", ""), values.size, "")
+        tree = reader.read(
+            f"{origin}.memory_limit_tree", settings.pop("memory_limit_tree", False), values.boolean, False
+        )
         texts = _settings(reader, origin, settings)
-        wait = reader.read(f"{origin}.stopwaitsecs", settings.get("stopwaitsecs", 10), _positive, 10)
+        wait = reader.read(f"{origin}.stopwaitsecs", texts.get("stopwaitsecs", _STOPWAITSECS), values.positive, 1)
         found.append(
             ExtraProgram(
                 name=str(name),
@@ -301,150 +355,3 @@ def _check_names(reader: _Reader, declared: Declared) -> None:
         for name in sorted(names & set(owners)):
             reader.refuse("a program's name", owner, f"its {name} is also one of {owners[name]}; rename one of them")
         owners.update(dict.fromkeys(names, owner))
-
-
-def _boolean(value: Any) -> bool:
-    # Ansible's own words for truth, which -e passes as text.
-    text = str(value).lower()
-    if text in ("true", "yes", "on", "1"):
-        return True
-    if text in ("false", "no", "off", "0"):
-        return False
-    raise ValueError("it has to be true or false")
-
-
-def _integer(value: Any, least: int) -> int:
-    if isinstance(value, bool) or not re.match(r"-?[0-9]+\Z", str(value)):
-        raise ValueError("it has to be a whole number")
-    if int(value) < least:
-        raise ValueError(f"it has to be {least} or more")
-    return int(value)
-
-
-def _positive(value: Any) -> int:
-    return _integer(value, 1)
-
-
-def _not_negative(value: Any) -> int:
-    return _integer(value, 0)
-
-
-def _one_of(choices: tuple[str, ...]) -> Callable[[Any], str]:
-    def parse(value: Any) -> str:
-        text = "" if value is None else str(value)
-        if text not in choices:
-            raise ValueError("it has to be one of " + ", ".join(choice or "nothing" for choice in choices))
-        return text
-
-    return parse
-
-
-def _name(value: Any) -> str:
-    if not isinstance(value, str) or not _NAME.match(value):
-        raise ValueError("a name may have letters, digits and . _ - and nothing else (no space, no %, no colon)")
-    return value
-
-
-def _path(value: Any) -> str:
-    if not isinstance(value, str) or not _PATH.match(value):
-        raise ValueError("it has to be an absolute path of letters, digits and . _ - + @ / (no space, no %)")
-    return value.rstrip("/") or "/"
-
-
-def _size(value: Any) -> str:
-    if not value:
-        return ""
-    memmon.parse_size(str(value))
-    return str(value).upper()
-
-
-def _bind(value: Any) -> str:
-    if isinstance(value, str) and value.startswith("unix:"):
-        return "unix:" + _path(value[len("unix:") :])
-    if not isinstance(value, str) or not _TCP.match(value) or not 0 < int(value.rpartition(":")[2]) < 65536:
-        raise ValueError("it has to be HOST:PORT or unix:PATH, as gunicorn's --bind takes it")
-    return value
-
-
-def _email(value: Any) -> str:
-    if not value:
-        return ""
-    if not isinstance(value, str) or not re.match(r"[^\s@%;#'\"]+@[^\s@%;#'\"]+\Z", value):
-        raise ValueError("it has to be one mail address")
-    return value
-
-
-def _uptime(value: Any) -> str:
-    if not value:
-        return ""
-    if not re.match(r"[1-9][0-9]*[smhd]?\Z", str(value)):
-        raise ValueError("it has to be a whole number of seconds, or one followed by m, h or d, such as 2h")
-    return str(value)
-
-
-def _url(value: Any) -> str:
-    if not value:
-        return ""
-    if not isinstance(value, str) or not re.match(r"https?://[^\s%;#'\"]+\Z", value):
-        raise ValueError("it has to be a URL that begins with http:// or https://")
-    return value
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if not isinstance(value, (str, int, float)):
-        raise ValueError("it has to be text or a number")
-    try:
-        quoting.check_characters(str(value))
-    except quoting.Unwritable as why:
-        raise ValueError(f"it {why}") from why
-    return str(value)
-
-
-def _option(value: Any) -> str:
-    text = _text(value)
-    try:
-        quoting.option(text)
-    except quoting.Unwritable as why:
-        raise ValueError(f"it {why}") from why
-    return text
-
-
-def _arguments(value: Any) -> list[str]:
-    if not isinstance(value, (list, tuple)):
-        raise ValueError("it has to be a list of arguments")
-    return [_text(argument) for argument in value]
-
-
-def _command(value: Any) -> list[str]:
-    words = shlex.split(_text(value)) if isinstance(value, str) else _arguments(value)
-    if not words:
-        raise ValueError("it has to name a program")
-    return words
-
-
-def _queues(value: Any) -> list[str]:
-    return [_name(queue) for queue in _arguments(value)]
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    # Ansible's argument check takes "name=value" for one, and leaves the variable as it is.
-    if not isinstance(value, Mapping):
-        raise ValueError("it has to be a mapping of names to values")
-    return value
-
-
-def _mappings(value: Any) -> list[Mapping[str, Any]]:
-    if not isinstance(value, list):
-        raise ValueError("it has to be a list of mappings")
-    return [_mapping(item) for item in value]
-
-
-def _pairs(value: Any) -> dict[str, str]:
-    pairs = {str(name): _text(text) for name, text in _mapping(value).items()}
-    try:
-        quoting.environment(pairs)
-    except quoting.Unwritable as why:
-        raise ValueError(f"it {why}") from why
-    return pairs

@@ -77,8 +77,19 @@ now:
   description: When it looked, in seconds since 1970 by the server's clock.
   returned: always
   type: float
+own_groups:
+  description: The groups that O(supervisor_conf) declares, listeners included.
+  returned: if supervisor's parser accepts the configuration
+  type: list
+  elements: str
+exposed:
+  description:
+    - What supervisord, which is root, loads or writes and somebody else can change, with who that is.
+    - The other configuration files and O(log_dir).
+  returned: if supervisor's parser accepts the configuration
+  type: dict
 expected:
-  description: The processes (C(GROUP:PROCESS)) that O(supervisor_conf) has supervisord start.
+  description: The processes (C(GROUP:PROCESS)) that O(supervisor_conf) has supervisord run all the time.
   returned: if supervisor's parser accepts the configuration
   type: list
   elements: str
@@ -91,7 +102,7 @@ memory_total:
   returned: always
   type: int
 user:
-  description: The user's C(uid) and primary C(group), or null.
+  description: The user's C(uid), C(gid), primary C(group) and C(home), or null.
   returned: always
   type: dict
 project_exists:
@@ -206,17 +217,21 @@ def look_at_socket(path: str) -> dict[str, Any] | None:
     return {"file": path, "mode": stat.S_IMODE(status.st_mode), "uid": status.st_uid, "gid": status.st_gid}
 
 
-def expected(effective: dict[str, Any], *files: str) -> list[str]:
-    """Return the processes (GROUP:PROCESS) that the auth programs' own file has supervisord start, and can."""
+def own_groups(effective: dict[str, Any], *files: str) -> list[dict[str, Any]]:
+    """Return the groups of the auth programs' own file."""
     sections = [section for file in files for section in effective["sections"].get(file, [])]
     # A program outside every group is a group of its own name, and so is a listener.
     names = {section.partition(":")[2] for section in sections}
+    return [group for group in effective["groups"] if group["name"] in names]
+
+
+def expected(groups: list[dict[str, Any]]) -> list[str]:
+    """Return the processes (GROUP:PROCESS) of groups that supervisord starts by itself, and can."""
     return [
         f"{group['name']}:{process['name']}"
-        for group in effective["groups"]
-        if group["name"] in names
+        for group in groups
         for process in group["processes"]
-        if process["autostart"] and surroundings.can_start(process)
+        if process["always_runs"] and surroundings.can_start(process)
     ]
 
 
@@ -256,7 +271,12 @@ def main() -> None:
     }
     try:
         found["effective"] = configuration.effective(supervisord.MAIN_CONF)
-        found["expected"] = expected(found["effective"], given["supervisor_conf"], given["link"])
+        own = (given["supervisor_conf"], given["link"])
+        groups = own_groups(found["effective"], *own)
+        found["own_groups"] = [group["name"] for group in groups]
+        found["expected"] = expected(groups)
+        opened = [supervisord.MAIN_CONF, *found["effective"]["sections"], given["log_dir"]]
+        found["exposed"] = surroundings.exposed(path for path in opened if path not in own)
         sockets = [look_at_socket(wanted["file"]) for wanted in found["effective"]["sockets"]]
         found["daemon"]["sockets"] = [status for status in sockets if status]
     except configuration.Invalid as why:

@@ -26,6 +26,10 @@ options:
     description: When the server was looked at (seconds since 1970, its clock). A run that ended later changed it since.
     type: float
     default: 0
+  longest:
+    description: Seconds that the run may have to wait for its slowest program, for its lease.
+    type: int
+    default: 0
   owner:
     description: The run. Set by the action plugin.
     type: str
@@ -78,6 +82,7 @@ from ansible.module_utils.basic import AnsibleModule
 FOLDER = "/run"
 
 # Longer than a run with the longest tasks takes.
+# Beside the waiting, which it may do twice: on its way, and on its way back.
 LEASE_SECONDS = 3600
 
 
@@ -91,7 +96,7 @@ def decide(held: dict[str, Any], given: dict[str, Any], now: float) -> tuple[str
         return owner, held
     if held.get("released", 0) > given["looked_at"] > 0:
         return "a run that has ended since", held
-    return "", {"owner": given["owner"], "until": now + LEASE_SECONDS}
+    return "", {"owner": given["owner"], "until": now + LEASE_SECONDS + 2 * given["longest"]}
 
 
 def main() -> None:
@@ -100,6 +105,7 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "looked_at": {"type": "float", "default": 0},
+            "longest": {"type": "int", "default": 0},
             "owner": {"type": "str", "default": ""},
             "dead": {"type": "str", "default": ""},
         },

@@ -80,6 +80,19 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon 
 _PAUSE_SECONDS = 1
 
 
+def ask(application: celery.Application, question: str, nodes: list[str], until: float) -> dict[str, Any]:
+    """Return each node's answer to ``celery inspect QUESTION``; asks again, until `time.monotonic` is ``until``."""
+    answers: dict[str, Any] = {}
+    while set(nodes) - set(answers):
+        # A worker with the pool solo answers only between two tasks.
+        answers.update(application.inspect(question, nodes))
+        if time.monotonic() >= until:
+            break
+        if set(nodes) - set(answers):
+            time.sleep(_PAUSE_SECONDS)
+    return answers
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -95,20 +108,17 @@ def main() -> None:
     application = celery.Application.configured(given, supervisord.MAIN_CONF)
     until = time.monotonic() + given["timeout"]
     try:
-        silent = list(nodes)
-        while silent:
-            silent = sorted(set(nodes) - set(application.inspect("ping", list(nodes))))
-            if silent and time.monotonic() >= until:
+        for question in ("ping", "stats"):
+            answers = ask(application, question, list(nodes), until)
+            silent = sorted(set(nodes) - set(answers))
+            if silent:
                 module.fail_json(
-                    msg=f"Celery's {' and '.join(silent)} did not answer within {given['timeout']} s; "
+                    msg=f"Celery's {' and '.join(silent)} did not answer {question} within {given['timeout']} s; "
                     f"look into the workers' logs in {given['project_dir']}/log."
                 )
-            if silent:
-                time.sleep(_PAUSE_SECONDS)
-        statistics = application.inspect("stats", list(nodes)) if nodes else {}
     except celery.CannotAsk as why:
         module.fail_json(msg=str(why))
-    pools: dict[str, Any] = {node: said.get("pool", {}) for node, said in statistics.items()}
+    pools: dict[str, Any] = {node: said.get("pool", {}) for node, said in answers.items()}
     problems = celery.differences(nodes, pools)
     if problems:
         module.fail_json(msg=" ".join(problems), pools=pools)

@@ -76,7 +76,6 @@ problem:
   type: str
 """
 
-import shlex
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -90,7 +89,7 @@ def next_bind(names: list[str], config: str) -> str:
     What is on disk is what supervisord will start.
     """
     commands = [
-        shlex.split(process["command"])
+        configuration.words(process["command"])
         for group in configuration.effective(supervisord.MAIN_CONF)["groups"]
         for process in group["processes"]
         if f"{group['name']}:{process['name']}" in names

@@ -11,7 +11,8 @@ short_description: Have logs found where they were before they moved
 version_added: 0.1.0
 description:
   - Puts a link to each log into a folder. A log that is there instead is kept beside it, dated.
-  - Run it as the folder's owner. It only helps people to find the logs, so if it cannot be done, it warns.
+  - The folder's owner does it, whoever runs the module: root would write wherever that one has the folder lead.
+  - It only helps people to find the logs, so if it cannot be done, it warns.
 options:
   folder:
     description: Where people look for the logs.
@@ -38,8 +39,6 @@ EXAMPLES = r"""
   allianceauth.tuning.log_links:
     folder: /home/allianceserver/myauth/log
     logs: [/var/log/supervisor/myauth/worker.log]
-  become: true
-  become_user: allianceserver
 """
 
 RETURN = r"""
@@ -58,7 +57,7 @@ kept:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.allianceauth.tuning.plugins.module_utils import timestamp
+from ansible_collections.allianceauth.tuning.plugins.module_utils import files, timestamp
 
 
 def main() -> None:
@@ -72,16 +71,14 @@ def main() -> None:
     links = {os.path.join(module.params["folder"], os.path.basename(log)): log for log in module.params["logs"]}
     missing = {link: log for link, log in links.items() if not (os.path.islink(link) and os.readlink(link) == log)}
     stamp = timestamp.now()
-    linked, kept = [], []
+    linked: list[str] = []
+    kept: list[str] = []
     try:
         for link, log in missing.items():
-            if os.path.lexists(link):
-                aside = f"{link}.{stamp}"
-                if not module.check_mode:
-                    os.rename(link, aside)
-                kept.append(aside)
-            if not module.check_mode:
-                os.symlink(log, link)
+            if module.check_mode:
+                kept += [f"{link}.{stamp}"] if os.path.lexists(link) else []
+            else:
+                kept += files.put_link(link, log, stamp, keeps=True)
             linked.append(link)
     except OSError as why:
         module.warn(f"{why.strerror} while making links to the logs in {module.params['folder']}.")

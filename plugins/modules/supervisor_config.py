@@ -119,17 +119,16 @@ import grp
 import json
 import os
 import pwd
-import shlex
-import tempfile
-import uuid
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils import (
     celery,
     configuration,
+    files,
     loss,
     memmon,
+    rights,
     sealing,
     surroundings,
     timestamp,
@@ -137,26 +136,22 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils import (
 from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon as supervisord
 
 # The owner writes, the group reads: an environment may hold secrets.
-MODE = 0o640
-
-KEPT_FILES = 10
 
 
-def read(path: str) -> str | None:
-    """Return the text of the file that ``path`` leads to, None if there is none."""
+def read_by_hand(link: str) -> str | None:
+    """Return what an admin has where the link is to be, None if there is nothing that its folder's owner can read."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
-    except FileNotFoundError:
+        return rights.read(link)
+    except OSError:
         return None
 
 
 def file_is_right(path: str, content: str, uid: int, gid: int) -> bool:
-    """Whether ``path`` is a plain file with this content, these owners and `MODE`."""
-    if os.path.islink(path) or read(path) != content:
+    """Whether ``path`` is a plain file with this content, these owners and `files.MODE`."""
+    if os.path.islink(path) or files.read(path) != content:
         return False
     status = os.stat(path)
-    return (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (uid, gid, MODE)
+    return (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (uid, gid, files.MODE)
 
 
 def link_is_right(link: str, path: str) -> bool:
@@ -164,65 +159,21 @@ def link_is_right(link: str, path: str) -> bool:
     return os.path.islink(link) and os.readlink(link) == path
 
 
-def replace_file(path: str, content: str, uid: int, gid: int) -> None:
-    """Write ``content`` beside ``path`` and move it there, so that no reader sees half a file."""
-    # The dot keeps it out of "conf.d/*" patterns.
-    handle, temporary = tempfile.mkstemp(prefix="." + os.path.basename(path) + ".", dir=os.path.dirname(path))
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(content)
-            file.flush()
-            os.fchown(handle, uid, gid)
-            os.fchmod(handle, MODE)
-            os.fsync(handle)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def replace_link(link: str, path: str) -> None:
-    """Make ``link`` lead to ``path`` in one step."""
-    # symlink() never follows or replaces what is there, so a name that nobody guesses is enough.
-    temporary = os.path.join(os.path.dirname(link), f".{os.path.basename(link)}.{uuid.uuid4().hex}")
-    os.symlink(path, temporary)
-    os.replace(temporary, link)
-
-
-def keep(path: str, stamp: str, uid: int, gid: int) -> str | None:
-    """Keep what ``path`` leads to as a dated file beside it; the oldest beyond `KEPT_FILES` go.
-
-    It gets new owners: a file that may be put back must not be the auth user's to change.
-    """
-    content = read(path)
-    if content is None:
-        return None
-    kept = f"{path}.{stamp}"
-    replace_file(kept, content, uid, gid)
-    for older in kept_files(path)[:-KEPT_FILES]:
-        os.unlink(older)
-    return kept
-
-
-def kept_files(path: str) -> list[str]:
-    """Return the dated files beside ``path``, the newest last."""
-    folder, name = os.path.split(path)
-    if not os.path.isdir(folder):
-        return []
-    # The stamp sorts by time and begins with the century.
-    return [os.path.join(folder, entry) for entry in sorted(os.listdir(folder)) if entry.startswith(name + ".20")]
-
-
 def to_restore(module: AnsibleModule) -> str:
     """Return the kept file that is asked for, or fail with the names of those that there are."""
     path: str = module.params["path"]
     wanted: str = module.params["restore"]
-    found = kept_files(path)
-    if found and wanted == "newest":
-        return found[-1]
+    found = files.kept_files(path)
+    now = files.read(path)
+    # After a run that went back by itself, the newest one is what there is.
+    others = [kept for kept in found if files.read(kept) != now]
+    if others and wanted == "newest":
+        return others[-1]
     names = [os.path.basename(kept) for kept in found]
     if os.path.basename(wanted) not in names:
         there = f"there are {', '.join(names)}" if names else "no file was kept"
+        if wanted == "newest" and names:
+            module.fail_json(msg=f"there is nothing to go back to: all that is kept beside {path} is as {path} is now.")
         module.fail_json(msg=f"{wanted} is not among the files kept beside {path}: {there}.")
     return os.path.join(os.path.dirname(path), os.path.basename(wanted))
 
@@ -230,8 +181,9 @@ def to_restore(module: AnsibleModule) -> str:
 def check(given: dict[str, Any], before: str | None, content: str) -> list[str]:
     """Return a sentence for each reason not to put the new file in place."""
     path, link = given["path"], given["link"]
+    by_hand = read_by_hand(link) if before is None else before
     # Going back is meant to undo what came since.
-    lost = [] if before is None or given["restore"] else loss.losses(before, content, given["discard"])
+    lost = [] if by_hand is None or given["restore"] else loss.losses(by_hand, content, given["discard"])
     if lost:
         return [
             "it has what the variables do not produce: "
@@ -248,11 +200,19 @@ def check(given: dict[str, Any], before: str | None, content: str) -> list[str]:
     names = loss.sections(content)
     ours = {name.partition(":")[2] for name in names}
     processes = [process for group in after["groups"] if group["name"] in ours for process in group["processes"]]
+    listeners = [
+        process
+        for group in after["groups"]
+        if group["listener"] and group["name"] in ours
+        for process in group["processes"]
+    ]
+    limits = [name for process in processes for name in memmon.watched(configuration.words(process["command"]))]
+    found = surroundings.namesakes(after["sections"], (path, link), names)
+    found += surroundings.ambiguous(after["groups"], limits)
     # A program that could not start before need not be able to when we go back to it.
-    obstacles = [] if given["restore"] else surroundings.obstacles(processes, given["pending"])
-    limits = [name for process in processes for name in memmon.watched(shlex.split(process["command"]))]
-    namesakes = surroundings.namesakes(after["sections"], (path, link), names)
-    found = namesakes + surroundings.ambiguous(after["groups"], limits) + obstacles
+    if not given["restore"]:
+        found += surroundings.obstacles(processes, given["pending"])
+        found += surroundings.cut_off(listeners, after["sockets"]) + surroundings.mute(listeners)
     return found or unloadable(given["application"], overlay)
 
 
@@ -293,14 +253,20 @@ def main() -> None:
     result: dict[str, Any] = {"kept": []}
     if module.params["restore"]:
         result["restored"] = to_restore(module)
-        content = read(result["restored"]) or ""
+        content = files.read(result["restored"]) or ""
     else:
         # Not into module.params, which are shown.
         content = sealing.complete(module.params["content"], json.loads(module.params["environments"] or "{}"))
     path, link = module.params["path"], module.params["link"]
     uid, gid = pwd.getpwnam(module.params["owner"]).pw_uid, grp.getgrnam(module.params["group"]).gr_gid
 
-    before = read(path)
+    try:
+        before = files.read(path)
+    except OSError as why:
+        module.fail_json(
+            msg=f"{path} leads to what its folder's owner cannot read ({why.strerror}), so that it is not read here "
+            "either; put a file there."
+        )
     file_changes = not file_is_right(path, content, uid, gid)
     link_changes = not link_is_right(link, path)
     result["changed"] = file_changes or link_changes
@@ -320,19 +286,18 @@ def main() -> None:
         module.exit_json(**result)
 
     stamp = timestamp.now()
+    # In the guide's layout path leads to the file at link: that is kept already.
+    same = os.path.exists(link) and os.path.exists(path) and os.path.samefile(link, path)
     try:
-        if before != content and module.params["keep"]:
-            result["kept"].append(keep(path, stamp, uid, gid))
-        # In the guide's layout path leads to the file at link: that is kept already.
-        if os.path.exists(link) and not (os.path.exists(path) and os.path.samefile(link, path)):
-            result["kept"].append(keep(link, stamp, uid, gid))
-        if file_changes:
-            replace_file(path, content, uid, gid)
-        if link_changes:
-            replace_link(link, path)
+        if before not in (None, content) and module.params["keep"]:
+            result["kept"].append(files.keep(path, before, stamp, uid, gid))
+        with files.put_back_on_error(path):
+            if file_changes:
+                files.replace_file(path, content, uid, gid)
+            if link_changes:
+                result["kept"] += files.put_link(link, path, stamp, keeps=not same)
     except OSError as why:
         module.fail_json(msg=f"{why.strerror} while writing {why.filename or path}; the configuration is as it was.")
-    result["kept"] = [kept for kept in result["kept"] if kept]
     module.exit_json(**result)
 
 

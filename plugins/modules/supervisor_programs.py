@@ -45,6 +45,7 @@ options:
       - V(abort) calls the drain off. What was stopped is started again, and a worker that is still busy goes on,
         to be started again by supervisord once it has finished.
       - V(kill) kills it, as supervisor does. Its tasks are lost, and named.
+      - What is none of O(workers) is killed by supervisord itself when its time is over, with either choice.
     type: str
     choices: [abort, kill]
     default: abort
@@ -146,7 +147,14 @@ import xmlrpc.client
 from typing import Any, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.allianceauth.tuning.plugins.module_utils import celery, drain, server, standby
+from ansible_collections.allianceauth.tuning.plugins.module_utils import (
+    celery,
+    configuration,
+    drain,
+    sealing,
+    server,
+    standby,
+)
 from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon as supervisord
 from ansible_collections.allianceauth.tuning.plugins.module_utils import site as web
 from ansible_collections.allianceauth.tuning.plugins.module_utils.daemon import Daemon, Process
@@ -154,6 +162,9 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.daemon import 
 # Of a program's log, for the message that says why it does not run.
 _LOG_BYTES = 4000
 _LOG_LINES = 4
+# In the other states supervisord starts a process itself, or has given it up.
+_STARTABLE_STATES = frozenset({"STOPPED", "EXITED"})
+
 _CAUSE = re.compile(r"[\w.]*(Error|Exception)\b")
 
 
@@ -201,11 +212,17 @@ def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: 
     """Start what is stopped and wait for it until the time ``until``; the result says how far it got."""
     wanted, site = module.params["processes"], module.params["site"]
     note = standby.note(module.params["standby_of"])
-    for process in daemon.processes():
-        if process.namespec in wanted and process.stopped:
-            result["changed"] = True
-            drain.call(daemon, "startProcess", process.namespec, False)
+    started: set[str] = set()
+    # At first also what was given up before this call: perhaps its cause is gone.
+    startable = supervisord.STOPPED_STATES
     while True:
+        for process in daemon.processes():
+            # Once in a call: who ends again and again has one life more in each, and `progress.Starts` counts them.
+            if process.namespec in wanted and process.namespec not in started and process.state in startable:
+                result["changed"] = True
+                started.add(process.namespec)
+                drain.call(daemon, "startProcess", process.namespec, False)
+        startable = _STARTABLE_STATES
         known = {process.namespec: process for process in daemon.processes()}
         gunicorns = [known[name] for name in wanted if name in known and is_gunicorn(known[name])]
         # gunicorn's workers come after it has its address (its arbiter.py); until then somebody else answers there.
@@ -218,15 +235,15 @@ def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: 
             module.fail_json(
                 msg=f"supervisord does not know {', '.join(absent)}; its configuration lacks them.", **result
             )
-        gave_up = [known[name] for name in wanted if known[name].state == "FATAL"]
-        if gave_up:
-            module.fail_json(msg=" ".join(obituary(daemon, process) for process in gave_up), **result)
         pending = [known[name] for name in wanted if not settled(known[name], module.params["settle"])]
         state = "answered by the second gunicorn" if second else "no answer"
         silent = [{"name": f"the site at {site}", "state": state}] if site and not result["site"] else []
         result["pending"] = silent + [
             {"name": process.namespec, "state": process.state, "start": process.start} for process in pending
         ]
+        gave_up = [process for process in pending if process.state == "FATAL"]
+        if gave_up:
+            module.fail_json(msg=" ".join(obituary(daemon, process) for process in gave_up), **result)
         if not result["pending"] or time.monotonic() >= until:
             break
         time.sleep(drain.POLL_SECONDS)
@@ -268,7 +285,7 @@ def last_lines(daemon: Daemon, process: Process) -> str:
         if causes and causes[0] not in last and any(line.startswith('File "') for line in last):
             last = causes[:1]
         if last:
-            return " / ".join(reversed(last))
+            return sealing.redacted(" / ".join(reversed(last)), configuration.secrets(supervisord.MAIN_CONF))
     return ""
 
 

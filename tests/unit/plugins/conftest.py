@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import json
 import subprocess
 import sys
 import tempfile
@@ -40,16 +39,15 @@ class Parser:
     def read(self, contents: list[str]) -> list[dict[str, Any]]:
         """Return for each file its ``result`` or its ``error``, as `configuration.effective` has them."""
         # Not above: pytest may load this file before there is a link to the collection; see /conftest.py.
-        from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration
+        from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration, rights
 
         path = str(self.main_conf.parent / "conf.d/auth.conf")
         overlays = [configuration.overlay_for(path, "", content) for content in contents]
 
         def work(overlay: configuration.Overlay) -> dict[str, Any]:
-            answer = configuration._answer(lambda: configuration._realize(str(self.main_conf), overlay))
-            return dict(json.loads(answer))
+            return configuration._answer(lambda: configuration._realize(str(self.main_conf), overlay))
 
-        return list(configuration._in_child(lambda: {"answers": [work(overlay) for overlay in overlays]})["answers"])
+        return rights.in_child(lambda: [work(overlay) for overlay in overlays])
 
 
 @pytest.fixture(scope="session")

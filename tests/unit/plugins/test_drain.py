@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.errors import AnsibleActionFail
+from ansible_collections.allianceauth.tuning.plugins.action import supervisor_programs as action
 from ansible_collections.allianceauth.tuning.plugins.module_utils import drain, server
 from ansible_collections.allianceauth.tuning.plugins.module_utils.daemon import Daemon, NotAnswering
 from ansible_collections.allianceauth.tuning.plugins.modules import supervisor_programs
@@ -25,6 +28,8 @@ from ansible_collections.allianceauth.tuning.plugins.modules import supervisor_p
 WORKER = """
 import os, signal, sys, time
 name, patient = sys.argv[1], sys.argv[2] == "patient"
+if os.path.exists("broken " + name):
+    sys.exit("it is broken")
 def say(what):
     with open("events", "a") as events:
         events.write(f"{what} {name}\\n")
@@ -243,6 +248,209 @@ def test_an_orphan_whose_time_is_over_is_killed(running: Start, orphan: Orphan) 
     left = orphan(found.folder)
     drain.kill(found.daemon, name_of(left))
     assert left.wait() == -signal.SIGKILL
+
+
+def test_an_orphan_that_ends_before_it_is_told_needs_no_word(running: Start, orphan: Orphan) -> None:
+    found = running(program("site"))
+    left = orphan(found.folder)
+
+    def end(names: Sequence[str]) -> None:
+        left.kill()
+        left.wait()
+
+    work = drained(found, [[name_of(left)]], before=end)
+    assert work.run(in_the_end()) == []
+    assert (work.told, work.changed) == ({}, False)
+
+
+def test_another_process_that_gets_an_orphans_number_before_it_is_told_is_left_alone(
+    running: Start, orphan: Orphan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = running(program("site"))
+    left = orphan(found.folder)
+
+    def replace(names: Sequence[str]) -> None:
+        # The kernel gives a number away again when it likes; a start of its own is what such a process has.
+        monkeypatch.setattr(server, "start_ticks", lambda pid: 1)
+
+    work = drained(found, [[name_of(left)], MORE], before=replace)
+    assert work.run(in_the_end()) == []
+    assert not work.changed
+    assert left.poll() is None
+    assert found.lines("events") == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_an_orphan_that_ends_just_before_its_signal_is_no_error(
+    running: Start, orphan: Orphan, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    found = running(program("site"))
+    left = orphan(found.folder)
+    name = name_of(left)
+    left.kill()
+    left.wait()
+    # What the last look before the signal has seen.
+    monkeypatch.setattr(drain, "_orphan_lives", lambda name: True)
+    if number == signal.SIGKILL:
+        drain.kill(found.daemon, name)
+    else:
+        work = drained(found, [[name], MORE])
+        assert work.run(time.monotonic()) == [(name, "ORPHAN")]
+        assert not work.changed
+
+
+class Module:
+    """What a module's work asks of its AnsibleModule."""
+
+    def __init__(self, params: dict[str, Any]) -> None:
+        self.params = params
+
+    def fail_json(self, **result: Any) -> None:
+        raise Failed(result)
+
+
+class Failed(Exception):
+    """The module has failed; its argument is the result."""
+
+
+class Action(action.ActionModule):
+    """The action plugin on a real supervisord, without a connection between the two."""
+
+    def __init__(self, found: Any, **arguments: Any) -> None:
+        self.found = found
+        task: Any = types.SimpleNamespace(args=arguments)
+        self._task = task
+        self._vars = {"inventory_hostname": "auth1"}
+
+    def _call(self, **arguments: Any) -> dict[str, Any]:
+        defaults = {"workers": [], "timeout_action": "abort", "celery": {}, "site": "", "standby_of": "nobody"}
+        given = {**defaults, **arguments}
+        result: dict[str, Any] = {"changed": False, "pending": [], "tasks": {}, "site": None}
+        # Shorter than the module's own: a slice shall end at every moment of the drain.
+        until = time.monotonic() + 0.3
+        if given["state"] == "stopped":
+            supervisor_programs.stop(self.found.daemon, given, result, until)
+        else:
+            module: Any = Module(given)
+            try:
+                supervisor_programs.start_with_patience(self.found.daemon, module, result, until)
+            except Failed as failed:
+                return {**failed.args[0], "failed": True}
+        return result
+
+    def stop(self) -> dict[str, Any]:
+        return self._stop({})
+
+
+def test_a_task_goes_no_further_than_its_run_that_was_killed() -> None:
+    task = object.__new__(action.ActionModule)
+    # Another one is our parent now.
+    task._run_process = os.getppid() + 1
+    with pytest.raises(AnsibleActionFail, match="The run was killed"):
+        task._call(state="stopped")
+
+
+def test_what_supervisord_kills_after_its_time_calls_no_drain_off(running: Start) -> None:
+    found = running(program("bot", "patient", stopwaitsecs=2))
+    result = Action(found, state="stopped", stages=[["bot:bot"], MORE], stopwaitsecs={"bot:bot": 2}).stop()
+    assert not result.get("failed"), result["msg"]
+    assert found.state("bot:bot") == "STOPPED"
+    assert found.lines("events") == ["told bot"]
+
+
+def aborted(found: Any, bot_seconds: int = 3) -> dict[str, Any]:
+    """Call a drain off because of a busy worker; what has stopped before it and a slow bot beside it were told, too."""
+    return Action(
+        found,
+        state="stopped",
+        stages=[["beat:beat"], ["worker:worker", "bot:bot"], MORE],
+        workers=["worker:worker"],
+        stopwaitsecs={"worker:worker": 1, "bot:bot": bot_seconds},
+    ).stop()
+
+
+def test_a_drain_that_is_called_off_starts_also_what_was_still_stopping(running: Start) -> None:
+    found = running(
+        program("beat") + program("worker", "patient", stopwaitsecs=1) + program("bot", "patient", stopwaitsecs=3)
+    )
+    before = {process.namespec: process.pid for process in found.daemon.processes()}
+    said = aborted(found)["msg"]
+    assert said.startswith(
+        "auth1: worker did not stop in time, so the run was called off. What was stopped was started"
+    )
+    after = found.daemon.processes()
+    assert {process.state for process in after} == {"RUNNING"}
+    assert {process.namespec for process in after if process.pid != before[process.namespec]} == {
+        "beat:beat",
+        "bot:bot",
+    }
+
+
+def test_a_drain_that_is_called_off_names_what_does_not_stop_in_time_to_be_started(
+    running: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(action, "_AGAIN_SECONDS", 1)
+    found = running(program("beat") + program("worker", "patient") + program("bot", "patient", stopwaitsecs=30))
+    # What is on disk is not what runs.
+    said = aborted(found, bot_seconds=1)["msg"]
+    assert "Not all of it could be started again: after 1 s these do not run: bot:bot (STOPPING). Run it again" in said
+    assert found.state("beat:beat") == "RUNNING"
+
+
+def test_a_program_that_is_given_up_keeps_nobody_from_being_started_again(running: Start) -> None:
+    found = running(
+        program("beat", startsecs=1, startretries=0)
+        + program("worker", "patient", stopwaitsecs=1)
+        + program("bot", "patient", stopwaitsecs=4)
+    )
+    (found.folder / "broken beat").touch()
+    said = aborted(found, bot_seconds=4)["msg"]
+    assert "Not all of it could be started again: supervisord gave up starting beat:beat: it is broken. Run it" in said
+    assert [found.state(name) for name in ("beat:beat", "bot:bot")] == ["FATAL", "RUNNING"]
+
+
+def start_once(found: Any, name: str, seconds: float, settle: int = 0) -> dict[str, Any]:
+    """Return the result of one call that starts a program."""
+    result: dict[str, Any] = {"changed": False, "pending": [], "site": None}
+    module: Any = Module({"processes": [name], "site": "", "settle": settle, "standby_of": "nobody"})
+    supervisor_programs.start(found.daemon, module, result, time.monotonic() + seconds)
+    return result
+
+
+def spawned(found: Any, name: str) -> int:
+    """Return how often supervisord has started a program."""
+    return str((found.folder / "log").read_text()).count(f"spawned: '{name}'")
+
+
+def test_what_is_still_stopping_at_the_first_look_is_started_in_the_same_call(running: Start) -> None:
+    found = running(program("bot", "patient", stopwaitsecs=1))
+    found.daemon.call("stopProcess", "bot:bot", False)
+    assert found.state("bot:bot") == "STOPPING"
+    result = start_once(found, "bot:bot", 30)
+    assert (result["pending"], result["changed"]) == ([], True)
+    assert found.state("bot:bot") == "RUNNING"
+
+
+def test_a_program_that_ends_by_itself_is_started_once_in_a_call(running: Start) -> None:
+    found = running(program("once", autorestart="false"))
+    (found.folder / "broken once").touch()
+    found.daemon.call("stopProcess", "once:once")
+    result = start_once(found, "once:once", 2, settle=10)
+    assert [process["state"] for process in result["pending"]] == ["EXITED"]
+    # By the test, and by the call.
+    assert spawned(found, "once") == 2
+
+
+def test_a_program_that_supervisord_gives_up_in_a_call_is_not_started_by_it(running: Start, wait: Wait) -> None:
+    found = running(program("bad", startsecs=1, startretries=1))
+    found.daemon.call("stopProcess", "bad:bad")
+    (found.folder / "broken bad").touch()
+    found.daemon.call("startProcess", "bad:bad", False)
+    wait(lambda: found.state("bad:bad") == "BACKOFF")
+    with pytest.raises(Failed, match="gave up starting bad:bad"):
+        start_once(found, "bad:bad", 30)
+    # Twice by the test, and once more by supervisord.
+    assert spawned(found, "bad") == 3
 
 
 def test_a_call_on_a_process_that_has_just_stopped_is_no_error_and_one_on_an_unknown_one_is(running: Start) -> None:

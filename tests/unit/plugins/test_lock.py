@@ -17,7 +17,7 @@ HELD = {"owner": "first", "until": 100.0}
 
 
 def given(owner: str, state: str = "present", dead: str = "", looked_at: float = 0) -> dict[str, Any]:
-    return {"owner": owner, "state": state, "dead": dead, "looked_at": looked_at}
+    return {"owner": owner, "state": state, "dead": dead, "looked_at": looked_at, "longest": 0}
 
 
 def test_a_free_lock_is_taken_for_its_lease() -> None:
@@ -25,6 +25,11 @@ def test_a_free_lock_is_taken_for_its_lease() -> None:
         "",
         {"owner": "first", "until": 10 + auth_lock.LEASE_SECONDS},
     )
+
+
+def test_a_lease_outlasts_the_longest_wait_there_and_back() -> None:
+    _nobody, held = auth_lock.decide({}, {**given("first"), "longest": 7200}, 10)
+    assert held["until"] > 10 + 2 * 7200
 
 
 def test_a_lock_that_another_holds_is_not_taken_nor_given_back() -> None:

@@ -9,7 +9,7 @@ import copy
 from typing import Any
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils import plan, variables
+from ansible_collections.allianceauth.tuning.plugins.module_utils import drift, plan, variables
 
 GIGABYTE = 1024**3
 
@@ -28,6 +28,10 @@ def process(group: str, name: str, kind: str, **more: Any) -> dict[str, Any]:
     }
 
 
+def on_disk(name: str, command: str, stopwaitsecs: int = 10) -> dict[str, Any]:
+    return {"name": name, "command": command, "stopwaitsecs": stopwaitsecs, "always_runs": True}
+
+
 # In no order that would do for a drain.
 INFO: dict[str, Any] = {
     "unit": True,
@@ -40,15 +44,18 @@ INFO: dict[str, Any] = {
     "venv": {"exists": True, "programs": ["celery", "gunicorn", "python"], "versions": {}},
     "memory_total": 4 * GIGABYTE,
     "orphans": [{"pid": 5, "start": 77, "kind": "worker", "command": "celery worker"}],
+    "own_groups": ["memmon_worker_00", "myauth"],
+    "exposed": {},
     "expected": ["myauth:beat", "myauth:worker_00", "myauth:gunicorn", "memmon_worker_00:memmon_worker_00"],
     "effective": {
-        "groups": [{"name": "bots", "processes": [{"name": "bot", "stopwaitsecs": 33, "command": "/bin/true"}]}]
+        # Its command is one that supervisord takes and cannot start.
+        "groups": [{"name": "bots", "processes": [on_disk("bot", "/bin/sh -c 'a", 33)]}]
     },
     "daemon": {
         "pid": 1,
         "of_systemd": True,
         "drift": {"added": [], "changed": [], "removed": []},
-        "sockets": [{"file": "/run/supervisor.sock", "mode": plan.SOCKET_MODE, "uid": 0, "gid": 1000}],
+        "sockets": [{"file": "/run/supervisor.sock", "mode": drift.SOCKET_MODE, "uid": 0, "gid": 1000}],
         "processes": [
             process("myauth", "gunicorn", "gunicorn"),
             process("bots", "bot", "other"),
@@ -118,7 +125,7 @@ def test_a_server_as_it_shall_be_has_no_drift_and_nothing_stopped(
     info["orphans"] = []
     decided = plan.plan(declare(defaults), info)
     assert (decided["drift"], decided["stopped"], decided["starting"]) == ([], [], [])
-    assert plan.disagreements(decided, info) == []
+    assert drift.disagreements(decided, info) == []
 
 
 def test_what_is_only_just_coming_up_is_neither_stopped_nor_running(
@@ -147,9 +154,9 @@ def test_a_neighbour_of_the_same_name_is_seen_though_nothing_of_ours_changes(
     defaults: dict[str, Any], info: dict[str, Any]
 ) -> None:
     groups = info["effective"]["groups"]
-    groups.append({"name": "myauth", "processes": [{"name": "worker_00", "stopwaitsecs": 600, "command": "x"}]})
+    groups.append({"name": "myauth", "processes": [on_disk("worker_00", "x")]})
     assert plan.plan(declare(defaults), info)["ambiguous"] == []
-    groups[0]["processes"].append({"name": "worker_00", "stopwaitsecs": 10, "command": "x"})
+    groups[0]["processes"].append(on_disk("worker_00", "x"))
     (sentence,) = plan.plan(declare(defaults), info)["ambiguous"]
     assert "exists in the groups bots and myauth" in sentence
 
@@ -166,8 +173,10 @@ def test_what_runs_otherwise_than_decided_is_told(defaults: dict[str, Any], info
     beat, watcher = info["daemon"]["processes"][4], info["daemon"]["processes"][3]
     beat["pid"] = 0
     watcher["limits"] = {"worker": "256MB"}
-    info["daemon"]["drift"]["changed"] = ["myauth"]
-    assert plan.disagreements(decided, info) == [
+    info["daemon"]["drift"]["changed"] = ["myauth", "bots"]
+    # Another one's memmon, which watches what it likes.
+    info["daemon"]["processes"].append(process("memmon", "memmon", "listener", limits={"gone": "1GB"}))
+    assert drift.disagreements(decided, info) == [
         "myauth:beat does not run",
         "memmon watches worker, which does not exist",
         "memmon has the limit none for worker_00 and not 256MB",
@@ -222,8 +231,30 @@ def test_a_limit_below_what_the_tree_needs_at_rest_is_refused(defaults: dict[str
     info["daemon"]["processes"][0]["children"] = [2 * 10**8, 10**8]
     (refusal,) = plan.refusals(declare(defaults, auth_gunicorn_memory_limit="300MB"), info, "auth1")
     # 100 MB for the master and as much for each of three children, of which the lightest is taken.
-    assert f"it needs {4 * 10**8 // 1024**2} MB at rest" in refusal
+    assert f"needs {4 * 10**8 // 1024**2} MB at rest" in refusal
     assert plan.refusals(declare(defaults, auth_gunicorn_memory_limit="400MB"), info, "auth1") == []
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_limit_for_a_tree_that_has_not_run_yet_is_compared_with_what_is_like_it(
+    defaults: dict[str, Any], info: dict[str, Any], runs: bool
+) -> None:
+    pools = [{"name": "worker_fork", "queues": ["fork"], "pool": "prefork", "concurrency": 8}]
+    if not runs:
+        info["daemon"]["processes"] = []
+    (refusal,) = plan.refusals(declare(defaults, auth_workers=pools), info, "auth1")
+    weight = 10**8 if runs else 80 * 1024**2
+    assert "the memory_limit of worker_fork (auth_worker_memory_limit, or its own in auth_workers) is 256MB" in refusal
+    assert "but with 8 children" in refusal
+    assert f"needs {9 * weight // 1024**2} MB at rest" in refusal
+    enough = [{**pools[0], "memory_limit": "1500MB"}]
+    assert plan.refusals(declare(defaults, auth_workers=enough), info, "auth1") == []
+
+
+def test_what_others_can_change_of_what_root_loads_is_warned_of(defaults: dict[str, Any], info: dict[str, Any]) -> None:
+    info["exposed"] = {"/etc/supervisor/conf.d/bot.conf": "bot", "/home/allianceserver/myauth/log": "allianceserver"}
+    (warning,) = plan.plan(declare(defaults), info)["warnings"]
+    assert "loads or writes /etc/supervisor/conf.d/bot.conf, which bot can change" in warning
 
 
 def test_a_small_limit_and_a_missing_one_are_warned_of(defaults: dict[str, Any], info: dict[str, Any]) -> None:
@@ -239,6 +270,50 @@ def test_every_process_of_a_pool_is_a_node_with_the_hosts_name(defaults: dict[st
     assert set(nodes) == {"worker_00@auth1", "worker_01@auth1"}
     # solo has one slot, whatever it is told.
     assert {node["max-concurrency"] for node in nodes.values()} == {1}
+
+
+def test_a_pool_that_scales_by_itself_has_no_concurrency_to_show(
+    defaults: dict[str, Any], info: dict[str, Any]
+) -> None:
+    decided = plan.plan(declare(defaults, auth_worker_options=["--autoscale=10,3"]), info)
+    assert "max-concurrency" not in decided["nodes"]["worker_00@auth1"]
+
+
+@pytest.mark.parametrize("option", ["autostart", "autorestart"])
+def test_nobody_waits_for_what_does_not_run_all_the_time(
+    defaults: dict[str, Any], info: dict[str, Any], option: str
+) -> None:
+    asked = {
+        "auth_extra_programs": {"bot": {"command": "/bin/true", option: False}},
+        "auth_program_settings": {"worker": {option: "no"}, "gunicorn": {option.upper(): "Off"}},
+    }
+    decided = plan.plan(declare(defaults, **asked), info)
+    assert decided["processes"] == ["myauth:beat", "memmon_worker_00:memmon_worker_00"]
+    assert (decided["nodes"], decided["site"]) == ({}, "")
+    assert {program["name"] for program in decided["programs"]} == {"beat", "worker", "gunicorn", "bot"}
+
+
+def test_our_groups_are_those_of_the_file_on_disk_too(defaults: dict[str, Any], info: dict[str, Any]) -> None:
+    info["own_groups"].append("memmon_gunicorn")
+    info["daemon"]["drift"].update(added=["memmon_gunicorn", "bots"], removed=["crashmail"])
+    assert plan.plan(declare(defaults), info)["unread"] == ["memmon_gunicorn", "crashmail"]
+
+
+def test_a_kept_file_says_itself_what_it_has_to_show(defaults: dict[str, Any], info: dict[str, Any]) -> None:
+    worker, venv = "worker --concurrency=3", "/home/allianceserver/venv/auth/bin"
+    processes = [
+        on_disk("worker_00", f"{venv}/celery -A myauth {worker} -n worker_00@%h"),
+        on_disk("worker_services_00", f"{venv}/celery -A myauth {worker} -n worker_services_00"),
+        on_disk("beat", f"{venv}/celery -A myauth beat"),
+        on_disk("gunicorn", f"{venv}/gunicorn myauth.wsgi --bind 127.0.0.1:8001"),
+    ]
+    info["effective"]["groups"].append({"name": "myauth", "processes": processes})
+    decided = plan.plan(declare(defaults), info)
+    assert decided["kept"] == {
+        "nodes": {"worker_00@auth1": {}, "celery@worker_services_00": {}},
+        "site": "127.0.0.1:8001",
+    }
+    assert decided["on_disk"][:2] == ["bots:bot", "myauth:worker_00"]
 
 
 def test_gunicorn_shares_its_address_unless_the_admin_configures_it(
@@ -268,17 +343,19 @@ def test_httpoks_page_is_asked_for_before_unless_it_is_known_or_the_site_moves(
     def asked(**changes: Any) -> str:
         return str(plan.plan(declare(defaults, **{"auth_httpok_url": page, **changes}), info)["new_page"])
 
-    def run(*commands: str) -> None:
-        processes = [{"name": "one", "stopwaitsecs": 10, "command": command} for command in commands]
-        info["effective"]["groups"] = [{"name": "myauth", "processes": processes}]
+    def run(name: str, command: str) -> None:
+        group = name if name == "httpok" else "myauth"
+        # Another site of the same supervisord, somewhere else.
+        other = {"name": "other", "processes": [on_disk("gunicorn", "/other/gunicorn --bind 127.0.0.1:9")]}
+        info["effective"]["groups"] = [other, {"name": group, "processes": [on_disk(name, command)]}]
 
-    run("/venv/bin/gunicorn myauth.wsgi\n--bind 127.0.0.1:8000", "/bin/sleep 1")
+    run("gunicorn", "/venv/bin/gunicorn myauth.wsgi\n--bind 127.0.0.1:8000")
     assert asked() == page
     assert asked(auth_httpok_url="") == ""
     assert asked(auth_gunicorn=False) == ""
     # It does not answer there yet.
     assert asked(auth_gunicorn_bind="127.0.0.1:9000") == ""
-    run(f"/venv/bin/httpok\n-t 45 -p myauth:gunicorn {page}")
+    run("httpok", f"/venv/bin/httpok\n-t 45 -p myauth:gunicorn {page}")
     assert asked() == ""
     # A part of it is another page.
     assert asked(auth_httpok_url="http://127.0.0.1:8000/") == "http://127.0.0.1:8000/"

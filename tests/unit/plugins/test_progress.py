@@ -10,22 +10,22 @@ from typing import Any
 import pytest
 from ansible_collections.allianceauth.tuning.plugins.module_utils import progress
 
-NAME, ORPHAN = "myauth:worker_00", "pid:5@77"
+NAME, ORPHAN, BEAT = "myauth:worker_00", "pid:5@77", "myauth:beat"
 TOLD = {
     NAME: {"pid": 3, "at": 1000.0},
     ORPHAN: {"pid": 5, "at": 1000.0},
-    "myauth:beat": {"pid": 4, "at": 999.0, "ended": 999.5},
+    BEAT: {"pid": 4, "at": 999.0, "ended": 999.5},
 }
 TASKS = {"worker_00": [{"name": "esi.sync", "id": "1", "age": 20}]}
 
 
 @pytest.fixture
 def drained() -> progress.Drained:
-    return progress.Drained("auth1", {NAME: 60, ORPHAN: 600, "myauth:beat": 10})
+    return progress.Drained("auth1", {NAME: 60, ORPHAN: 600, BEAT: 10}, [NAME])
 
 
-def answer(now: float, *pending: str) -> dict[str, Any]:
-    return {"told": TOLD, "now": now, "pending": [{"name": name, "state": "RUNNING"} for name in pending]}
+def answer(now: float, *pending: str, state: str = "RUNNING") -> dict[str, Any]:
+    return {"told": TOLD, "now": now, "pending": [{"name": name, "state": state} for name in pending]}
 
 
 def test_a_line_has_the_processes_their_tasks_with_age_and_the_time_they_have_left(
@@ -40,8 +40,43 @@ def test_a_line_has_the_processes_their_tasks_with_age_and_the_time_they_have_le
 
 
 def test_nobody_is_overdue_before_the_time_is_over(drained: progress.Drained) -> None:
-    drained.update(answer(1059.0, NAME))
+    drained.update(answer(1059.9, NAME))
     assert (drained.overdue(), drained.killed()) == ([], [])
+    drained.update(answer(1599.9, ORPHAN, state="ORPHAN"))
+    assert drained.overdue() == []
+    drained.update(answer(1600.0, ORPHAN, state="ORPHAN"))
+    assert drained.overdue() == [ORPHAN]
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "ends"),
+    [(BEAT, "STOPPING", 1009.0), (BEAT, "RUNNING", 1009.0), (NAME, "STOPPING", 1060.0), (NAME, "EXITED", 1060.0)],
+)
+def test_whom_supervisord_ends_gets_the_seconds_that_it_takes_for_that(
+    drained: progress.Drained, name: str, state: str, ends: float
+) -> None:
+    drained.update(answer(ends + 4.9, name, state=state))
+    assert drained.overdue() == []
+    assert drained.line().endswith(", 0 s left")
+    drained.update(answer(ends + 5, name, state=state))
+    assert drained.overdue() == [name]
+
+
+def test_more_time_for_tasks_is_no_advice_for_a_program_without(drained: progress.Drained) -> None:
+    drained.update(answer(1020.0, BEAT, state="STOPPING"))
+    said = drained.said_of_abort("")
+    assert said.startswith("auth1: beat did not stop in time, so the run was called off. What was stopped was started")
+    assert "auth_" not in said
+    assert "supervisord itself kills a program that is no worker once its stopwaitsecs is over" in said
+
+
+def test_an_abort_waits_for_what_supervisord_is_stopping(drained: progress.Drained) -> None:
+    drained.update(answer(1001.0, NAME, BEAT, state="STOPPING"))
+    assert drained.stopping_for() == 59.0
+    drained.update(answer(1061.0, NAME, BEAT, state="STOPPING"))
+    assert drained.stopping_for() == 0.0
+    drained.update(answer(1001.0, NAME))
+    assert drained.stopping_for() == 0.0
 
 
 def test_who_is_overdue_is_named_with_the_tasks(drained: progress.Drained) -> None:
@@ -77,23 +112,24 @@ def test_a_start_names_who_does_not_run_yet_and_in_the_end_why() -> None:
     assert progress.waiting("auth1", late, 5) == (
         "auth1: waiting for the site at 127.0.0.1:8000 (no answer), worker_00 (STARTING), 5 s so far"
     )
-    said = progress.said_of_silence("auth1", late, 120)
+    said = progress.said_of_silence(late, 120)
+    assert said.startswith("after 120 s these do not run: ")
     assert "myauth:worker_00 (STARTING)" in said
     assert said.endswith("The log of myauth:worker_00 ends with: No such option.")
 
 
 def test_an_orphan_is_not_among_what_can_be_started_again(drained: progress.Drained) -> None:
     drained.update(answer(1001.0, NAME, ORPHAN))
-    assert drained.supervised() == [NAME, "myauth:beat"]
+    assert drained.supervised() == [NAME, BEAT]
 
 
 def test_a_program_that_is_started_again_and_again_is_told_of_with_its_last_words() -> None:
     starts = progress.Starts()
     lives = [{"name": NAME, "start": second} for second in (1, 1, 7, 13, 19)]
     assert [starts.never_stay([life]) for life in lives] == [[], [], [], [], [NAME]]
-    said = starts.said("auth1", {"logs": {NAME: "Address already in use."}})
+    said = starts.said({"logs": {NAME: "Address already in use."}})
     assert said == (
-        f"auth1: supervisord has to start {NAME} again and again. The log of {NAME} ends with: Address already in use."
+        f"supervisord has to start {NAME} again and again. The log of {NAME} ends with: Address already in use."
     )
 
 

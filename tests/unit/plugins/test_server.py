@@ -66,7 +66,7 @@ def test_a_link_is_told_with_the_checksum_of_what_it_leads_to(tmp_path: Path) ->
 
 
 def test_a_user_is_told_with_the_primary_group() -> None:
-    assert server.user("root") == {"uid": 0, "gid": 0, "group": "root"}
+    assert server.user("root") == {"uid": 0, "gid": 0, "group": "root", "home": "/root"}
     assert server.user("nobody-of-that-name") is None
 
 

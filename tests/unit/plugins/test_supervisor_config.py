@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon
+from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon, files
 from ansible_collections.allianceauth.tuning.plugins.modules import supervisor_config
 
 RIGHT = "[program:worker]\ncommand = /bin/sleep 1\n[group:myauth]\nprograms = worker\n"
@@ -124,45 +124,10 @@ def test_a_file_that_would_drop_a_program_is_refused_before_anything_else(conf_d
     assert check(conf_d, RIGHT, before, restore="newest") == []
 
 
-def test_the_last_ten_files_are_kept_and_the_newest_is_the_last(tmp_path: Path) -> None:
-    path = tmp_path / "myauth.conf"
-    for number in range(12):
-        path.write_text(str(number))
-        kept = supervisor_config.keep(str(path), f"2026-11-22T10-00-{number:02d}Z", os.getuid(), os.getgid())
-        assert kept
-        assert Path(kept).read_text() == str(number)
-    assert [Path(kept).read_text() for kept in supervisor_config.kept_files(str(path))] == [
-        str(n) for n in range(2, 12)
-    ]
-
-
-def test_nothing_is_kept_of_a_file_that_is_not_there(tmp_path: Path) -> None:
-    assert (
-        supervisor_config.keep(str(tmp_path / "myauth.conf"), "2026-11-22T10-00-00Z", os.getuid(), os.getgid()) is None
-    )
-    assert supervisor_config.kept_files(str(tmp_path / "nowhere/myauth.conf")) == []
-
-
-def test_a_file_that_cannot_be_put_in_place_leaves_all_as_it_was(tmp_path: Path) -> None:
-    path = tmp_path / "myauth.conf"
-    path.mkdir()
-    with pytest.raises(OSError, match="myauth.conf"):
-        supervisor_config.replace_file(str(path), RIGHT, os.getuid(), os.getgid())
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_a_file_that_is_put_in_place_is_right_and_a_changed_one_is_not(tmp_path: Path) -> None:
     path, uid, gid = tmp_path / "myauth.conf", os.getuid(), os.getgid()
-    supervisor_config.replace_file(str(path), RIGHT, uid, gid)
+    files.replace_file(str(path), RIGHT, uid, gid)
     assert supervisor_config.file_is_right(str(path), RIGHT, uid, gid)
     assert not supervisor_config.file_is_right(str(path), RIGHT + "\n", uid, gid)
     path.chmod(0o666)
     assert not supervisor_config.file_is_right(str(path), RIGHT, uid, gid)
-
-
-def test_a_link_is_put_over_whatever_is_there(tmp_path: Path) -> None:
-    path, link = tmp_path / "myauth.conf", tmp_path / "supervisor.conf"
-    link.write_text(RIGHT)
-    assert not supervisor_config.link_is_right(str(link), str(path))
-    supervisor_config.replace_link(str(link), str(path))
-    assert supervisor_config.link_is_right(str(link), str(path))

@@ -44,7 +44,16 @@ WRONG: list[tuple[str, Any, str]] = [
     (
         "auth_extra_programs",
         {"bot": {}},
-        "auth_extra_programs.bot is {}: it has to be a mapping with at least a command.",
+        "auth_extra_programs.bot is []: it has to be a mapping with at least a command.",
+    ),
+    ("auth_worker_options", ["-E", "-c7"], "-c would contradict concurrency, which gives it already."),
+    ("auth_worker_options", ["--hostname=x"], "--hostname would contradict the process's name, which gives it"),
+    ("auth_gunicorn_options", ["--bind", "[::]:80"], "--bind would contradict auth_gunicorn_bind, which gives it"),
+    ("auth_httpok_url", "https://example.com/", "auth_httpok_url is 'https://example.com/': it has to be a URL that"),
+    (
+        "auth_program_settings",
+        {"beat": {"stopwaitsecs": "soon"}},
+        "auth_program_settings.beat.stopwaitsecs is 'soon': it has to be a whole number.",
     ),
     ("auth_extra_programs", {"bot": {"command": 'a "b'}}, "auth_extra_programs.bot.command is 'a \"b': "),
     ("auth_extra_programs", {"bot": {"command": "a", "numprocs": 2}}, "auth_extra_programs.bot.numprocs is 2: "),
@@ -114,3 +123,30 @@ def test_a_pool_can_be_left_out_and_others_take_what_they_do_not_say_from_the_wo
     assert refusals == []
     (big,) = declared.workers
     assert (big.name, big.pool, big.memory_limit, big.tree) == ("big", "prefork", "1GB", True)
+
+
+SECRETIVE: list[dict[str, Any]] = [
+    {"auth_environment": {"TOKEN": "s3cret ; x"}},
+    {"auth_environment": "TOKEN=s3cret"},
+    {"auth_extra_programs": {"bot": {"comand": "a", "environment": {"TOKEN": "s3cret"}}}},
+    {"auth_extra_programs": {"bot": {"command": "a", "Environment": "TOKEN=s3cret"}}},
+    {"auth_extra_programs": {"bot": {"command": "a", "enviroment": {"TOKEN": "s3cret"}}}},
+    {"auth_extra_programs": [{"bot": {"command": "a", "environment": {"TOKEN": "s3cret"}}}]},
+    {"auth_program_settings": {"worker": {"ENVIRONMENT": "TOKEN=s3cret"}}},
+]
+
+
+@pytest.mark.parametrize("changes", SECRETIVE)
+def test_no_refusal_shows_what_may_be_a_secret(defaults: dict[str, Any], changes: dict[str, Any]) -> None:
+    _declared, refusals = variables.declare({**defaults, **changes}, "auth1")
+    assert refusals
+    assert "s3cret" not in " ".join(refusals)
+
+
+def test_a_drain_waits_as_long_as_supervisord_will(defaults: dict[str, Any]) -> None:
+    settings = {name: {"StopWaitSecs": "300"} for name in ("beat", "worker", "gunicorn")}
+    bot = {"bot": {"command": "a", "STOPWAITSECS": 33}}
+    asked = {**defaults, "auth_program_settings": settings, "auth_extra_programs": bot}
+    declared, refusals = variables.declare(asked, "auth1")
+    assert refusals == []
+    assert [program.stopwaitsecs for program in declared.programs] == [300, 300, 300, 33]

@@ -1,0 +1,98 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tell how what runs differs from what is on disk, or was decided."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+from ansible_collections.allianceauth.tuning.plugins.module_utils.variables import Declared
+
+# Read and write for root and the group alone: the listeners' user has to connect.
+SOCKET_MODE = 0o770
+
+
+def sentences(declared: Declared, info: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each way in which what runs differs from what is on disk."""
+    daemon = info["daemon"]
+    left = [
+        f"{orphan['command']} (process {orphan['pid']}) runs on from an earlier supervisord"
+        for orphan in info["orphans"]
+    ]
+    if "problem" in daemon:
+        return [str(daemon["problem"]), *left]
+    found = left + [
+        f"{name} is {how} on disk since supervisord read its configuration"
+        for how, names in unread(declared, info).items()
+        for name in names
+    ]
+    if declared.needs_socket and info["user"]:
+        gid = info["user"]["gid"]
+        found += [
+            f"the socket {socket['file']} does not admit the group {info['user']['group']}"
+            for socket in daemon.get("sockets", [])
+            if (socket["mode"], socket["gid"]) != (SOCKET_MODE, gid)
+        ]
+    return found
+
+
+def unread(declared: Declared, info: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return our groups that are not on disk as supervisord has read them, by how they differ.
+
+    Ours are those that are declared, those of the file on disk, and a listener that the file had before.
+    """
+    ours = {declared.project, *declared.listener_names, *info.get("own_groups", [])}
+    return {
+        how: [
+            name
+            for name in info["daemon"]["drift"].get(how, [])
+            if name in ours or how == "removed" and name.startswith(("memmon", "crashmail", "httpok"))
+        ]
+        for how in ("added", "changed", "removed")
+    }
+
+
+def disagreements(decided: Mapping[str, Any], info: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each way in which what runs, by a later ``info``, is not what ``decided`` says."""
+    processes = info["daemon"]["processes"]
+    known = {process["name"] for process in processes}
+    # What the memmons of others watch is theirs.
+    listeners = [process for process in processes if process["group"] in decided["listeners"]]
+    watched = {name: size for process in listeners for name, size in process["limits"].items()}
+    unlimited = {
+        name for program in decided["programs"] if not program["memory_limit"] for name in program["process_names"]
+    }
+    workers = {
+        process["name"]
+        for process in processes
+        if process["kind"] == "worker" and f"{process['group']}:{process['name']}" in decided["processes"]
+    }
+    found = [f"{name} does not run" for name in stopped(decided["processes"], processes)]
+    found += [f"memmon watches {name}, which does not exist" for name in sorted(set(watched) - known)]
+    found += [
+        f"memmon has the limit {watched.get(name, 'none')} for {name} and not {size}"
+        for name, size in decided["limits"].items()
+        if watched.get(name) != size
+    ]
+    if decided["limits"]:
+        found += [f"no memmon watches the worker {name}" for name in sorted(workers - set(watched) - unlimited)]
+    ours = {*info.get("own_groups", []), *decided["listeners"]}
+    return found + [
+        f"{group} still differs from the disk"
+        for groups in info["daemon"]["drift"].values()
+        for group in groups
+        if group in ours
+    ]
+
+
+def stopped(expected: list[str], processes: list[Mapping[str, Any]]) -> list[str]:
+    """Return those of the expected processes that have no process number."""
+    running = {f"{process['group']}:{process['name']}" for process in processes if process["pid"]}
+    return [name for name in expected if name not in running]
+
+
+def starting(expected: list[str], processes: list[Mapping[str, Any]]) -> list[str]:
+    """Return those of the expected processes that have only just been started."""
+    starting = {f"{process['group']}:{process['name']}" for process in processes if process["state"] == "STARTING"}
+    return [name for name in expected if name in starting]

@@ -1,0 +1,122 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Put files and links in place, and keep what was there before."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import uuid
+from typing import Iterator
+
+from ansible_collections.allianceauth.tuning.plugins.module_utils import rights, timestamp
+
+MODE = 0o640
+
+KEPT_FILES = 10
+
+
+def read(path: str) -> str | None:
+    """Return the text of the file that ``path`` leads to, None if there is none."""
+    try:
+        return rights.read(path)
+    except FileNotFoundError:
+        return None
+
+
+def replace_file(path: str, content: str, uid: int, gid: int) -> None:
+    """Write ``content`` beside ``path`` and move it there, so that no reader sees half a file."""
+    # The dot keeps it out of "conf.d/*" patterns.
+    handle, temporary = tempfile.mkstemp(prefix="." + os.path.basename(path) + ".", dir=os.path.dirname(path))
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(content)
+            file.flush()
+            os.fchown(handle, uid, gid)
+            os.fchmod(handle, MODE)
+            os.fsync(handle)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def beside(path: str) -> str:
+    """Return a name for a moment: one that nobody guesses, with a dot that keeps it out of "conf.d/*" patterns."""
+    return os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{uuid.uuid4().hex}")
+
+
+def put_link(link: str, path: str, stamp: str, keeps: bool) -> list[str]:
+    """Make ``link`` lead to ``path``; return where what was there is kept, if it ``keeps`` that.
+
+    The folder's owner does it: root would write wherever that one has just made the folder lead.
+    """
+
+    def work() -> list[str]:
+        kept = []
+        temporary = beside(link)
+        os.symlink(path, temporary)
+        try:
+            if keeps and os.path.lexists(link):
+                # As it is, whatever it is: it may be a link to what only root may read.
+                os.rename(link, f"{link}.{stamp}")
+                kept.append(f"{link}.{stamp}")
+            os.replace(temporary, link)
+        finally:
+            if os.path.lexists(temporary):
+                os.unlink(temporary)
+        drop_older(link)
+        return kept
+
+    return rights.guarded(os.path.dirname(link) + "/.", work)
+
+
+@contextlib.contextmanager
+def put_back_on_error(path: str) -> Iterator[None]:
+    """Have at ``path`` what is there now, the very same file or link, if what is done meanwhile fails."""
+    aside = beside(path)
+    if os.path.lexists(path):
+        os.link(path, aside, follow_symlinks=False)
+    try:
+        yield
+    except OSError:
+        if os.path.lexists(aside):
+            os.replace(aside, path)
+        elif os.path.lexists(path):
+            os.unlink(path)
+        raise
+    finally:
+        if os.path.lexists(aside):
+            os.unlink(aside)
+
+
+def keep(path: str, content: str, stamp: str, uid: int, gid: int) -> str:
+    """Keep ``content``, which ``path`` leads to, as a dated file beside it, and return that.
+
+    It gets new owners: a file that may be put back must not be the auth user's to change. What
+    the newest one has already is kept there: runs that fail would push all others out.
+    """
+    newest = kept_files(path)[-1:]
+    if newest and read(newest[0]) == content:
+        return newest[0]
+    kept = f"{path}.{stamp}"
+    replace_file(kept, content, uid, gid)
+    drop_older(path)
+    return kept
+
+
+def drop_older(path: str) -> None:
+    """Remove the oldest of the dated files beside ``path``, beyond `KEPT_FILES`."""
+    for older in kept_files(path)[:-KEPT_FILES]:
+        os.unlink(older)
+
+
+def kept_files(path: str) -> list[str]:
+    """Return the dated files beside ``path``, the newest last."""
+    folder, name = os.path.split(path)
+    if not os.path.isdir(folder):
+        return []
+    # The stamp sorts by time.
+    return [os.path.join(folder, entry) for entry in sorted(os.listdir(folder)) if timestamp.is_kept(entry, name)]

@@ -1,0 +1,172 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is found out about the daemon, its processes, its socket and what it has to start."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration, daemon, server
+from ansible_collections.allianceauth.tuning.plugins.modules import auth_info
+
+SLEEP = "command = /bin/sleep 1000\nstartsecs = 0\n"
+
+# More than any kernel gives away.
+NO_PID = 2**30
+
+Start = Callable[[str], Any]
+Wait = Callable[[Callable[[], object]], None]
+
+
+@pytest.fixture
+def start(supervisord: Start, monkeypatch: pytest.MonkeyPatch) -> Start:
+    """Start a supervisord with these sections, which the module asks."""
+
+    def started(sections: str) -> Any:
+        found = supervisord(sections)
+        monkeypatch.setattr(daemon, "Daemon", lambda: found.daemon)
+        return found
+
+    return started
+
+
+def process(pid: int) -> daemon.Process:
+    return daemon.Process("myauth", "worker_00", "RUNNING" if pid else "STOPPED", pid, start=1, spawnerr="")
+
+
+def test_the_daemon_tells_its_processes_and_how_it_differs_from_the_disk(start: Start) -> None:
+    running = start(f"[program:worker]\n{SLEEP}[program:idle]\nautostart = false\n{SLEEP}")
+    with (running.folder / "supervisord.conf").open("a") as main:
+        main.write(f"[program:new]\n{SLEEP}")
+    found = auth_info.look_at_daemon()
+    assert (found["pid"], found["of_systemd"]) == (int((running.folder / "pid").read_text()), False)
+    assert {one["namespec"]: (bool(one["pid"]), one["state"]) for one in found["processes"]} == {
+        "worker:worker": (True, "RUNNING"),
+        "idle:idle": (False, "STOPPED"),
+    }
+    assert found["drift"] == {"added": ["new"], "changed": [], "removed": []}
+
+
+def test_a_daemon_that_could_not_read_its_files_again_tells_all_else(start: Start) -> None:
+    running = start(f"[program:worker]\n{SLEEP}")
+    with (running.folder / "supervisord.conf").open("a") as main:
+        main.write("[program:broken]\n")
+    found = auth_info.look_at_daemon()
+    assert [one["namespec"] for one in found["processes"]] == ["worker:worker"]
+    (sentence,) = found["drift"]["unreadable"]
+    assert sentence.startswith("CANT_REREAD: ")
+    assert "program:broken" in sentence
+
+
+def test_a_daemon_that_does_not_answer_is_a_problem_and_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main = tmp_path / "supervisord.conf"
+    main.write_text(f"[supervisorctl]\nserverurl = unix://{tmp_path}/s.sock\n")
+    connection = daemon.Daemon(str(main))
+    monkeypatch.setattr(daemon, "Daemon", lambda: connection)
+    found = auth_info.look_at_daemon()
+    assert f"does not answer at unix://{tmp_path}/s.sock" in found.pop("problem")
+    assert found == {"processes": [], "drift": {}}
+
+
+def test_the_children_of_each_process_are_its_own(start: Start, wait: Wait) -> None:
+    forks = "command = /bin/sh -c 'sleep 1000 & sleep 1000; :'\nstartsecs = 0\nstopasgroup = true\n"
+    running = start(f"[program:forks]\n{forks}[program:alone]\n{SLEEP}")
+    pid = running.process("forks:forks").pid
+    wait(lambda: len(server.children([pid])[pid]) == 2)
+    found = {one["name"]: one["children"] for one in auth_info.look_at_daemon()["processes"]}
+    assert len(found["forks"]) == 2
+    assert all(found["forks"])
+    assert found["alone"] == []
+
+
+def test_a_process_that_runs_has_its_weight_kind_and_limits(tmp_path: Path, wait: Wait) -> None:
+    script = tmp_path / "memmon"
+    script.write_text("sleep 1000; :\n")
+    with subprocess.Popen(["/bin/sh", str(script), "-p", "worker_00=256MB"], start_new_session=True) as running:
+        # The kernel has it a moment after it has begun the program.
+        wait(lambda: server.command_line(running.pid))
+        found = auth_info.describe(process(running.pid), [os.getpid(), NO_PID])
+        os.killpg(running.pid, signal.SIGKILL)
+    assert (found["kind"], found["limits"]) == ("listener", {"worker_00": "256MB"})
+    # The last of those below has ended meanwhile.
+    assert (found["rss"] > 0, found["children"][0] > 0, found["children"][1]) == (True, True, 0)
+
+
+def test_a_process_that_does_not_run_is_described_all_the_same() -> None:
+    said = process(0).as_dict()
+    assert said["namespec"] == "myauth:worker_00"
+    nothing = {"rss": 0, "children": [], "kind": "other", "limits": {}}
+    assert auth_info.describe(process(0), []) == {**said, **nothing}
+
+
+def test_a_socket_is_told_with_who_may_connect(tmp_path: Path) -> None:
+    path = str(tmp_path / "s.sock")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        os.chmod(path, 0o750)
+        own = {"uid": os.getuid(), "gid": os.getgid()}
+        assert auth_info.look_at_socket(path) == {"file": path, "mode": 0o750, **own}
+    assert auth_info.look_at_socket(str(tmp_path / "nowhere.sock")) is None
+
+
+RUN = "command = /bin/true\n"
+OWN = f"""
+[program:worker]
+{RUN}numprocs = 2
+process_name = %(program_name)s_%(process_num)02d
+[program:by_hand]
+{RUN}autostart = false
+[program:once]
+{RUN}autorestart = false
+[program:not_there]
+command = /nowhere/celery
+[group:myauth]
+programs = worker, by_hand, once, not_there
+[program:alone]
+{RUN}
+[eventlistener:memmon_worker_00]
+{RUN}events = TICK_60
+"""
+
+
+@pytest.fixture
+def effective(tmp_path: Path) -> dict[str, Any]:
+    """Return what supervisor's parser makes of our own file and of somebody else's."""
+    import supervisor.options  # noqa: F401
+
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "conf.d/myauth.conf").write_text(OWN)
+    (tmp_path / "conf.d/other.conf").write_text(f"[program:website]\n{RUN}")
+    main = tmp_path / "supervisord.conf"
+    main.write_text("[supervisord]\n[include]\nfiles = conf.d/*.conf\n")
+    return configuration.effective(str(main))
+
+
+def test_what_is_expected_is_what_our_file_has_run_all_the_time_and_can(
+    effective: dict[str, Any], tmp_path: Path
+) -> None:
+    # supervisord reads it by one of the two names.
+    ours = auth_info.own_groups(effective, str(tmp_path / "supervisor.conf"), str(tmp_path / "conf.d/myauth.conf"))
+    assert {group["name"] for group in ours} == {"myauth", "alone", "memmon_worker_00"}
+    assert sorted(auth_info.expected(ours)) == [
+        "alone:alone",
+        "memmon_worker_00:memmon_worker_00",
+        "myauth:worker_00",
+        "myauth:worker_01",
+    ]
+
+
+def test_nothing_is_expected_of_a_file_that_supervisord_does_not_read(
+    effective: dict[str, Any], tmp_path: Path
+) -> None:
+    assert auth_info.own_groups(effective, str(tmp_path / "elsewhere.conf")) == []

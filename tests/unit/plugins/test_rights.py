@@ -1,0 +1,105 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What root does in folders of somebody else: as that one, or not at all."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ansible_collections.allianceauth.tuning.plugins.module_utils import files, rights
+
+NOBODY = pwd.getpwnam("nobody").pw_uid
+
+as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """Have a folder of nobody's, on a way that everybody can go."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        os.chmod(name, 0o711)
+        folder = Path(name) / "home"
+        folder.mkdir()
+        os.chown(folder, NOBODY, -1)
+        yield folder
+
+
+def secret(folder: Path) -> Path:
+    file = folder.parent / "secret"
+    file.write_text("secret")
+    file.chmod(0o600)
+    return file
+
+
+def test_a_child_hands_over_what_it_finds_and_what_goes_wrong() -> None:
+    assert rights.in_child(lambda: [os.getpid(), "\udce4"])[1] == "\udce4"
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        rights.in_child(lambda: os.stat("/nowhere").st_uid)
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        rights.in_child(lambda: 1 // 0)
+
+
+@as_root
+def test_a_child_has_no_more_rights_than_its_user() -> None:
+    def identity() -> list[list[int]]:
+        return [list(os.getresuid()), list(os.getresgid()), os.getgroups()]
+
+    group = pwd.getpwuid(NOBODY).pw_gid
+    assert rights.in_child(identity, NOBODY) == [[NOBODY] * 3, [group] * 3, os.getgrouplist("nobody", group)]
+
+
+@as_root
+def test_who_owns_a_folder_on_the_way_decides_where_it_leads(home: Path) -> None:
+    (home / "root's").mkdir()
+    (home.parent / "link").symlink_to(home / "file")
+    (home.parent / "relative").symlink_to("home/file")
+    (home.parent / "loop").symlink_to("loop")
+    assert rights.stranger("/etc/passwd") is None
+    assert rights.stranger(str(home)) is None
+    assert rights.stranger(str(home.parent / "loop")) is None
+    for path in (f"{home}/.", home / "file", home / "root's/file", home.parent / "link", home.parent / "relative"):
+        assert rights.stranger(str(path)) == NOBODY
+    assert rights.stranger(f"{home}/../secret") == NOBODY
+
+
+@as_root
+def test_a_link_to_what_its_owner_cannot_read_is_not_read_either(home: Path) -> None:
+    (home / "supervisor.conf").symlink_to(secret(home))
+    with pytest.raises(PermissionError):
+        rights.read(str(home / "supervisor.conf"))
+    (home.parent / "conf.d").symlink_to(home / "supervisor.conf")
+    with pytest.raises(PermissionError):
+        rights.read(str(home.parent / "conf.d"))
+    assert rights.read(str(secret(home))) == "secret"
+
+
+def test_only_a_file_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="Not a regular file"):
+        rights.read(str(tmp_path / "pipe"))
+    with pytest.raises(OSError, match="Not a regular file"):
+        rights.read("/dev/zero")
+
+
+@as_root
+def test_a_link_is_made_by_the_folders_owner(home: Path) -> None:
+    link = home / "supervisor.conf"
+    link.write_text("root has put it here")
+    (aside,) = files.put_link(str(link), "/etc/supervisor/conf.d/myauth.conf", "2026-11-22T10-00-00Z", keeps=True)
+    assert link.lstat().st_uid == NOBODY
+    assert stat.S_ISLNK(link.lstat().st_mode)
+    assert Path(aside).read_text() == "root has put it here"
+    # A folder that has become a way to another one.
+    elsewhere = home.parent / "elsewhere"
+    elsewhere.mkdir()
+    (home / "moved").symlink_to(elsewhere)
+    with pytest.raises(PermissionError):
+        files.put_link(str(home / "moved/supervisor.conf"), "/etc/passwd", "2026-11-22T10-00-00Z", keeps=True)
+    assert list(elsewhere.iterdir()) == []

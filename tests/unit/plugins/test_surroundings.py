@@ -1,0 +1,69 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What supervisor's parser does not look at: whom the socket admits, who takes a mail, who can change a file."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.allianceauth.tuning.plugins.module_utils import surroundings
+
+NOBODY = pwd.getpwnam("nobody")
+
+
+def listener(uid: int | None, command: str = "memmon -p worker_00=256MB") -> dict[str, Any]:
+    return {"name": "memmon_worker_00", "uid": uid, "command": command}
+
+
+def socket(mode: int, uid: int = 0, gid: int = 0) -> dict[str, Any]:
+    return {"file": "/run/supervisor.sock", "mode": mode, "uid": uid, "gid": gid}
+
+
+@pytest.mark.parametrize(
+    ("mode", "owners", "admitted"),
+    [
+        (0o700, (0, 0), False),
+        (0o700, (-1, -1), False),
+        (0o770, (0, NOBODY.pw_gid), True),
+        (0o750, (0, NOBODY.pw_gid), False),
+        (0o700, (NOBODY.pw_uid, 0), True),
+        (0o777, (0, 0), True),
+    ],
+)
+def test_a_listener_that_may_not_connect_is_told_with_the_way_out(
+    mode: int, owners: tuple[int, int], admitted: bool
+) -> None:
+    found = surroundings.cut_off([listener(NOBODY.pw_uid)], [socket(mode, *owners)])
+    assert bool(found) is not admitted
+    for sentence in found:
+        assert "memmon_worker_00 runs as nobody, who may not connect to /run/supervisor.sock" in sentence
+        assert "auth_memmon_user" in sentence
+    assert surroundings.cut_off([listener(0)], [socket(mode, *owners)]) == []
+
+
+def test_mail_that_nobody_would_take_is_told(tmp_path: Path) -> None:
+    mails = "memmon -p worker_00=256MB -m me@example.com"
+    taken = tmp_path / "sendmail"
+    (sentence,) = surroundings.mute([listener(None, f"{mails} -s '{taken} -t'")] * 2)
+    assert f"the mail for me@example.com would be lost, because {taken} does not exist" in sentence
+    taken.touch(0o755)
+    assert surroundings.mute([listener(None, f"{mails} -s '{taken} -t'")]) == []
+    assert surroundings.mute([listener(None)]) == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
+def test_what_somebody_else_can_change_or_replace_is_told_with_who_that_is(tmp_path: Path) -> None:
+    folder, file = tmp_path / "folder", tmp_path / "folder/file"
+    folder.mkdir()
+    file.touch()
+    assert surroundings.exposed([str(file), str(folder), "/nowhere"]) == {}
+    os.chown(folder, NOBODY.pw_uid, -1)
+    assert surroundings.exposed([str(file), str(folder)]) == {str(file): "nobody", str(folder): "nobody"}
+    os.chown(folder, 0, -1)
+    os.chown(file, NOBODY.pw_uid, -1)
+    assert surroundings.exposed([str(file)]) == {str(file): "nobody"}
