@@ -67,6 +67,12 @@ build: venv ## Build the collection's archive into dist/
 venv: prerequisites ## Install the tools into .venv, if their pins have changed
 	@scripts/venv "$(VENV)" "$(TOOLS)"
 
+# Certificates have no command; their bundle is where Debian and Arch, Fedora, or macOS have it.
+packages := ca-certificates:/etc/ssl/certs/ca-certificates.crt:/etc/pki/tls/certs/ca-bundle.crt:/etc/ssl/cert.pem
+packages += git:git openssh-client:ssh python3:python3
+# All that are missing are told at once, and only linters need this one.
+packages += $(if $(filter lint test,$(MAKECMDGOALS)),shellcheck:shellcheck)
+
 .PHONY: prerequisites
 prerequisites:
-	@scripts/prerequisites ca-certificates git:git openssh-client:ssh python3:python3 shellcheck:shellcheck
+	@scripts/prerequisites $(packages)

@@ -29,6 +29,6 @@ class ActionModule(ActionBase):
         if refusals:
             result.update(failed=True, msg=" ".join(refusals))
             return result
-        decided = plan.plan(declared, given["info"])
+        decided = {**plan.plan(declared, given["info"]), "switched_off": variables.switched_off(given["variables"])}
         result.update(changed=False, plan=decided, warnings=[f"{host}: {warning}" for warning in decided["warnings"]])
         return result

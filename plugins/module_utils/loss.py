@@ -6,19 +6,102 @@
 from __future__ import annotations
 
 import configparser
-import shlex
-from typing import Iterable, Mapping
+import re
+from typing import Iterable, Iterator, Mapping, NamedTuple
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils import sealing
+from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration, sealing
 
-Sections = Mapping[str, Mapping[str, str]]
+Options = Mapping[str, str]
+Sections = Mapping[str, Options]
 
-# Sections that a variable of their own switches off. The memmon of Alliance Auth's template
-# and of the tuning guide becomes one for each process that has a limit.
-_SWITCHES = {"program:beat", "program:gunicorn", "eventlistener:memmon", "unix_http_server"}
+# Sections that a variable of their own switches off.
+_SWITCHES = {"program:beat", "program:gunicorn", "unix_http_server"}
+_OWN_LISTENERS = "eventlistener:memmon_"
 
-# The variable for further arguments of a program's command.
-_ARGUMENTS = {"beat": "auth_beat_options", "gunicorn": "auth_gunicorn_options"}
+# Arguments on whose value others rely: the web server in front, and whoever queues tasks.
+_SERVING: Mapping[str, tuple[str, ...]] = {"gunicorn": ("-b",), "worker": ("-Q",)}
+
+# The programs of Alliance Auth's template, and what it has in the environment of [supervisord] (4.13 to 5.5). The role
+# makes their limits from its own variables, and declares of the latter what the installed version does.
+_STOCK = {"beat", "gunicorn", "worker", "worker_services"}
+_STOCK_ENVIRONMENT = {"AA_USER", "AA_PROJECT_NAME", "AA_PROJECT_DIRECTORY", "AA_VENV_DIRECTORY"} | {
+    f"AA_COMMAND_{command}" for command in ("CELERY", "GUNICORN", "MEMMON")
+}
+
+# That of the template and of the tuning guide becomes one for each process that has a limit, with these options.
+_MEMMON = "eventlistener:memmon"
+_MEMMON_OPTIONS = dict.fromkeys(("command", "directory", "user", "events", "stdout_logfile", "stderr_logfile"), "")
+
+# supervisor's own defaults of what no variable keeps.
+_DEFAULTS = {"numprocs": "1", "numprocs_start": "0", "process_name": "%(program_name)s"}
+_LISTENER_DEFAULTS = {**_DEFAULTS, "autostart": "true", "buffer_size": "10", "priority": "-1", "startsecs": "1"}
+
+# Other spellings of arguments, by kind of program: celery's, gunicorn's and memmon's own.
+_CELERY = {
+    "--app": "-A",
+    "--concurrency": "-c",
+    "--hostname": "-n",
+    "--loglevel": "-l",
+    "--pool": "-P",
+    "--queues": "-Q",
+}
+_SPELLINGS: Mapping[str, Mapping[str, str]] = {
+    "beat": _CELERY,
+    "worker": _CELERY,
+    "gunicorn": {"--bind": "-b", "--timeout": "-t", "--workers": "-w"},
+    "memmon": {
+        "--any": "-a",
+        "--cumulative": "-c",
+        "--email": "-m",
+        "--group": "-g",
+        "--name": "-n",
+        "--program": "-p",
+        "--sendmail_program": "-s",
+        "--uptime": "-u",
+    },
+}
+
+# What keeps an item, by kind of section: those that are named, then any other. Empty: nothing does.
+_PROGRAM = {
+    **dict.fromkeys(_DEFAULTS, ""),
+    "any option": "auth_program_settings.{name}.{item}",
+    "any variable": "auth_environment",
+}
+# A listener or program that the role writes may not be in another file as well; other sections are merged over files.
+_OTHER_LISTENER = "a listener of another name, in a file of its own in conf.d"
+_LISTENER = dict.fromkeys(("any option", "any variable", "any argument"), _OTHER_LISTENER)
+_MEMMON_KEEPERS = {
+    "-a": "a limit for each program (memory_limit)",
+    "-g": "a limit for each program (memory_limit)",
+    "-m": "auth_memmon_email",
+    "-n": "auth_memmon_name",
+    "-p": "auth_extra_programs.{name}.memory_limit",
+    "-s": "auth_memmon_sendmail",
+    "-u": "auth_memmon_uptime",
+}
+_KEEPERS: Mapping[str, Mapping[str, str]] = {
+    "beat": {**_PROGRAM, "any argument": "auth_beat_options"},
+    "gunicorn": {**_PROGRAM, "-b": "auth_gunicorn_bind", "any argument": "auth_gunicorn_options"},
+    "worker": {
+        **_PROGRAM,
+        "-l": "auth_worker_loglevel (all workers) or loglevel of {name} in auth_workers",
+        "-Q": "queues of {name} in auth_workers",
+        "any argument": "options of {name} in auth_workers",
+    },
+    "extra": {
+        **dict.fromkeys(_DEFAULTS, "[{section}] in a file of its own in conf.d instead of auth_extra_programs"),
+        "any option": "auth_extra_programs.{name}.{item}",
+        "any variable": "auth_extra_programs.{name}.environment",
+        "any argument": "auth_extra_programs.{name}.command",
+    },
+    "listener": _LISTENER,
+    # supervisor reads nothing of it but what the new file has.
+    "group": {},
+    "other": {
+        "any option": "a file of its own in conf.d with that option of [{section}]",
+        "any variable": "auth_environment",
+    },
+}
 
 
 def sections(content: str) -> dict[str, dict[str, str]]:
@@ -29,64 +112,137 @@ def sections(content: str) -> dict[str, dict[str, str]]:
 
 
 def losses(old: str, new: str, discard: Iterable[str]) -> list[str]:
-    """Return a sentence for each section, option and argument of ``old`` that ``new`` does not have.
+    """Return a sentence for each section, option, variable and argument of ``old`` that ``new`` does not have.
 
-    ``discard`` names those that may go: ``program:authbot``, ``program:worker.umask``
-    (an option) or ``program:worker --autoscale`` (an argument). What the role itself
-    wrote is no loss: whoever took it out of the variables meant to.
+    Also for two values: of gunicorn's address and of a worker's queues, on which others
+    rely. ``discard`` names what may go: ``program:authbot``, ``program:worker.umask`` (an
+    option), ``program:worker.TOKEN`` (an environment variable) or ``program:worker
+    --autoscale`` (an argument). What the role itself wrote is no loss: whoever took it out
+    of the variables meant to.
     """
     if sealing.is_sealed(old):
         return []
     before, after = sections(old), sections(new)
     allowed = set(discard)
-    found = []
-    for section, options in before.items():
-        if section in allowed or section in _SWITCHES and section not in after:
-            continue
-        if section not in after:
-            found.append(f"[{section}]: keep it with {_keeper(section)}")
-            continue
-        found += [
-            f"{option} in [{section}]: keep it with auth_program_settings.{_name(section)}.{option}"
-            for option in options
-            if option not in after[section] and f"{section}.{option}" not in allowed
-        ]
-        found += [
-            f"the argument {argument} in [{section}]: keep it with {_argument_keeper(section, argument)}"
-            for argument in _lost_arguments(options, after[section])
-            if f"{section} {argument}" not in allowed
-        ]
-    return found
+    lost = [
+        item for section, options in before.items() if section not in allowed for item in _lost(section, options, after)
+    ]
+    return [item.sentence for item in lost if not allowed & item.names]
 
 
-def _name(section: str) -> str:
-    return section.partition(":")[2] or section
+class _Lost(NamedTuple):
+    """A sentence on what is lost, and the names by which it may be discarded."""
+
+    sentence: str
+    names: frozenset[str]
+
+
+def _lost(section: str, options: Options, after: Sections) -> Iterator[_Lost]:
+    if section == _MEMMON:
+        yield from _lost_limits(options, after)
+    elif section in after:
+        yield from _lost_items(section, _kind(section, after), options, after[section])
+    elif section not in _SWITCHES and not section.startswith(_OWN_LISTENERS):
+        yield _Lost(f"[{section}]: keep it with {_keeper(section)}", frozenset())
+
+
+def _kind(section: str, after: Sections) -> str:
+    """Return which of `_KEEPERS` holds for a section that the new file has."""
+    kind, _colon, name = section.partition(":")
+    if kind != "program":
+        return {"eventlistener": "listener", "group": "group"}.get(kind, "other")
+    if name in ("beat", "gunicorn"):
+        return name
+    return "worker" if "worker" in configuration.words(after[section]["command"]) else "extra"
 
 
 def _keeper(section: str) -> str:
-    kind, name = section.partition(":")[0], _name(section)
+    """Return what keeps a whole section."""
+    kind, _colon, name = section.partition(":")
+    own_file = f"a file of its own in conf.d for [{section}]"
     if kind == "program":
         return f"auth_workers (if it is a Celery worker) or auth_extra_programs.{name}"
     if kind == "group":
-        return f"its programs in auth_extra_programs, or a file of its own in conf.d for [{section}]"
-    return f"a file of its own in conf.d for [{section}]"
+        return f"its programs in auth_extra_programs, or {own_file}"
+    return {"crashmail": "auth_crashmail_email", "httpok": "auth_httpok_url"}.get(name, own_file)
 
 
-def _argument_keeper(section: str, argument: str) -> str:
-    if argument in ("-l", "--loglevel"):
-        return "auth_worker_loglevel"
-    name = _name(section)
-    return _ARGUMENTS.get(name) or f"auth_worker_options, or options of {name} in auth_workers"
+def _lost_items(section: str, kind: str, before: Options, after: Options) -> Iterator[_Lost]:
+    def lost(said: str, item: str, fallback: str, *others: str) -> _Lost:
+        keepers = _KEEPERS[kind]
+        keeper = keepers.get(item, keepers.get(fallback, ""))
+        way = f"keep it with {keeper}" if keeper else "no variable keeps it"
+        name = section.partition(":")[2]
+        sentence = f"{said} in [{section}]: {way}".replace("{name}", name).replace("{item}", item)
+        joint = " " if item.startswith("-") else "."
+        return _Lost(
+            sentence.replace("{section}", section), frozenset(f"{section}{joint}{one}" for one in (item, *others))
+        )
+
+    if kind == "group":
+        # Its programs are sections of their own.
+        return
+    for option, value in before.items():
+        if option not in after and option not in ("environment", "command") and _DEFAULTS.get(option) != value:
+            yield lost(option, option, "any option")
+    for variable in _variables(before) - _variables(after) - (_STOCK_ENVIRONMENT if kind == "other" else set()):
+        yield lost(f"the environment variable {variable}", variable, "any variable")
+    old, new = (_arguments(kind, options) for options in (before, after))
+    for argument, (spelling, value) in old.items():
+        if argument not in new:
+            yield lost(f"the argument {spelling}", argument, "any argument", spelling)
+        elif argument in _SERVING.get(kind, ()) and not _same(value, new[argument][1]):
+            yield lost(f"{spelling} {value}", argument, "any argument", spelling)
 
 
-def _lost_arguments(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    old, new = (_option_names(options.get("command", "")) for options in (before, after))
-    return sorted(old - new)
+def _lost_limits(before: Options, after: Sections) -> Iterator[_Lost]:
+    """Look at the one memmon of Alliance Auth's template and of the guide, in whose place each process has its own."""
+    new = {
+        argument
+        for section, options in after.items()
+        if section.startswith(_OWN_LISTENERS)
+        for argument in _arguments("memmon", options)
+    }
+    programs = _STOCK | {section.partition(":")[2] for section in after}
+    for argument, spelling, value in _spelt("memmon", before):
+        name = value.partition("=")[0].rpartition(":")[2]
+        keeper = _MEMMON_KEEPERS.get(argument, "").replace("{name}", name)
+        there = re.sub(r"_\d\d\Z", "", name) in programs if argument == "-p" else argument in new
+        if keeper and not there:
+            said = f"{spelling} {value}" if argument in ("-p", "-g", "-a") else f"the argument {spelling}"
+            names = frozenset(f"{_MEMMON} {one}" for one in (argument, spelling))
+            yield _Lost(f"{said} in [{_MEMMON}]: keep it with {keeper}", names)
+    for option, value in before.items():
+        if option not in _MEMMON_OPTIONS and _LISTENER_DEFAULTS.get(option) != value:
+            yield _Lost(f"{option} in [{_MEMMON}]: keep it with {_OTHER_LISTENER}", frozenset([f"{_MEMMON}.{option}"]))
 
 
-def _option_names(command: str) -> set[str]:
+def _variables(options: Options) -> set[str]:
+    """Return the names of the variables in an environment; their values may be secrets."""
+    from supervisor.datatypes import dict_of_key_value_pairs
+
+    text = options.get("environment", "")
     try:
-        words = shlex.split(command)
+        return set(dict_of_key_value_pairs(text))
     except ValueError:
-        words = command.split()
-    return {word.partition("=")[0] for word in words if word.startswith("-")}
+        # supervisor would not start with it either, but that is told elsewhere.
+        return set(re.findall(r"(\w+)\s*=", text))
+
+
+def _arguments(kind: str, options: Options) -> dict[str, tuple[str, str]]:
+    """Return a command's arguments, each with its spelling and value."""
+    return {argument: (spelling, value) for argument, spelling, value in _spelt(kind, options)}
+
+
+def _spelt(kind: str, options: Options) -> Iterator[tuple[str, str, str]]:
+    words = configuration.words(options.get("command", ""))
+    for word, following in zip(words, [*words[1:], ""]):
+        if not word.startswith("-"):
+            continue
+        spelling, _equals, value = word.partition("=") if word.startswith("--") else (word[:2], "", word[2:])
+        value = value or ("" if following.startswith("-") else following)
+        yield _SPELLINGS.get(kind, {}).get(spelling, spelling), spelling, value
+
+
+def _same(one: str, other: str) -> bool:
+    return set(one.split(",")) == set(other.split(","))

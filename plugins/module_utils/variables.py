@@ -291,6 +291,13 @@ def _workers(reader: _Reader, variables: Mapping[str, Any], routed_queues: Seque
     return found
 
 
+def switched_off(variables: Mapping[str, Any]) -> list[str]:
+    """Return the sections of the pools that the variables leave out by name."""
+    return [
+        f"program:{pool['name']}" for pool in variables["auth_workers"] if not values.boolean(pool.get("enabled", True))
+    ]
+
+
 def _worker(reader: _Reader, origin: str, name: str, pool: Mapping[str, Any], own: Mapping[str, Any]) -> Worker:
     def read(key: str, parse: Callable[[Any], T], fallback: T) -> T:
         variable = f"{origin}.{key}" if key in own and origin != "auth_worker" else f"auth_worker_{key}"

@@ -53,7 +53,7 @@ options:
   discard:
     description:
       - What may go of that which is in the file by hand. C(program:NAME) is a section, C(program:NAME.OPTION) an option
-        and C(program:NAME --ARGUMENT) an argument of its command.
+        or environment variable and C(program:NAME --ARGUMENT) an argument of its command.
     type: list
     elements: str
     default: []

@@ -21,7 +21,7 @@ import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.allianceauth.tuning.plugins.action import supervisor_programs as action
 from ansible_collections.allianceauth.tuning.plugins.module_utils import drain, server
-from ansible_collections.allianceauth.tuning.plugins.module_utils.daemon import Daemon, NotAnswering
+from ansible_collections.allianceauth.tuning.plugins.module_utils.daemon import Daemon, NotAnswering, Process
 from ansible_collections.allianceauth.tuning.plugins.modules import supervisor_programs
 
 # As a Celery worker does: on TERM it finishes what it does, here until a file lets it, and says so.
@@ -441,14 +441,28 @@ def test_a_program_that_ends_by_itself_is_started_once_in_a_call(running: Start)
     assert spawned(found, "once") == 2
 
 
-def test_a_program_that_supervisord_gives_up_in_a_call_is_not_started_by_it(running: Start, wait: Wait) -> None:
+def test_a_program_that_supervisord_gives_up_in_a_call_is_not_started_by_it(
+    running: Start, wait: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = running(program("bad", startsecs=1, startretries=1))
     found.daemon.call("stopProcess", "bad:bad")
     (found.folder / "broken bad").touch()
     found.daemon.call("startProcess", "bad:bad", False)
     wait(lambda: found.state("bad:bad") == "BACKOFF")
+    look = found.daemon.processes
+    states: list[str] = []
+
+    def look_again_when_it_is_given_up() -> list[Process]:
+        if len(states) == 2:
+            wait(lambda: look()[0].state == "FATAL")
+        states.append(look()[0].state)
+        return list(look())
+
+    # A call looks twice before it pauses, to start and to see what has come of it.
+    monkeypatch.setattr(found.daemon, "processes", look_again_when_it_is_given_up)
     with pytest.raises(Failed, match="gave up starting bad:bad"):
         start_once(found, "bad:bad", 30)
+    assert (states[0], states[-1]) == ("BACKOFF", "FATAL")
     # Twice by the test, and once more by supervisord.
     assert spawned(found, "bad") == 3
 

@@ -8,17 +8,93 @@ from __future__ import annotations
 import pytest
 from ansible_collections.allianceauth.tuning.plugins.module_utils import loss, sealing
 
-NEW = "[program:worker]\ncommand = celery worker -n a\nuser = auth\n[group:myauth]\nprograms = worker\n"
+NEW = """\
+[supervisord]
+environment = AA_USER = "auth"
+[program:worker]
+command = celery worker -n a -Q celery,heavy
+user = auth
+[program:gunicorn]
+command = gunicorn --bind 127.0.0.1:8000 -w 3
+[program:kept]
+command = kept
+[eventlistener:memmon_worker_00]
+command = memmon -p worker_00=256MB -m me@example.com
+[group:myauth]
+programs = worker,gunicorn,kept
+"""
+
+# What Alliance Auth's template has (4.13 to 5.5), and the guide.
+STOCK = (
+    "[eventlistener:memmon]\ncommand = memmon -p worker=256MB -p worker_services_00=256MB -p gunicorn=256MB\n"
+    "directory = /home\nevents = TICK_60\n"
+)
+
+
+def memmon(arguments: str) -> str:
+    return NEW + f"[eventlistener:memmon]\ncommand = memmon {arguments}\n"
+
 
 ADDED = {
     "a bot": (NEW + "[program:authbot]\ncommand = bot\n", "program:authbot", "auth_extra_programs.authbot"),
+    "a bot's option": (
+        NEW.replace("= kept\n[", "= kept\numask = 022\n["),
+        "program:kept.umask",
+        "auth_extra_programs.kept.umask",
+    ),
+    "a bot's variable": (
+        NEW.replace("= kept\n[", "= kept\nenvironment = TOKEN='hunter2'\n["),
+        "program:kept.TOKEN",
+        "auth_extra_programs.kept.environment",
+    ),
+    "a variable of all": (
+        NEW.replace('= "auth"', '= "auth", TOKEN="hunter2"'),
+        "supervisord.TOKEN",
+        "auth_environment",
+    ),
+    "an option of the daemon": (
+        NEW.replace("[supervisord]\n", "[supervisord]\nminfds = 2048\n"),
+        "supervisord.minfds",
+        "a file of its own in conf.d with that option of [supervisord]",
+    ),
     "an option": (
         NEW.replace("user =", "umask = 022\nuser ="),
         "program:worker.umask",
         "auth_program_settings.worker.umask",
     ),
-    "an argument": (NEW.replace("-n a", "-n a --autoscale=3"), "program:worker --autoscale", "auth_worker_options"),
+    "an argument": (
+        NEW.replace("-n a", "-n a --autoscale=3"),
+        "program:worker --autoscale",
+        "options of worker in auth_workers",
+    ),
     "a log level": (NEW.replace("-n a", "-n a -l info"), "program:worker -l", "auth_worker_loglevel"),
+    "a log level in full": (
+        NEW.replace("-n a", "-n a --loglevel=info"),
+        "program:worker --loglevel",
+        "auth_worker_loglevel",
+    ),
+    "other queues": (
+        NEW.replace("-Q celery,heavy", "--queues=celery,light"),
+        "program:worker --queues",
+        "queues of worker in auth_workers",
+    ),
+    "another address": (
+        NEW.replace("--bind 127.0.0.1:8000", "-b 127.0.0.1:8001"),
+        "program:gunicorn -b",
+        "auth_gunicorn_bind",
+    ),
+    "a bot's limit": (
+        memmon("-p authbot=256MB"),
+        "eventlistener:memmon -p",
+        "auth_extra_programs.authbot.memory_limit",
+    ),
+    "a limit for all": (memmon("-a 1GB"), "eventlistener:memmon -a", "a limit for each program (memory_limit)"),
+    "a name in the mail": (memmon("-p worker=256MB -n Prod"), "eventlistener:memmon -n", "auth_memmon_name"),
+    "an option of memmon": (
+        NEW + STOCK + "buffer_size = 100\n",
+        "eventlistener:memmon.buffer_size",
+        "a listener of another name",
+    ),
     "a group": (NEW + "[group:bots]\nprograms = a\n", "group:bots", "[group:bots]"),
 }
 
@@ -27,15 +103,26 @@ ADDED = {
 def test_what_would_be_gone_is_named_with_what_keeps_it(old: str, name: str, keeper: str) -> None:
     (sentence,) = loss.losses(old, NEW, [])
     assert keeper in sentence
+    assert "hunter2" not in sentence
     assert loss.losses(old, NEW, [name]) == []
 
 
-def test_what_both_have_is_no_loss_whatever_its_value() -> None:
-    assert loss.losses(NEW.replace("auth", "other"), NEW.replace("-n a", "-n b"), ["group:myother"]) == []
+NO_LOSS = {
+    "another value": NEW.replace("user = auth", "user = other").replace("-n a", "--hostname b"),
+    "the same queues": NEW.replace("-Q celery,heavy", "--queues heavy,celery"),
+    "the same address": NEW.replace("--bind 127.0.0.1:8000", "--bind=127.0.0.1:8000"),
+    "supervisor's own default": NEW.replace("user =", "numprocs = 1\nprocess_name = %(program_name)s\nuser ="),
+    "what is switched off": NEW + "[program:beat]\ncommand = beat\n",
+    "the template's memmon": NEW + STOCK,
+    "a mail that the new memmons send too": memmon("-p worker=256MB --email you@example.com"),
+    "the template's environment": NEW.replace('= "auth"', '= "auth", AA_PROJECT_NAME="myauth"'),
+    "a memmon of the role's": NEW + "[eventlistener:memmon_worker_01]\ncommand = memmon -p worker_01=256MB\n",
+    "a command with an open quote": NEW.replace("= kept", "= kept 'a"),
+}
 
 
-def test_what_a_variable_switches_off_is_no_loss() -> None:
-    old = NEW + "[program:beat]\ncommand = beat\n[eventlistener:memmon]\ncommand = memmon -p worker=256MB\n"
+@pytest.mark.parametrize("old", NO_LOSS.values(), ids=list(NO_LOSS))
+def test_what_the_new_file_has_in_its_own_way_is_no_loss(old: str) -> None:
     assert loss.losses(old, NEW, []) == []
 
 

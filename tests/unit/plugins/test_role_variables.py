@@ -21,11 +21,12 @@ import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.filter.core import combine
 from ansible_collections.allianceauth.tuning.plugins.filter import command_line, supervisor_option
-from ansible_collections.allianceauth.tuning.plugins.module_utils import drift, loss, plan, sealing, server, variables
+from ansible_collections.allianceauth.tuning.plugins.module_utils import drift, plan, sealing, server, variables
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from superlance.memmon import memmon_from_args
 from supervisor.datatypes import dict_of_key_value_pairs
+from supervisor.options import UnhosedConfigParser
 
 CHECKOUT = Path(__file__).parents[3]
 ROLE = CHECKOUT / "roles/auth"
@@ -240,6 +241,11 @@ def true(value: object) -> bool:
     return str(value).lower() in ("true", "yes")
 
 
+def text(value: object) -> str:
+    """Return what stands for text in the variables: a number or truth value counts as the word for it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def pools(asked: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return every pool of workers with all its keys, as defaults/main.yml describes them."""
     common = {key: asked[f"auth_worker_{key}"] for key in POOL_KEYS}
@@ -325,11 +331,9 @@ def read_limits(memmons: list[list[str]], asked: Mapping[str, Any]) -> dict[str,
         assert memmon.any is None
         assert memmon.email == (asked["auth_memmon_email"] or None)
         if memmon.email:
-            assert memmon.name in (
-                asked["auth_memmon_name"],
-                *([] if asked["auth_memmon_name"] else memmon.programs),
-            )
-            assert memmon.sendmail == (asked["auth_memmon_sendmail"] or "/usr/sbin/sendmail -t -i")
+            name = text(asked["auth_memmon_name"])
+            assert memmon.name in ([name] if name else memmon.programs)
+            assert memmon.sendmail == (text(asked["auth_memmon_sendmail"]) or "/usr/sbin/sendmail -t -i")
         assert not set(found) & set(memmon.programs)
         found.update((process, (size, bool(memmon.cumulative))) for process, size in memmon.programs.items())
     return found
@@ -343,8 +347,8 @@ def check_listeners(commands: list[list[str]], asked: Mapping[str, Any]) -> None
     assert read_limits(found["memmon"], asked) == wanted_limits(asked)
     assert len(found["crashmail"]) == bool(asked["auth_crashmail_email"])
     for arguments in found["crashmail"]:
-        sendmail = ["-s", asked["auth_memmon_sendmail"]] if asked["auth_memmon_sendmail"] else []
-        assert arguments == ["-m", asked["auth_crashmail_email"], *sendmail]
+        sendmail = text(asked["auth_memmon_sendmail"])
+        assert arguments == ["-m", asked["auth_crashmail_email"], *(["-s", sendmail] if sendmail else [])]
     assert len(found["httpok"]) == bool(asked["auth_httpok_url"] and true(asked["auth_gunicorn"]))
     for arguments in found["httpok"]:
         assert arguments[-1] == asked["auth_httpok_url"]
@@ -367,7 +371,9 @@ def check(asked: Mapping[str, Any], effective: dict[str, Any], content: str) -> 
     user = server.user(asked["auth_user"])
     assert user
     assert {process["uid"] for process in processes.values()} <= {user["uid"]}
-    found = loss.sections(content)
+    reader = UnhosedConfigParser()
+    reader.read_string(content)
+    found = {name: dict(reader.items(name)) for name in reader.sections()}
     for name in {name.rpartition("_")[0] if f"program:{name}" not in found else name for name in processes}:
         own = asked["auth_extra_programs"].get(name, {}).get("environment", {})
         assert read_environment(found[f"program:{name}"]) == {**asked["auth_environment"], **own}
@@ -376,12 +382,14 @@ def check(asked: Mapping[str, Any], effective: dict[str, Any], content: str) -> 
     listeners = [process for group in groups.values() if group["listener"] for process in group["processes"]]
     assert len(listeners) + 1 == len(groups)
     check_listeners([shlex.split(listener["command"]) for listener in listeners], asked)
-    watcher = server.user(asked["auth_memmon_user"])
-    assert watcher
-    assert {listener["uid"] for listener in listeners} <= {watcher["uid"]}
     memmons = {name for name in found if name.startswith("eventlistener:memmon")}
     assert {found[name]["events"] for name in memmons} <= {asked["auth_memmon_event"]}
-    if listeners and watcher["uid"] != 0:
+    if not listeners:
+        return
+    watcher = server.user(asked["auth_memmon_user"])
+    assert watcher
+    assert {listener["uid"] for listener in listeners} == {watcher["uid"]}
+    if watcher["uid"] != 0:
         (socket,) = effective["sockets"]
         assert (socket["mode"], socket["uid"], socket["gid"]) == (drift.SOCKET_MODE, 0, user["gid"])
 

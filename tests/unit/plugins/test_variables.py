@@ -125,6 +125,15 @@ def test_a_pool_can_be_left_out_and_others_take_what_they_do_not_say_from_the_wo
     assert (big.name, big.pool, big.memory_limit, big.tree) == ("big", "prefork", "1GB", True)
 
 
+def test_a_pool_that_is_left_out_by_name_is_switched_off(defaults: dict[str, Any]) -> None:
+    pools = [{"name": "worker_services", "enabled": "no"}, {"name": "big", "queues": ["big"]}]
+    asked = {**defaults, "auth_workers": pools}
+    declared, refusals = variables.declare(asked, "auth1", ["services"])
+    assert refusals == []
+    assert [worker.name for worker in declared.workers] == ["worker", "big"]
+    assert variables.switched_off(asked) == ["program:worker_services"]
+
+
 SECRETIVE: list[dict[str, Any]] = [
     {"auth_environment": {"TOKEN": "s3cret ; x"}},
     {"auth_environment": "TOKEN=s3cret"},
