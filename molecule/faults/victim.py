@@ -11,6 +11,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from shared import server
@@ -51,6 +52,37 @@ def written(host: Any, path: str, text: str) -> Iterator[None]:
         yield
     finally:
         server.run(host, f"rm {path}")
+
+
+@contextmanager
+def replaced(host: Any, program: str, script: str) -> Iterator[None]:
+    """Have a script of the auth user's in a program's place for a while; in it, REAL is where the program is."""
+    folder = f"{program}.real"
+    real = f"{folder}/{Path(program).name}"
+    server.as_user(host, f"mkdir {folder} && mv {program} {real}")
+    try:
+        text = script.replace("REAL", real)
+        server.as_user(host, f"printf %s {shlex.quote(text)} > {program} && chmod 755 {program}")
+        yield
+    finally:
+        server.as_user(host, f"mv {real} {program} && rmdir {folder}")
+
+
+def pid(host: Any, process: str) -> str:
+    """Return the number of one of the project's processes, 0 if it does not run."""
+    # Its exit status is that of the process.
+    return str(host.run(f"supervisorctl pid myauth:{process}").stdout.strip())
+
+
+@contextmanager
+def frozen(host: Any, process: str) -> Iterator[str]:
+    """Have a process that reacts to nothing for a while, but to SIGKILL; yield its number."""
+    number = pid(host, process)
+    server.run(host, f"kill -STOP {number}")
+    try:
+        yield number
+    finally:
+        server.run(host, f"kill -CONT {number} || true")
 
 
 @contextmanager
@@ -111,3 +143,8 @@ def ended(host: Any, key: str, seconds: float) -> bool:
 def configuration(host: Any) -> str:
     """Return what supervisord reads."""
     return str(host.file(server.SUPERVISOR_CONF).content_string)
+
+
+def kept(host: Any) -> set[str]:
+    """Return the names of the files that were kept beside what supervisord reads; they sort by time."""
+    return set(server.run(host, f"cd {CONF_D} && ls -d {Path(server.SUPERVISOR_CONF).name}.20*").split())

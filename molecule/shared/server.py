@@ -75,10 +75,24 @@ def users(host: Any, pattern: str) -> set[str]:
     return {user for user, command in rows if re.search(pattern, command)}
 
 
-def nodes(host: Any) -> dict[str, dict[str, Any]]:
+def inspect(host: Any, what: str, *names: str) -> dict[str, Any]:
+    """Return what the Celery nodes of these names answer, as soon as all have; without names, what any does in 10 s."""
+    destination = f"--destination {','.join(names)}" if names else ""
+    text = as_user(host, f"{VENV}/bin/celery -A myauth inspect {what} --json --timeout 10 {destination}")
+    # Django's log may come before the answer, which is one line.
+    answer: dict[str, Any] = json.loads([line for line in text.splitlines() if line.startswith("{")][-1])
+    return answer
+
+
+def worker_nodes(host: Any) -> list[str]:
+    """Return the names that the running workers' nodes have to have."""
+    name = run(host, "hostname").strip()
+    return [f"{process}@{name}" for process in arguments(host) if process.startswith("worker")]
+
+
+def nodes(host: Any, *names: str) -> dict[str, dict[str, Any]]:
     """Return the pool that each Celery node says it has, by the node's name."""
-    answer = json.loads(as_user(host, f"{VENV}/bin/celery -A myauth inspect stats --json"))
-    return {name: stats["pool"] for name, stats in answer.items()}
+    return {name: stats["pool"] for name, stats in inspect(host, "stats", *names).items()}
 
 
 def log_size(host: Any, name: str) -> int:
@@ -143,18 +157,20 @@ def ledger(host: Any, prefix: str) -> dict[str, list[str]]:
 def traces(host: Any) -> dict[str, str]:
     """Return what a run could have left: files with their owner, mode, size and times, and running programs.
 
-    Not what a server writes by itself all the time.
+    Not what a server writes by itself all the time. Of logs, that is all but their names, owners and modes.
     """
-    itself = ("*/log/*", "*.sqlite3*", "*/__pycache__*", "*/celerybeat-schedule*")
+    itself = (f"{PROJECT}/log/*", "*.sqlite3*", "*/__pycache__*", "*/celerybeat-schedule*")
     # Ansible's own folder for temporary files.
     excluded = " ".join(f"-not -path '{pattern}'" for pattern in (*itself, f"/home/{USER}/.ansible*"))
     # A folder's size and time are those of what comes and goes in it.
-    shown = r"-type d -printf '%p\t%U:%G %m\n' -o -printf '%p\t%U:%G %m %s %C@ %l\n'"
-    files = run(host, rf"find /etc /home/{USER} /usr/local -xdev {excluded} \( {shown} \)")
+    folder, full = r"-type d -printf '%p\t%U:%G %m\n'", r"-printf '%p\t%U:%G %m %s %C@ %l\n'"
+    files = run(host, rf"find /etc /home/{USER} /usr/local -xdev {excluded} \( {folder} -o {full} \)")
+    growing = r"-type f -printf '%p\t%U:%G %m\n'"
+    logs = run(host, rf"find {PROJECT}/log/ /var/log/supervisor/ -mindepth 1 \( {folder} -o {growing} -o {full} \)")
     programs = run(host, "ps -eo pid,args --no-headers").splitlines()
     ours = [line.split(None, 1) for line in programs if re.search(r"/(celery|gunicorn|memmon|supervisord)\b", line)]
     return {
-        **dict(line.split("\t", 1) for line in files.splitlines()),
+        **dict(line.split("\t", 1) for line in (files + logs).splitlines()),
         **{f"process {pid}": command for pid, command in ours},
     }
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
@@ -41,13 +40,12 @@ def test_the_site_answers(host: Any) -> None:
 
 
 def test_every_worker_process_is_a_node_with_the_hosts_name(host: Any) -> None:
-    workers = {name for name in server.arguments(host) if name.startswith("worker")}
-    pong = json.loads(server.as_user(host, f"{server.VENV}/bin/celery -A myauth inspect ping --json"))
-    assert set(pong) == {f"{name}@{server.run(host, 'hostname').strip()}" for name in workers}
+    nodes = server.worker_nodes(host)
+    assert set(server.inspect(host, "ping", *nodes)) == set(nodes)
 
 
 def test_every_node_has_the_pool_of_the_variables(host: Any) -> None:
     wanted = host.ansible.get_variables().get("auth_worker_concurrency", 10)
-    for name, pool in server.nodes(host).items():
+    for name, pool in server.nodes(host, *server.worker_nodes(host)).items():
         assert pool["implementation"].endswith("thread:TaskPool")
         assert pool["max-concurrency"] == (1 if name.startswith("worker_services") else wanted)

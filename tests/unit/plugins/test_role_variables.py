@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 import pytest
@@ -25,7 +25,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils import drift, 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from superlance.memmon import memmon_from_args
-from supervisor.datatypes import dict_of_key_value_pairs
+from supervisor.datatypes import dict_of_key_value_pairs, name_to_uid
 from supervisor.options import UnhosedConfigParser
 
 CHECKOUT = Path(__file__).parents[3]
@@ -386,10 +386,10 @@ def check(asked: Mapping[str, Any], effective: dict[str, Any], content: str) -> 
     assert {found[name]["events"] for name in memmons} <= {asked["auth_memmon_event"]}
     if not listeners:
         return
-    watcher = server.user(asked["auth_memmon_user"])
-    assert watcher
-    assert {listener["uid"] for listener in listeners} == {watcher["uid"]}
-    if watcher["uid"] != 0:
+    # supervisor takes a number as well.
+    watcher = name_to_uid(asked["auth_memmon_user"])
+    assert {listener["uid"] for listener in listeners} == {watcher}
+    if watcher != 0:
         (socket,) = effective["sockets"]
         assert (socket["mode"], socket["uid"], socket["gid"]) == (drift.SOCKET_MODE, 0, user["gid"])
 
@@ -414,6 +414,14 @@ LEAST_ACCEPTED = 500
 BATCH = 50
 
 
+class Accepted(NamedTuple):
+    """An input that was not refused, the variables that it makes with the defaults, and the file."""
+
+    set_here: dict[str, Any]
+    asked: dict[str, Any]
+    content: str
+
+
 def test_variables_are_refused_or_read_back_as_given(
     role_defaults: dict[str, Any],
     parser: Any,
@@ -422,7 +430,7 @@ def test_variables_are_refused_or_read_back_as_given(
     project_dir: str,
 ) -> None:
     inputs: set[str] = set()
-    accepted: dict[str, tuple[dict[str, Any], str]] = {}
+    accepted: dict[str, Accepted] = {}
 
     @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
     @given(some=GIVEN, spoilt=SPOILT)
@@ -438,18 +446,28 @@ def test_variables_are_refused_or_read_back_as_given(
             assert names_a_culprit(refusals, set_here), refusals
         else:
             assert declared
-            accepted[name] = asked, complete(render(template, asked, declared, info), asked, declared)
+            content = complete(render(template, asked, declared, info), asked, declared)
+            accepted[name] = Accepted(set_here, asked, content)
 
     refuse_or_render()
     assert len(inputs) >= LEAST_INPUTS
     assert len(accepted) >= LEAST_ACCEPTED
     rendered = list(accepted.values())
     for batch in (rendered[begin : begin + BATCH] for begin in range(0, len(rendered), BATCH)):
-        for (asked, content), answer in zip(batch, parser.read([content for _asked, content in batch]), strict=True):
-            if "error" in answer:
-                assert answer["error"].partition(" (file: ")[0] in left_to_the_parser(asked)
-            else:
-                check(asked, answer["result"], content)
+        for one, answer in zip(batch, parser.read([one.content for one in batch]), strict=True):
+            try:
+                check_answer(one.asked, answer, one.content)
+            except AssertionError as why:
+                why.add_note(f"The variables that were set: {one.set_here}")
+                raise
+
+
+def check_answer(asked: Mapping[str, Any], answer: Mapping[str, Any], content: str) -> None:
+    """See that supervisor's parser has read what was asked for, or refused what it alone can."""
+    if "error" in answer:
+        assert answer["error"].partition(" (file: ")[0] in left_to_the_parser(asked)
+    else:
+        check(asked, answer["result"], content)
 
 
 def names_a_culprit(refusals: list[str], set_here: Mapping[str, Any]) -> bool:

@@ -23,7 +23,7 @@ ARGUMENT = "the argument --max-tasks-per-child in [program:worker]"
 KEEPERS = {
     BOT: "auth_workers (if it is a Celery worker) or auth_extra_programs.authbot",
     UMASK: "auth_program_settings.worker.umask",
-    ARGUMENT: "auth_worker_options",
+    ARGUMENT: "options of worker in auth_workers",
 }
 
 
@@ -80,7 +80,7 @@ def test_the_variables_that_are_named_keep_it() -> None:
         *("--check", "--diff"),
         auth_extra_programs={"authbot": {"command": "/bin/sleep 1d"}},
         auth_program_settings={"worker": {"umask": "027"}},
-        auth_worker_options=["--max-tasks-per-child=50"],
+        auth_workers=[{"name": "worker", "options": ["--max-tasks-per-child=50"]}],
     )
     assert run.status == 0
     # Line by line it may be a mere move.

@@ -97,7 +97,8 @@ def test_an_orphan_that_does_not_end_calls_the_run_off(host: Any) -> None:
     server.wait(lambda: orphans(host), lambda left: left == {worker}, 30)
     server.run(host, "systemctl restart supervisor")
     assert server.wait(lambda: victim.runs(host), bool, 60)
-    said = play.verdict(play.run("apply", auth_worker_concurrency=6))
+    # Ten is the least that an orphan gets, and no other needs longer.
+    said = play.verdict(play.run("apply", auth_worker_concurrency=6, auth_worker_stopwaitsecs=10))
     assert f"{victim.name(host)}: the orphan {worker} did not stop in time, so the run was called off." in said
     assert victim.configuration(host) == before
     assert victim.runs(host)

@@ -49,21 +49,24 @@ def test_a_bad_file_that_a_killed_run_has_left_is_replaced_by_the_one_before(hos
     assert victim.configuration(host) == before
 
 
-def test_a_memmon_that_cannot_reach_supervisord(host: Any) -> None:
+def test_a_memmon_that_cannot_start(host: Any) -> None:
     before = victim.configuration(host)
-    said = play.verdict(play.run("apply", auth_memmon_user="nobody"))
-    assert victim.runs(host)
+    reason = "memmon: no memory is watched today"
+    script = f"""#!/bin/sh\ncase "$*" in *300MB*) echo '{reason}' >&2; exit 1;; esac\nexec REAL "$@"\n"""
+    with victim.replaced(host, f"{server.VENV}/bin/memmon", script):
+        said = play.verdict(play.run("apply", auth_worker_memory_limit="300MB"))
+        assert victim.runs(host)
     assert victim.configuration(host) == before
     assert f"{victim.name(host)}: " in said
-    assert "memmon" in said
-    assert "Permission denied" in said
+    assert reason in said
     assert BACK in said
 
 
 def test_a_task_longer_than_its_time_calls_the_run_off(host: Any) -> None:
     before = victim.configuration(host)
     victim.keep_busy(host, 90, "patient")
-    said = play.verdict(play.run("apply", auth_worker_concurrency=8))
+    # Called off long before the worker ends by itself, and is started again.
+    said = play.verdict(play.run("apply", auth_worker_concurrency=8, auth_worker_stopwaitsecs=5))
     assert victim.runs(host)
     assert victim.configuration(host) == before
     assert f"{victim.name(host)}: worker_00 (lab_tasks.sleep for " in said
@@ -83,3 +86,25 @@ def test_a_task_longer_than_its_time_is_given_up_by_name(host: Any) -> None:
     assert victim.runs(host)
     assert "--concurrency=9" in server.arguments(host)["worker_00"]
     assert server.ledger(host, "doomed-") == {"doomed-0": ["start"]}
+
+
+def test_a_worker_that_ignores_its_signal_calls_the_run_off(host: Any) -> None:
+    before = victim.configuration(host)
+    with victim.frozen(host, "worker_00") as frozen:
+        said = play.verdict(play.run("apply", auth_worker_concurrency=8, auth_worker_stopwaitsecs=5))
+        assert victim.runs(host)
+        assert victim.pid(host, "worker_00") == frozen
+    assert victim.configuration(host) == before
+    assert f"{victim.name(host)}: worker_00 " in said
+    assert "did not stop in time, so the run was called off. What was stopped was started again." in said
+    # Now it hears the signal, and supervisord starts it again.
+    assert server.wait(lambda: victim.pid(host, "worker_00"), lambda now: now not in ("0", frozen), 60) != frozen
+
+
+def test_a_worker_that_ignores_its_signal_is_killed_by_name(host: Any) -> None:
+    with victim.frozen(host, "worker_00"):
+        run = play.run("apply", auth_worker_concurrency=7, auth_drain_timeout_action="kill")
+        assert run.status == 0
+        assert f"{victim.name(host)}: killed after their time: worker_00" in " ".join(run.output.split())
+        assert victim.runs(host)
+    assert "--concurrency=7" in server.arguments(host)["worker_00"]

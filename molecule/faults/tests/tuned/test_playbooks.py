@@ -40,6 +40,20 @@ def test_rollback_returns_to_the_previous_file(host: Any) -> None:
     assert victim.runs(host)
 
 
+def test_rollback_returns_to_a_kept_file_that_is_named(host: Any) -> None:
+    before, files = victim.configuration(host), victim.kept(host)
+    worker = server.arguments(host)["worker_00"]
+    assert play.run("apply", auth_worker_concurrency=5).status == 0
+    (named,) = victim.kept(host) - files
+    # It is not the newest any more.
+    assert play.run("apply", "--tags", "configure", auth_worker_concurrency=4).status == 0
+    assert max(victim.kept(host)) > named
+    assert play.run("rollback", auth_rollback_to=named).status == 0
+    assert victim.configuration(host) == before
+    assert server.arguments(host)["worker_00"] == worker
+    assert victim.runs(host)
+
+
 def test_a_tag_does_its_part_alone(host: Any) -> None:
     processes = {name: text for name, text in server.traces(host).items() if name.startswith("process ")}
     run = play.run("apply", "--tags", "configure", auth_worker_concurrency=3)
@@ -50,6 +64,23 @@ def test_a_tag_does_its_part_alone(host: Any) -> None:
     # What is left to do is seen though no file changes any more, and is not done unasked.
     assert play.run("apply", "--tags", "verify", auth_worker_concurrency=3).status != 0
     assert server.differences(after, server.traces(host)) == {}
+
+
+def test_what_was_changed_since_supervisord_started_is_told_by_check_mode_and_restarted(host: Any) -> None:
+    found = "myauth is changed on disk since supervisord read its configuration"
+    assert play.run("apply", "--tags", "configure", auth_worker_concurrency=3).status == 0
+    before = server.traces(host)
+    checked = play.run("apply", "--check", "--diff", auth_worker_concurrency=3)
+    assert checked.status == 0
+    assert found in " ".join(checked.output.split())
+    assert "supervisord would be restarted" in checked.output
+    assert server.differences(before, server.traces(host)) == {}
+    run = play.run("apply", auth_worker_concurrency=3)
+    assert run.status == 0
+    assert found in " ".join(run.output.split())
+    assert "supervisord was restarted" in run.output
+    assert "--concurrency=3" in server.arguments(host)["worker_00"]
+    assert victim.runs(host)
 
 
 def test_drain_stops_all_and_start_brings_all_back(host: Any) -> None:

@@ -78,3 +78,14 @@ def test_it_is_refused_and_nothing_is_touched(
         assert way_out in said
         assert server.differences(before, server.traces(host)) == {}
     assert victim.runs(host)
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=list(MODES))
+def test_a_memmon_that_could_not_reach_supervisord_is_refused(host: Any, mode: list[str]) -> None:
+    before = server.traces(host)
+    said = play.verdict(play.run("apply", *mode, auth_memmon_user="nobody"))
+    assert said.startswith(f"{victim.name(host)}: ")
+    assert "may not connect to /var/run/supervisor.sock" in said
+    assert "auth_memmon_user" in said
+    assert server.differences(before, server.traces(host)) == {}
+    assert victim.runs(host)

@@ -23,7 +23,7 @@ SECRETS = (TOKEN, BOT_TOKEN)
 VERBOSE = ("-vvv", "--diff")
 
 # Where a server keeps what is written at run time.
-PLACES = f"/etc /home/{server.USER}/myauth /opt /root /run /srv /tmp /usr/local /var"
+PLACES = "/etc /home /opt /root /run /srv /tmp /usr/local /var"
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -11,10 +11,20 @@ from typing import Any
 
 import pytest
 from memory import leaks, rights
-from shared import server
+from shared import playbook, server
 
 LINK = f"{server.PROJECT}/supervisor.conf"
 SOCKET = "/run/supervisor.sock"
+
+# What only root may read.
+SECRET = "/root/secret"
+MARKER = "puffin-5d03"
+
+# Python runs it before whatever it was started for; Ansible would read this as a module's answer.
+ANSWER = """import os
+print('{"changed": true, "kept": [], "ansible_facts": {"auth_user": "root", "auth_memmon_user": "root"}}', flush=True)
+os._exit(0)
+"""
 
 
 def test_the_auth_user_can_change_nothing_that_root_executes_loads_or_writes(host: Any) -> None:
@@ -87,3 +97,63 @@ def test_the_auth_user_cannot_make_the_daemon_start_a_new_command(host: Any, att
     assert "No config updates to processes" in answer
     assert "no such process" in answer
     assert not host.file(rights.MARK).exists
+
+
+def beside(host: Any, path: str) -> set[str]:
+    """Return what was kept beside a file or link."""
+    return set(host.run(f"ls -d {path}.20*").stdout.split())
+
+
+@pytest.fixture
+def led_astray(host: Any) -> Iterator[None]:
+    """Have the auth user turn its link round, to a file that it must not read."""
+    leaks.place(host, SECRET, f"[program:{MARKER}]\ncommand = {MARKER}\n")
+    server.run(host, f"chmod 600 {SECRET}")
+    server.as_user(host, f"ln -sfn {SECRET} {LINK}")
+    yield
+    server.run(host, f"rm {SECRET}")
+
+
+@pytest.mark.usefixtures("restored", "led_astray")
+def test_a_link_of_the_auth_users_shows_nobody_what_it_leads_to(host: Any) -> None:
+    files = beside(host, LINK)
+    run = playbook.apply("-vvv", "--diff")
+    assert run.status == 0, run.sentence
+    assert MARKER not in run.output
+    assert host.file(LINK).linked_to == server.SUPERVISOR_CONF
+    (kept,) = beside(host, LINK) - files
+    assert host.file(kept).linked_to == SECRET
+    # The pattern is not what it finds: sudo's own log has these commands. Links are not followed.
+    pattern = MARKER[:-1] + f"[{MARKER[-1]}]"
+    assert host.run(f"grep -r --files-with-matches --devices=skip {pattern} /home /etc/supervisor").stdout == ""
+
+
+@pytest.fixture
+def answered_for(host: Any) -> Iterator[None]:
+    """Have a Python of the auth user's that answers for whatever it is to run; superlance and a link are missing."""
+    version = server.run(host, "python3 -c 'import sys; print(*sys.version_info[:2], sep=\".\")'").strip()
+    local = f"/home/{server.USER}/.local/lib/python{version}"
+    superlance = server.run(host, f"ls -d {server.VENV}/lib/python3*/site-packages/superlance-2.0.0.dist-info").strip()
+    server.as_user(host, f"mkdir -p {local}/site-packages && mv {superlance} {superlance}.away")
+    server.as_user(host, f"rm {server.PROJECT}/log/worker.log")
+    leaks.place(host, f"{local}/site-packages/usercustomize.py", ANSWER, server.USER)
+    yield
+    server.run(host, f"rm {local}/site-packages/usercustomize.py")
+    # Whichever of the two is whole.
+    server.as_user(host, f"test -d {superlance} && rm -r {superlance}.away || mv {superlance}.away {superlance}")
+    assert playbook.apply().status == 0
+
+
+@pytest.mark.usefixtures("answered_for")
+def test_who_answers_in_ansibles_place_as_the_auth_user_gives_no_program_to_root(host: Any) -> None:
+    # It does.
+    assert '"auth_user": "root"' in server.as_user(host, f"HOME=/home/{server.USER} python3 -c pass")
+    run = playbook.apply()
+    assert run.status == 0, run.sentence
+    leaks.all_running(host)
+    assert not re.search(r"(?m)^user *= *root$", host.file(server.SUPERVISOR_CONF).content_string)
+    daemon = server.run(host, "systemctl show --property MainPID --value supervisor").strip()
+    assert set(server.run(host, f"ps -o user:32= --ppid {daemon}").split()) == {server.USER}
+    # What it was run for was done, not only said to be.
+    assert "Version: 2.0.0" in server.as_user(host, f"{server.VENV}/bin/pip show superlance 2>&1")
+    assert host.file(f"{server.PROJECT}/log/worker.log").linked_to == f"{server.LOG_DIR}/worker.log"

@@ -15,11 +15,11 @@ from shared import playbook, server
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "gunicorn at rest": (
         {"auth_gunicorn_memory_limit": "256MB"},
-        "gunicorn has a memory limit of 256MB, but with 3 children of ",
+        "auth_gunicorn_memory_limit is 256MB, but with 3 children (auth_gunicorn_workers) of ",
     ),
     "a prefork pool at rest": (
         {"auth_workers": [{"name": "worker_fork", "queues": ["fork"], "pool": "prefork", "memory_limit": "256MB"}]},
-        "worker_fork has a memory limit of 256MB, but with 4 children of ",
+        "the memory_limit of worker_fork (auth_worker_memory_limit, or its own in auth_workers) is 256MB, but with 4 ",
     ),
     "bytes": ({"auth_worker_memory_limit": "256"}, "auth_worker_memory_limit is '256': "),
     "a unit of its own": ({"auth_worker_memory_limit": "256M"}, "auth_worker_memory_limit is '256M': "),
