@@ -141,7 +141,8 @@ def _lost(section: str, options: Options, after: Sections) -> Iterator[_Lost]:
     if section == _MEMMON:
         yield from _lost_limits(options, after)
     elif section in after:
-        yield from _lost_items(section, _kind(section, after), options, after[section])
+        kept = _everywhere(after) if section == "supervisord" else set()
+        yield from _lost_items(section, _kind(section, after), options, after[section], kept)
     elif section not in _SWITCHES and not section.startswith(_OWN_LISTENERS):
         yield _Lost(f"[{section}]: keep it with {_keeper(section)}", frozenset())
 
@@ -167,7 +168,9 @@ def _keeper(section: str) -> str:
     return {"crashmail": "auth_crashmail_email", "httpok": "auth_httpok_url"}.get(name, own_file)
 
 
-def _lost_items(section: str, kind: str, before: Options, after: Options) -> Iterator[_Lost]:
+def _lost_items(section: str, kind: str, before: Options, after: Options, kept: set[str]) -> Iterator[_Lost]:
+    """``kept`` are variables that need not be here, because they are elsewhere."""
+
     def lost(said: str, item: str, fallback: str, *others: str) -> _Lost:
         keepers = _KEEPERS[kind]
         keeper = keepers.get(item, keepers.get(fallback, ""))
@@ -185,7 +188,7 @@ def _lost_items(section: str, kind: str, before: Options, after: Options) -> Ite
     for option, value in before.items():
         if option not in after and option not in ("environment", "command") and _DEFAULTS.get(option) != value:
             yield lost(option, option, "any option")
-    for variable in _variables(before) - _variables(after) - (_STOCK_ENVIRONMENT if kind == "other" else set()):
+    for variable in sorted(_variables(before) - _variables(after) - kept):
         yield lost(f"the environment variable {variable}", variable, "any variable")
     old, new = (_arguments(kind, options) for options in (before, after))
     for argument, (spelling, value) in old.items():
@@ -197,17 +200,23 @@ def _lost_items(section: str, kind: str, before: Options, after: Options) -> Ite
 
 def _lost_limits(before: Options, after: Sections) -> Iterator[_Lost]:
     """Look at the one memmon of Alliance Auth's template and of the guide, in whose place each process has its own."""
-    new = {
-        argument
-        for section, options in after.items()
-        if section.startswith(_OWN_LISTENERS)
-        for argument in _arguments("memmon", options)
-    }
-    programs = _STOCK | {section.partition(":")[2] for section in after}
-    for argument, spelling, value in _spelt("memmon", before):
-        name = value.partition("=")[0].rpartition(":")[2]
+    given = list(_spelt("memmon", before))
+    memmons = [options for section, options in after.items() if section.startswith(_OWN_LISTENERS)]
+    new = [(argument, value) for options in memmons for argument, _spelling, value in _spelt("memmon", options)]
+    limited = {_program(value) for argument, value in new if argument == "-p"}
+    kept = {argument for argument, _value in new}
+    if not any(argument == "-m" for argument, _spelling, _value in given):
+        # They say how to mail.
+        kept |= {"-s", "-u", "-n"}
+    if limited >= _programs(after):
+        kept |= {"-a", "-g"}
+    for argument, spelling, value in given:
+        name = _program(value)
+        there = argument in kept
+        if argument == "-p":
+            section = f"program:{name}"
+            there = name in limited | _STOCK or section in after and _kind(section, after) == "worker"
         keeper = _MEMMON_KEEPERS.get(argument, "").replace("{name}", name)
-        there = re.sub(r"_\d\d\Z", "", name) in programs if argument == "-p" else argument in new
         if keeper and not there:
             said = f"{spelling} {value}" if argument in ("-p", "-g", "-a") else f"the argument {spelling}"
             names = frozenset(f"{_MEMMON} {one}" for one in (argument, spelling))
@@ -215,6 +224,21 @@ def _lost_limits(before: Options, after: Sections) -> Iterator[_Lost]:
     for option, value in before.items():
         if option not in _MEMMON_OPTIONS and _LISTENER_DEFAULTS.get(option) != value:
             yield _Lost(f"{option} in [{_MEMMON}]: keep it with {_OTHER_LISTENER}", frozenset([f"{_MEMMON}.{option}"]))
+
+
+def _program(limit: str) -> str:
+    """Return the program that a memmon's ``worker_00=256MB`` or ``myauth:worker=256MB`` is meant for."""
+    return re.sub(r"_\d\d\Z", "", limit.partition("=")[0].rpartition(":")[2])
+
+
+def _programs(after: Sections) -> set[str]:
+    return {section.partition(":")[2] for section in after if section.startswith("program:")}
+
+
+def _everywhere(after: Sections) -> set[str]:
+    """Return the variables that need not be in [supervisord]: the template's, and those that all programs have."""
+    programs = [_variables(after[f"program:{name}"]) for name in _programs(after)]
+    return _STOCK_ENVIRONMENT | (set.intersection(*programs) if programs else set())
 
 
 def _variables(options: Options) -> set[str]:

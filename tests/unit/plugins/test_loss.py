@@ -83,13 +83,22 @@ ADDED = {
         "program:gunicorn -b",
         "auth_gunicorn_bind",
     ),
+    "the limit of a program that has none": (
+        memmon("-p kept=256MB"),
+        "eventlistener:memmon -p",
+        "auth_extra_programs.kept.memory_limit",
+    ),
     "a bot's limit": (
         memmon("-p authbot=256MB"),
         "eventlistener:memmon -p",
         "auth_extra_programs.authbot.memory_limit",
     ),
     "a limit for all": (memmon("-a 1GB"), "eventlistener:memmon -a", "a limit for each program (memory_limit)"),
-    "a name in the mail": (memmon("-p worker=256MB -n Prod"), "eventlistener:memmon -n", "auth_memmon_name"),
+    "a name in the mail": (
+        memmon("-p worker=256MB -m you@example.com -n Prod"),
+        "eventlistener:memmon -n",
+        "auth_memmon_name",
+    ),
     "an option of memmon": (
         NEW + STOCK + "buffer_size = 100\n",
         "eventlistener:memmon.buffer_size",
@@ -114,6 +123,7 @@ NO_LOSS = {
     "supervisor's own default": NEW.replace("user =", "numprocs = 1\nprocess_name = %(program_name)s\nuser ="),
     "what is switched off": NEW + "[program:beat]\ncommand = beat\n",
     "the template's memmon": NEW + STOCK,
+    "a name for mails that nobody gets": memmon("-p worker=256MB -n Prod -s mailer"),
     "a mail that the new memmons send too": memmon("-p worker=256MB --email you@example.com"),
     "the template's environment": NEW.replace('= "auth"', '= "auth", AA_PROJECT_NAME="myauth"'),
     "a memmon of the role's": NEW + "[eventlistener:memmon_worker_01]\ncommand = memmon -p worker_01=256MB\n",
@@ -146,3 +156,19 @@ def test_the_seal_holds_for_environments_too_and_they_are_not_shown() -> None:
 @pytest.mark.parametrize("text", ["", NEW, "; sha1 of what follows: 0\n"])
 def test_another_file_is_not_sealed(text: str) -> None:
     assert not sealing.is_sealed(text)
+
+
+def test_a_variable_of_all_programs_need_not_be_the_daemons() -> None:
+    old = "[supervisord]\nenvironment = TOKEN='hunter2'\n[program:a]\ncommand = a\n[program:b]\ncommand = b\n"
+    new = old.replace("environment = TOKEN='hunter2'\n", "environment = AA_USER='auth'\n")
+    assert len(loss.losses(old, new, [])) == 1
+    for program in "ab":
+        new = new.replace(f"command = {program}\n", f"command = {program}\nenvironment = TOKEN='hunter2'\n")
+    assert loss.losses(old, new, []) == []
+
+
+def test_a_limit_for_all_is_kept_by_a_limit_for_each() -> None:
+    old = "[program:a]\ncommand = a\n[eventlistener:memmon]\ncommand = memmon -a 1GB -g myauth=2GB\n"
+    new = "[program:a]\ncommand = a\n[eventlistener:memmon_{}]\ncommand = memmon -p {}=1GB\n"
+    assert loss.losses(old, new.format("a", "a"), []) == []
+    assert len(loss.losses(old, new.format("b", "b"), [])) == 2
