@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import configparser
 import re
-from typing import Iterable, Iterator, Mapping, NamedTuple
+from typing import Callable, Iterable, Iterator, Mapping, NamedTuple
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration, sealing
 
@@ -17,9 +17,6 @@ Sections = Mapping[str, Options]
 # Sections that a variable of their own switches off.
 _SWITCHES = {"program:beat", "program:gunicorn", "unix_http_server"}
 _OWN_LISTENERS = "eventlistener:memmon_"
-
-# Arguments on whose value others rely: the web server in front, and whoever queues tasks.
-_SERVING: Mapping[str, tuple[str, ...]] = {"gunicorn": ("-b",), "worker": ("-Q",)}
 
 # The programs of Alliance Auth's template, and what it has in the environment of [supervisord] (4.13 to 5.5). The role
 # makes their limits from its own variables, and declares of the latter what the installed version does.
@@ -103,6 +100,10 @@ _KEEPERS: Mapping[str, Mapping[str, str]] = {
     },
 }
 
+_QUOTED = re.compile(r"\"[^\"]*(?:\"|\Z)|'[^']*(?:'|\Z)")
+_ASSIGNMENT = re.compile(r"(?:\A|[,;\n])\s*([A-Za-z_]\w*)\s*=\s*[^\s=,;]")
+_ADDRESS = re.compile(r"(?:tcp://)?(\[[^]]*\]|[^:/]*)(?::([0-9]+))?\Z")
+
 
 def sections(content: str) -> dict[str, dict[str, str]]:
     """Return the sections of a file as supervisor's parser reads them, before any expansion."""
@@ -116,9 +117,9 @@ def losses(old: str, new: str, discard: Iterable[str]) -> list[str]:
 
     Also for two values: of gunicorn's address and of a worker's queues, on which others
     rely. ``discard`` names what may go: ``program:authbot``, ``program:worker.umask`` (an
-    option), ``program:worker.TOKEN`` (an environment variable) or ``program:worker
-    --autoscale`` (an argument). What the role itself wrote is no loss: whoever took it out
-    of the variables meant to.
+    option), ``program:worker.TOKEN`` (an environment variable), ``program:worker
+    --autoscale`` (an argument) or ``eventlistener:memmon -p authbot`` (one limit). What
+    the role itself wrote is no loss: whoever took it out of the variables meant to.
     """
     if sealing.is_sealed(old):
         return []
@@ -138,12 +139,14 @@ class _Lost(NamedTuple):
 
 
 def _lost(section: str, options: Options, after: Sections) -> Iterator[_Lost]:
-    if section == _MEMMON:
-        yield from _lost_limits(options, after)
+    # The template has %(ENV_AA_COMMAND_MEMMON)s, and None where superlance was not installed yet.
+    is_memmon = re.search("memmon|none", options.get("command", ""), re.IGNORECASE)
+    if section.startswith(_MEMMON) and is_memmon and section not in after:
+        yield from _lost_limits(section, options, after)
     elif section in after:
         kept = _everywhere(after) if section == "supervisord" else set()
         yield from _lost_items(section, _kind(section, after), options, after[section], kept)
-    elif section not in _SWITCHES and not section.startswith(_OWN_LISTENERS):
+    elif section not in _SWITCHES:
         yield _Lost(f"[{section}]: keep it with {_keeper(section)}", frozenset())
 
 
@@ -154,7 +157,8 @@ def _kind(section: str, after: Sections) -> str:
         return {"eventlistener": "listener", "group": "group"}.get(kind, "other")
     if name in ("beat", "gunicorn"):
         return name
-    return "worker" if "worker" in configuration.words(after[section]["command"]) else "extra"
+    # An extra program may be a Celery worker too, but never has numprocs.
+    return "worker" if name in _STOCK or "numprocs" in after[section] else "extra"
 
 
 def _keeper(section: str) -> str:
@@ -188,18 +192,24 @@ def _lost_items(section: str, kind: str, before: Options, after: Options, kept: 
     for option, value in before.items():
         if option not in after and option not in ("environment", "command") and _DEFAULTS.get(option) != value:
             yield lost(option, option, "any option")
+    if before.get("environment") and not _variables(before):
+        # It may be all in an expansion, such as %(ENV_MORE)s.
+        yield lost("environment", "environment", "any variable")
     for variable in sorted(_variables(before) - _variables(after) - kept):
         yield lost(f"the environment variable {variable}", variable, "any variable")
-    old, new = (_arguments(kind, options) for options in (before, after))
-    for argument, (spelling, value) in old.items():
-        if argument not in new:
-            yield lost(f"the argument {spelling}", argument, "any argument", spelling)
-        elif argument in _SERVING.get(kind, ()) and not _same(value, new[argument][1]):
-            yield lost(f"{spelling} {value}", argument, "any argument", spelling)
+    new = list(_spelt(kind, after))
+    for argument, spelling, value in _spelt(kind, before):
+        same = [given for other, _spelling, given in new if other == argument]
+        read = _SERVING.get((kind, argument))
+        others = [long for long, short in _SPELLINGS.get(kind, {}).items() if short == argument]
+        if read is None and not same:
+            yield lost(f"the argument {spelling}", argument, "any argument", spelling, *others)
+        elif read is not None and read(value) not in map(read, same):
+            yield lost(f"{spelling} {read(value)}", argument, "any argument", spelling, *others)
 
 
-def _lost_limits(before: Options, after: Sections) -> Iterator[_Lost]:
-    """Look at the one memmon of Alliance Auth's template and of the guide, in whose place each process has its own."""
+def _lost_limits(listener: str, before: Options, after: Sections) -> Iterator[_Lost]:
+    """Look at a memmon in whose place each process has its own: the template's, the guide's, an admin's second one."""
     given = list(_spelt("memmon", before))
     memmons = [options for section, options in after.items() if section.startswith(_OWN_LISTENERS)]
     new = [(argument, value) for options in memmons for argument, _spelling, value in _spelt("memmon", options)]
@@ -219,11 +229,14 @@ def _lost_limits(before: Options, after: Sections) -> Iterator[_Lost]:
         keeper = _MEMMON_KEEPERS.get(argument, "").replace("{name}", name)
         if keeper and not there:
             said = f"{spelling} {value}" if argument in ("-p", "-g", "-a") else f"the argument {spelling}"
-            names = frozenset(f"{_MEMMON} {one}" for one in (argument, spelling))
-            yield _Lost(f"{said} in [{_MEMMON}]: keep it with {keeper}", names)
+            exact = [f" {process}" for process in (value, value.partition("=")[0]) if argument == "-p"]
+            names = frozenset(f"{listener} {one}{more}" for one in (argument, spelling) for more in ("", *exact))
+            yield _Lost(f"{said} in [{listener}]: keep it with {keeper}", names)
     for option, value in before.items():
         if option not in _MEMMON_OPTIONS and _LISTENER_DEFAULTS.get(option) != value:
-            yield _Lost(f"{option} in [{_MEMMON}]: keep it with {_OTHER_LISTENER}", frozenset([f"{_MEMMON}.{option}"]))
+            yield _Lost(
+                f"{option} in [{listener}]: keep it with {_OTHER_LISTENER}", frozenset([f"{listener}.{option}"])
+            )
 
 
 def _program(limit: str) -> str:
@@ -245,17 +258,13 @@ def _variables(options: Options) -> set[str]:
     """Return the names of the variables in an environment; their values may be secrets."""
     from supervisor.datatypes import dict_of_key_value_pairs
 
-    text = options.get("environment", "")
+    # An expansion is yet to come, and % would end a word.
+    text = options.get("environment", "").replace("%", "_")
     try:
         return set(dict_of_key_value_pairs(text))
     except ValueError:
-        # supervisor would not start with it either, but that is told elsewhere.
-        return set(re.findall(r"(\w+)\s*=", text))
-
-
-def _arguments(kind: str, options: Options) -> dict[str, tuple[str, str]]:
-    """Return a command's arguments, each with its spelling and value."""
-    return {argument: (spelling, value) for argument, spelling, value in _spelt(kind, options)}
+        # supervisor would not start with it either, but that is told elsewhere. What may be in a value is no name.
+        return set(_ASSIGNMENT.findall(_QUOTED.sub("''", text)))
 
 
 def _spelt(kind: str, options: Options) -> Iterator[tuple[str, str, str]]:
@@ -263,10 +272,22 @@ def _spelt(kind: str, options: Options) -> Iterator[tuple[str, str, str]]:
     for word, following in zip(words, [*words[1:], ""]):
         if not word.startswith("-"):
             continue
-        spelling, _equals, value = word.partition("=") if word.startswith("--") else (word[:2], "", word[2:])
+        spelling, _equals, value = word.partition("=")
+        if word[:2] in _SPELLINGS.get(kind, {}).values():
+            spelling, value = word[:2], word[2:]
         value = value or ("" if following.startswith("-") else following)
         yield _SPELLINGS.get(kind, {}).get(spelling, spelling), spelling, value
 
 
-def _same(one: str, other: str) -> bool:
-    return set(one.split(",")) == set(other.split(","))
+def _address(value: str) -> str:
+    """Return an address as auth_gunicorn_bind takes it. Source: gunicorn/util.py (parse_address)."""
+    found = _ADDRESS.match(value.lower())
+    return f"{found.group(1) or '0.0.0.0'}:{found.group(2) or 8000}" if found else value.replace("unix://", "unix:")
+
+
+def _queues(value: str) -> str:
+    return ",".join(sorted({queue.strip() for queue in value.split(",")}))
+
+
+# Arguments on whose value others rely, and what is the same: for the web server in front, and whoever queues tasks.
+_SERVING: Mapping[tuple[str, str], Callable[[str], str]] = {("gunicorn", "-b"): _address, ("worker", "-Q"): _queues}

@@ -45,7 +45,7 @@ def venv(path: str) -> dict[str, Any]:
         "programs": [name for name in programs if os.access(os.path.join(path, "bin", name), os.X_OK)],
         "versions": _versions(packages),
         "gunicorn_control_socket": _mentions(os.path.join(packages, "gunicorn", "config.py"), b"--no-control-socket"),
-        # From 5.0 on, its template declares these for all programs.
+        # From 4.13 on, its template declares these for all programs.
         "template_environment": _mentions(
             os.path.join(packages, "allianceauth", "project_template", "supervisor.conf"), b"AA_PROJECT_NAME"
         ),

@@ -83,6 +83,31 @@ ADDED = {
         "program:gunicorn -b",
         "auth_gunicorn_bind",
     ),
+    "one of two addresses": (
+        NEW.replace("--bind", "-b 10.0.0.1:80 --bind"),
+        "program:gunicorn --bind",
+        "-b 10.0.0.1:80 in [program:gunicorn]: keep it with auth_gunicorn_bind",
+    ),
+    "an address as gunicorn takes it and the role does not": (
+        NEW.replace("--bind 127.0.0.1:8000", "-b :8001"),
+        "program:gunicorn -b",
+        "-b 0.0.0.0:8001 in [program:gunicorn]: keep it with auth_gunicorn_bind",
+    ),
+    "an environment that is all an expansion": (
+        NEW.replace("user =", "environment = %(ENV_MORE)s\nuser ="),
+        "program:worker.environment",
+        "environment in [program:worker]: keep it with auth_environment",
+    ),
+    "a second memmon": (
+        NEW + "[eventlistener:memmon_bots]\ncommand = memmon -p authbot=1GB\n",
+        "eventlistener:memmon_bots -p authbot",
+        "auth_extra_programs.authbot.memory_limit",
+    ),
+    "a listener that is called memmon and is none": (
+        NEW + "[eventlistener:memmon]\ncommand = /opt/watch\nevents = TICK_60\n",
+        "eventlistener:memmon",
+        "a file of its own in conf.d for [eventlistener:memmon]",
+    ),
     "the limit of a program that has none": (
         memmon("-p kept=256MB"),
         "eventlistener:memmon -p",
@@ -123,6 +148,8 @@ NO_LOSS = {
     "supervisor's own default": NEW.replace("user =", "numprocs = 1\nprocess_name = %(program_name)s\nuser ="),
     "what is switched off": NEW + "[program:beat]\ncommand = beat\n",
     "the template's memmon": NEW + STOCK,
+    "the template's own spelling of it": NEW + STOCK.replace("= memmon", "= %(ENV_AA_COMMAND_MEMMON)s"),
+    "the template's memmon without superlance": NEW + STOCK.replace("= memmon", "= None"),
     "a name for mails that nobody gets": memmon("-p worker=256MB -n Prod -s mailer"),
     "a mail that the new memmons send too": memmon("-p worker=256MB --email you@example.com"),
     "the template's environment": NEW.replace('= "auth"', '= "auth", AA_PROJECT_NAME="myauth"'),
@@ -172,3 +199,37 @@ def test_a_limit_for_all_is_kept_by_a_limit_for_each() -> None:
     new = "[program:a]\ncommand = a\n[eventlistener:memmon_{}]\ncommand = memmon -p {}=1GB\n"
     assert loss.losses(old, new.format("a", "a"), []) == []
     assert len(loss.losses(old, new.format("b", "b"), [])) == 2
+
+
+# All but the last two are what supervisor takes: it expands before it reads.
+SECRETIVE = {
+    "HOME=%(ENV_HOME)s,TOKEN=aGk+hunter2=": ["HOME", "TOKEN"],
+    "HOME=%(ENV_HOME)s,DSN='redis://a?password=b&hunter2=c'": ["DSN", "HOME"],
+    "DSN='a,hunter2=b'": ["DSN"],
+    "DSN=a,hunter2===,B=1": ["B", "DSN"],
+    "DSN='a,hunter2=b": ["DSN"],
+}
+
+
+@pytest.mark.parametrize(("text", "names"), SECRETIVE.items())
+def test_nothing_of_a_value_is_taken_for_a_name(text: str, names: list[str]) -> None:
+    old = NEW.replace("user =", f"environment = {text}\nuser =")
+    assert loss.losses(old, NEW, []) == [
+        f"the environment variable {name} in [program:worker]: keep it with auth_environment" for name in names
+    ]
+
+
+def test_an_address_is_kept_as_the_role_takes_it() -> None:
+    old = NEW.replace("--bind 127.0.0.1:8000", "-b :8001")
+    assert loss.losses(old, NEW.replace("127.0.0.1:8000", "0.0.0.0:8001"), []) == []
+
+
+def test_one_limit_that_is_discarded_takes_no_other_with_it() -> None:
+    (sentence,) = loss.losses(memmon("-p a=1GB -p b=1GB"), NEW, ["eventlistener:memmon -p a"])
+    assert sentence.startswith("-p b=1GB in")
+
+
+def test_a_celery_worker_among_the_extra_programs_is_one_of_those() -> None:
+    new = NEW.replace("= kept\n[", "= celery -A other worker\n[")
+    (sentence,) = loss.losses(new.replace("other worker\n", "other worker\numask = 022\n"), new, [])
+    assert "auth_extra_programs.kept.umask" in sentence
