@@ -148,11 +148,16 @@ class Drain:
 
 
 def kill(daemon: Daemon, name: str) -> None:
-    """End a process that was given its time: as supervisord does for its own, with SIGKILL for an orphan."""
+    """End a process, with its children, that was given its time: supervisord may know of a longer one."""
     if is_orphan(name):
         _signal_orphan(name, signal.SIGKILL)
-    else:
-        call(daemon, "stopProcess", name, False)
+        return
+    call(daemon, "stopProcess", name, False)
+    for process in daemon.processes():
+        if process.namespec == name and process.pid:
+            # Every process of supervisord's has a group of its own (its process.py, setpgrp), as killasgroup wants it.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def call(daemon: Daemon, method: str, name: str, *arguments: Any) -> None:

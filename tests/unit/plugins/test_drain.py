@@ -243,6 +243,17 @@ def test_a_later_process_with_an_orphans_number_is_left_alone(running: Start, or
     assert left.poll() is None
 
 
+def test_a_worker_whose_time_is_over_is_killed_though_supervisord_knows_of_a_longer_one(
+    running: Start, wait: Wait
+) -> None:
+    found = running(program("worker", "patient", stopwaitsecs=600))
+    work = drained(found, [["worker:worker"], MORE])
+    assert work.run(soon()) == [("worker:worker", "STOPPING")]
+    drain.kill(found.daemon, "worker:worker")
+    wait(lambda: found.state("worker:worker") == "STOPPED")
+    assert found.lines("events") == ["told worker"]
+
+
 def test_an_orphan_whose_time_is_over_is_killed(running: Start, orphan: Orphan) -> None:
     found = running(program("site"))
     left = orphan(found.folder)
