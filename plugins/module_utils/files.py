@@ -13,6 +13,7 @@ from typing import Iterator
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils import rights, timestamp
 
+# The owner writes, the group reads: an environment may hold secrets.
 MODE = 0o640
 
 KEPT_FILES = 10
@@ -23,6 +24,14 @@ def read(path: str) -> str | None:
     try:
         return rights.read(path)
     except FileNotFoundError:
+        return None
+
+
+def readable(path: str) -> str | None:
+    """Return the text of the file that ``path`` leads to, None if there is none that its folder's owner can read."""
+    try:
+        return rights.read(path)
+    except OSError:
         return None
 
 
@@ -99,7 +108,7 @@ def keep(path: str, content: str, stamp: str, uid: int, gid: int) -> str:
     the newest one has already is kept there: runs that fail would push all others out.
     """
     newest = kept_files(path)[-1:]
-    if newest and read(newest[0]) == content:
+    if newest and readable(newest[0]) == content:
         return newest[0]
     kept = f"{path}.{stamp}"
     replace_file(kept, content, uid, gid)

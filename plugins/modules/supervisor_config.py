@@ -128,22 +128,11 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils import (
     files,
     loss,
     memmon,
-    rights,
     sealing,
     surroundings,
     timestamp,
 )
 from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon as supervisord
-
-# The owner writes, the group reads: an environment may hold secrets.
-
-
-def read_by_hand(link: str) -> str | None:
-    """Return what an admin has where the link is to be, None if there is nothing that its folder's owner can read."""
-    try:
-        return rights.read(link)
-    except OSError:
-        return None
 
 
 def file_is_right(path: str, content: str, uid: int, gid: int) -> bool:
@@ -166,7 +155,7 @@ def to_restore(module: AnsibleModule) -> str:
     found = files.kept_files(path)
     now = files.read(path)
     # After a run that went back by itself, the newest one is what there is.
-    others = [kept for kept in found if files.read(kept) != now]
+    others = [kept for kept in found if files.readable(kept) not in (None, now)]
     if others and wanted == "newest":
         return others[-1]
     names = [os.path.basename(kept) for kept in found]
@@ -181,7 +170,7 @@ def to_restore(module: AnsibleModule) -> str:
 def check(given: dict[str, Any], before: str | None, content: str) -> list[str]:
     """Return a sentence for each reason not to put the new file in place."""
     path, link = given["path"], given["link"]
-    by_hand = read_by_hand(link) if before is None else before
+    by_hand = files.readable(link) if before is None else before
     # Going back is meant to undo what came since.
     lost = [] if by_hand is None or given["restore"] else loss.losses(by_hand, content, given["discard"])
     if lost:
@@ -253,7 +242,7 @@ def main() -> None:
     result: dict[str, Any] = {"kept": []}
     if module.params["restore"]:
         result["restored"] = to_restore(module)
-        content = files.read(result["restored"]) or ""
+        content = files.readable(result["restored"]) or module.fail_json(msg=f"{result['restored']} cannot be read.")
     else:
         # Not into module.params, which are shown.
         content = sealing.complete(module.params["content"], json.loads(module.params["environments"] or "{}"))

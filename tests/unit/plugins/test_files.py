@@ -38,6 +38,15 @@ def test_what_is_kept_already_pushes_no_other_out(tmp_path: Path) -> None:
     assert kept(path) == ["old", "new"]
 
 
+def test_a_link_that_was_kept_is_no_obstacle(tmp_path: Path) -> None:
+    path = tmp_path / "myauth.conf"
+    (tmp_path / "myauth.conf.2026-11-22T09-00-00Z").symlink_to("/nowhere")
+    assert keep(path, "old").read_text() == "old"
+    os.mkfifo(tmp_path / "myauth.conf.2026-11-22T11-00-00Z")
+    assert keep(path, "new", "2026-11-22T12-00-00Z").read_text() == "new"
+    assert [files.readable(file) for file in files.kept_files(str(path))] == [None, "old", None, "new"]
+
+
 def test_an_admins_own_copies_are_neither_counted_nor_removed(tmp_path: Path) -> None:
     path = tmp_path / "myauth.conf"
     own = [tmp_path / f"myauth.conf.{name}" for name in ("20260101", "2026-11-22", "2026-11-22T10-00-00Z.bak", "old")]
