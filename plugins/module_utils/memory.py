@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils import memmon
-from ansible_collections.allianceauth.tuning.plugins.module_utils.programs import Program
+from ansible_collections.allianceauth.tuning.plugins.module_utils.programs import Program, Worker
 from ansible_collections.allianceauth.tuning.plugins.module_utils.variables import Declared
 
 # What a process or one of its children weighs at least, where none like it runs that could be weighed.
@@ -36,16 +36,17 @@ def heavy_trees(declared: Declared, info: Mapping[str, Any], host: str) -> list[
     lightest of those that run now: another may be leaking.
     """
     children = {worker.name: worker.concurrency for worker in declared.workers}
-    children["gunicorn"] = declared.gunicorn_options.workers
     # The limit and the number of children, each with the variable that gives it.
     sentences = dict.fromkeys(
         children,
         "the memory_limit of {name} (auth_worker_memory_limit, or its own in auth_workers) is {limit}, but with "
         "{children} children (auth_worker_concurrency of auth_worker_pool prefork, or its own in auth_workers)",
     )
-    sentences["gunicorn"] = (
-        "auth_gunicorn_memory_limit is {limit}, but with {children} children (auth_gunicorn_workers)"
-    )
+    if declared.gunicorn:
+        children["gunicorn"] = declared.gunicorn_options.workers
+        sentences["gunicorn"] = (
+            "auth_gunicorn_memory_limit is {limit}, but with {children} children (auth_gunicorn_workers)"
+        )
     found = []
     for program in declared.programs if declared.watches else []:
         if not (program.tree and program.memory_limit and program.name in children):
@@ -71,7 +72,7 @@ def _weights(program: Program, processes: list[Mapping[str, Any]]) -> tuple[int,
     """
     running = [process for process in processes if process["pid"]]
     own = [process for process in running if process["name"] in program.process_names]
-    kind = "gunicorn" if program.name == "gunicorn" else "worker"
+    kind = "worker" if isinstance(program, Worker) else "gunicorn"
     alike = own or [process for process in running if process["kind"] == kind]
     master = min((process["rss"] for process in alike), default=_AT_REST)
     return master, min((weight for process in alike for weight in process["children"]), default=master)

@@ -87,7 +87,7 @@ def email(value: Any) -> str:
         return ""
     if not isinstance(value, str) or not re.match(r"[^\s@%;#'\"]+@[^\s@%;#'\"]+\Z", value):
         raise ValueError("it has to be one mail address")
-    return value
+    return text(value)
 
 
 def uptime(value: Any) -> str:
@@ -106,7 +106,7 @@ def url(value: Any) -> str:
             "it has to be a URL that begins with http://, such as gunicorn's own address: superlance 2.0.0 cannot "
             "ask for https:// with Python 3.12 or newer, and would restart gunicorn again and again"
         )
-    return value
+    return text(value)
 
 
 def text(value: Any) -> str:

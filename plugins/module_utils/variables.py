@@ -358,7 +358,7 @@ def _check_names(reader: _Reader, declared: Declared) -> None:
     owners: dict[str, str] = {}
     # Listeners and programs share supervisor's names, and memmon finds processes by theirs.
     named = [(program.name, {program.name, *program.process_names}) for program in declared.programs]
-    for owner, names in named + [(listener.name, {listener.name}) for listener in declared.listeners]:
+    for owner, names in named + [(listener, {listener}) for listener in declared.listener_names]:
         for name in sorted(names & set(owners)):
             reader.refuse("a program's name", owner, f"its {name} is also one of {owners[name]}; rename one of them")
         owners.update(dict.fromkeys(names, owner))

@@ -11,7 +11,7 @@ short_description: Have logs found where they were before they moved
 version_added: 0.1.0
 description:
   - Puts a link to each log into a folder. A log that is there instead is kept beside it, dated.
-  - The folder's owner does it, whoever runs the module: root would write wherever that one has the folder lead.
+  - The folder's owner does it, whoever runs the module, because root would write wherever that one has the folder lead.
   - It only helps people to find the logs, so if it cannot be done, it warns.
 options:
   folder:

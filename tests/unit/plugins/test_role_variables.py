@@ -22,7 +22,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.filter.core import combine
 from ansible_collections.allianceauth.tuning.plugins.filter import command_line, supervisor_option
 from ansible_collections.allianceauth.tuning.plugins.module_utils import drift, plan, sealing, server, variables
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from superlance.memmon import memmon_from_args
 from supervisor.datatypes import dict_of_key_value_pairs, name_to_uid
@@ -436,6 +436,10 @@ def test_variables_are_refused_or_read_back_as_given(
 
     @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
     @given(some=GIVEN, spoilt=SPOILT)
+    # Three that were found by chance.
+    @example(some={"auth_gunicorn": False, "auth_workers": [{"name": "gunicorn", "pool": "prefork"}]}, spoilt=None)
+    @example(some={}, spoilt=("auth_crashmail_email", "0@\x1b"))
+    @example(some={}, spoilt=("auth_httpok_url", "http://a\x1b"))
     def refuse_or_render(some: dict[str, Any], spoilt: tuple[str, Any] | None) -> None:
         set_here = {**some, **dict([spoilt] if spoilt else [])}
         user = some.get("auth_user", "daemon")
