@@ -40,7 +40,7 @@ def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
     project's folder has no link yet. ``nodes``: what
     Celery has to say of each worker. ``limits``: memmon's, by process. ``drift``:
     sentences on how what runs differs from what is on disk; ``unread``: our groups that do.
-    ``on_disk``: every process of the configuration on disk; ``kept``: what the auth programs'
+    ``on_disk``: every process of the configuration on disk; ``in_file``: what the auth programs'
     own file there has, whatever the variables say. ``ambiguous``, ``warnings``:
     sentences.
     """
@@ -90,7 +90,7 @@ def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
         },
         "limits": {listener.process: listener.size for listener in listeners},
         "site": declared.gunicorn_options.bind if declared.gunicorn and declared.gunicorn.always_runs else "",
-        "kept": _kept(declared, info),
+        "in_file": _in_file(declared, info),
         "on_disk": [
             f"{group['name']}:{process['name']}"
             for group in info.get("effective", {}).get("groups", [])
@@ -252,11 +252,11 @@ def _new_page(declared: Declared, info: Mapping[str, Any]) -> str:
     """
     commands = [configuration.words(process["command"]) for process in _on_disk("httpok", info)]
     known = any(declared.httpok in command[1:] for command in commands if command[0].endswith("/httpok"))
-    moves = _kept(declared, info)["site"] not in ("", declared.gunicorn_options.bind)
+    moves = _in_file(declared, info)["site"] not in ("", declared.gunicorn_options.bind)
     return declared.httpok if _httpok(declared) and _running(info, ("gunicorn",)) and not known and not moves else ""
 
 
-def _kept(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
+def _in_file(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the programs of the file on disk are to show, whatever the variables say: ``nodes`` and ``site``."""
     nodes: dict[str, dict[str, Any]] = {}
     site = ""

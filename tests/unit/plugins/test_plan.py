@@ -309,7 +309,7 @@ def test_a_kept_file_says_itself_what_it_has_to_show(defaults: dict[str, Any], i
     ]
     info["effective"]["groups"].append({"name": "myauth", "processes": processes})
     decided = plan.plan(declare(defaults), info)
-    assert decided["kept"] == {
+    assert decided["in_file"] == {
         "nodes": {"worker_00@auth1": {}, "celery@worker_services_00": {}},
         "site": "127.0.0.1:8001",
     }
