@@ -45,7 +45,7 @@ _CELERY = {
 _SPELLINGS: Mapping[str, Mapping[str, str]] = {
     "beat": _CELERY,
     "worker": _CELERY,
-    "gunicorn": {"--bind": "-b", "--timeout": "-t", "--workers": "-w"},
+    "gunicorn": {"--bind": "-b", "--config": "-c", "--timeout": "-t", "--workers": "-w"},
     "memmon": {
         "--any": "-a",
         "--cumulative": "-c",
@@ -115,8 +115,8 @@ def sections(content: str) -> dict[str, dict[str, str]]:
 def losses(old: str, new: str, discard: Iterable[str]) -> list[str]:
     """Return a sentence for each section, option, variable and argument of ``old`` that ``new`` does not have.
 
-    Also for two values: of gunicorn's address and of a worker's queues, on which others
-    rely. ``discard`` names what may go: ``program:authbot``, ``program:worker.umask`` (an
+    Also for some values: of gunicorn's address and file, and of a worker's queues.
+    ``discard`` names what may go: ``program:authbot``, ``program:worker.umask`` (an
     option), ``program:worker.TOKEN`` (an environment variable), ``program:worker
     --autoscale`` (an argument) or ``eventlistener:memmon -p authbot`` (one limit). What
     the role itself wrote is no loss: whoever took it out of the variables meant to.
@@ -290,4 +290,9 @@ def _queues(value: str) -> str:
 
 
 # Arguments on whose value others rely, and what is the same: for the web server in front, and whoever queues tasks.
-_SERVING: Mapping[tuple[str, str], Callable[[str], str]] = {("gunicorn", "-b"): _address, ("worker", "-Q"): _queues}
+# And gunicorn's file of an admin's, in whose place the role has its own.
+_SERVING: Mapping[tuple[str, str], Callable[[str], str]] = {
+    ("gunicorn", "-b"): _address,
+    ("gunicorn", "-c"): str,
+    ("worker", "-Q"): _queues,
+}

@@ -15,7 +15,7 @@ environment = AA_USER = "auth"
 command = celery worker -n a -Q celery,heavy
 user = auth
 [program:gunicorn]
-command = gunicorn --bind 127.0.0.1:8000 -w 3
+command = gunicorn --bind 127.0.0.1:8000 -w 3 --config roles.py
 [program:kept]
 command = kept
 [eventlistener:memmon_worker_00]
@@ -77,6 +77,11 @@ ADDED = {
         NEW.replace("-Q celery,heavy", "--queues=celery,light"),
         "program:worker --queues",
         "queues of worker in auth_workers",
+    ),
+    "another file for gunicorn": (
+        NEW.replace("--config roles.py", "-c mine.py"),
+        "program:gunicorn --config",
+        "auth_gunicorn_options",
     ),
     "another address": (
         NEW.replace("--bind 127.0.0.1:8000", "-b 127.0.0.1:8001"),
