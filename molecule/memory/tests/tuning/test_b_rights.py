@@ -17,7 +17,7 @@ LINK = f"{server.PROJECT}/supervisor.conf"
 SOCKET = "/run/supervisor.sock"
 
 # What only root may read.
-SECRET = "/root/secret"
+SECRET = "/srv/secret"
 MARKER = "puffin-5d03"
 
 # Python runs it before whatever it was started for; Ansible would read this as a module's answer.
