@@ -22,8 +22,18 @@ MAIN_CONF = "/etc/supervisor/supervisord.conf"
 STOPPED_STATES = frozenset({"STOPPED", "EXITED", "FATAL", "UNKNOWN"})
 
 
+# Faults that the methods called here raise. Source: supervisor/xmlrpc.py, Faults; rpcinterface.py says which when.
+_SHUTDOWN_STATE, _BAD_NAME = 6, 10
+_NO_FILE, _NOT_EXECUTABLE, _FAILED = 20, 21, 30
+_ABNORMAL_TERMINATION, _SPAWN_ERROR, _ALREADY_STARTED, _NOT_RUNNING = 40, 50, 60, 70
+
+
 class NotAnswering(Exception):
     """No supervisord answers on its socket; the text says where and why."""
+
+
+class RefusedError(Exception):
+    """supervisord answers, and does not do what it was asked for; the text is a sentence that says why."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,7 @@ def import_supervisor(module: AnsibleModule) -> None:
 
 
 class Daemon:
-    """A connection to supervisord. Every method raises `NotAnswering` or ``xmlrpc.client.Fault``."""
+    """A connection to supervisord. Every method raises `NotAnswering`, and those with a fault say which."""
 
     def __init__(self, main_conf: str = MAIN_CONF) -> None:
         from supervisor.xmlrpc import SupervisorTransport
@@ -86,13 +96,55 @@ class Daemon:
         )
 
     def call(self, method: str, *arguments: Any) -> Any:
-        """Call ``supervisor.METHOD``."""
+        """Call ``supervisor.METHOD``; raises ``xmlrpc.client.Fault`` as well."""
         try:
             return getattr(self._proxy.supervisor, method)(*arguments)
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode == _SHUTDOWN_STATE:
+                raise NotAnswering(f"supervisord at {self.serverurl} is just being stopped or restarted") from fault
+            raise
         except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError) as why:
             # The next call begins anew: the transport would go on with a socket that is not connected.
-            self._proxy("close")()
+            self.close()
             raise NotAnswering(f"supervisord does not answer at {self.serverurl}: {why}") from why
+
+    def close(self) -> None:
+        """Give the connection up; the next call makes a new one."""
+        self._proxy("close")()
+
+    def start(self, namespec: str) -> None:
+        """Have a process started, without waiting until it runs: `processes` shows what becomes of it.
+
+        supervisord looks for ended children before it answers, so that a program that has died at once makes
+        this very call fault, or not, by how fast it died. Its state says the same in both cases: supervisord
+        tries again, and gives up in the end. Raises `RefusedError` if there is nothing that could be started.
+        """
+        for_its_state_to_tell = (_ALREADY_STARTED, _SPAWN_ERROR, _ABNORMAL_TERMINATION)
+        try:
+            self.call("startProcess", namespec, False)
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode not in for_its_state_to_tell:
+                raise RefusedError(gave_up(namespec, _reason(fault))) from fault
+
+    def stop(self, namespec: str) -> None:
+        """Have a process stopped, without waiting for its end. One that has ended, or is no longer known, is no error.
+
+        Raises `RefusedError` if supervisord cannot signal it.
+        """
+        self._end("stopProcess", namespec, False)
+
+    def terminate(self, namespec: str) -> None:
+        """Send a process TERM and have supervisord look after it as before; for the rest it is as `stop`."""
+        self._end("signalProcess", namespec, "TERM")
+
+    def _end(self, method: str, namespec: str, argument: Any) -> None:
+        try:
+            self.call(method, namespec, argument)
+        except xmlrpc.client.Fault as fault:
+            # It ended between supervisord's look at its state and the signal (supervisor/process.py, kill and signal).
+            ended = fault.faultCode == _FAILED and "it wasn't running" in fault.faultString
+            if fault.faultCode not in (_NOT_RUNNING, _BAD_NAME) and not ended:
+                raise RefusedError(f"supervisord did not stop {namespec}: {_reason(fault)}.") from fault
 
     def pid(self) -> int:
         """Return the daemon's process number."""
@@ -120,3 +172,16 @@ class Daemon:
         """
         ((added, changed, removed),) = self.call("reloadConfig")
         return {"added": added, "changed": changed, "removed": removed}
+
+
+def gave_up(namespec: str, reason: str) -> str:
+    """Return the sentence on a program that supervisord does not start any more, or cannot start at all."""
+    return f"supervisord gave up starting {namespec}: {reason.rstrip('.')}."
+
+
+def _reason(fault: xmlrpc.client.Fault) -> str:
+    """Return a fault in words; its text is ``NAME: DETAIL``."""
+    detail = str(fault.faultString).partition(": ")[2]
+    if fault.faultCode == _BAD_NAME:
+        return "its configuration lacks that program"
+    return detail if fault.faultCode in (_NO_FILE, _NOT_EXECUTABLE, _FAILED) else f"it answers {fault.faultString}"

@@ -9,7 +9,6 @@ import contextlib
 import os
 import signal
 import time
-import xmlrpc.client
 from dataclasses import dataclass, field
 from typing import Any, Callable, Sequence
 
@@ -22,10 +21,6 @@ POLL_SECONDS = 0.2
 # The last stage is the site's: while it stops, nobody is answered, and a pause between two
 # steps would only make that longer.
 _LAST_STAGE_SECONDS = 4
-
-# Between fork and exec a process has supervisord's own handlers: a signal then is lost, and
-# the process would go on until stopwaitsecs ends it. supervisord's start is in whole seconds.
-_EXEC_SECONDS = 2
 
 # supervisord looks after its children once a second; who is EXITED for longer stays so.
 _RESPAWN_SECONDS = 3
@@ -107,8 +102,6 @@ class Drain:
     def _tell(self, name: str, state: str, process: Process | None) -> None:
         if state in ("STOPPING", "EXITED"):
             return
-        if name in self.told and process and time.time() - process.start < _EXEC_SECONDS:
-            return
         if process is None:
             self._tell_orphan(name)
         elif not self._has_begun(process):
@@ -116,14 +109,14 @@ class Drain:
         elif name in self.warm and state == "RUNNING":
             if name not in self.told:
                 self._note(name, process.pid)
-                call(self.daemon, "signalProcess", name, "TERM")
+                self.daemon.terminate(name)
             elif self.told[name]["pid"] != process.pid:
                 # It has finished, and supervisord has started it again.
-                call(self.daemon, "stopProcess", name, False)
+                self.daemon.stop(name)
         else:
             if name not in self.told:
                 self._note(name, process.pid)
-            call(self.daemon, "stopProcess", name, False)
+            self.daemon.stop(name)
 
     def _has_begun(self, process: Process) -> bool:
         """Whether a process runs its own program yet.
@@ -152,21 +145,12 @@ def kill(daemon: Daemon, name: str) -> None:
     if is_orphan(name):
         _signal_orphan(name, signal.SIGKILL)
         return
-    call(daemon, "stopProcess", name, False)
+    daemon.stop(name)
     for process in daemon.processes():
         if process.namespec == name and process.pid:
             # Every process of supervisord's has a group of its own (its process.py, setpgrp), as killasgroup wants it.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-
-
-def call(daemon: Daemon, method: str, name: str, *arguments: Any) -> None:
-    """Call a method of the daemon on a process that may have ended, or come up, since it was looked at."""
-    try:
-        daemon.call(method, name, *arguments)
-    except xmlrpc.client.Fault as why:
-        if not why.faultString.startswith(("NOT_RUNNING", "ALREADY_STARTED")):
-            raise
 
 
 def _orphan_pid(name: str) -> int:

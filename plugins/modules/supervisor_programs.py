@@ -221,7 +221,7 @@ def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: 
             if process.namespec in wanted and process.namespec not in started and process.state in startable:
                 result["changed"] = True
                 started.add(process.namespec)
-                drain.call(daemon, "startProcess", process.namespec, False)
+                daemon.start(process.namespec)
         startable = _STARTABLE_STATES
         known = {process.namespec: process for process in daemon.processes()}
         gunicorns = [known[name] for name in wanted if name in known and is_gunicorn(known[name])]
@@ -241,9 +241,9 @@ def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: 
         result["pending"] = silent + [
             {"name": process.namespec, "state": process.state, "start": process.start} for process in pending
         ]
-        gave_up = [process for process in pending if process.state == "FATAL"]
-        if gave_up:
-            module.fail_json(msg=" ".join(obituary(daemon, process) for process in gave_up), **result)
+        fatal = [process for process in pending if process.state == "FATAL"]
+        if fatal:
+            module.fail_json(msg=" ".join(obituary(daemon, process) for process in fatal), **result)
         if not result["pending"] or time.monotonic() >= until:
             break
         time.sleep(drain.POLL_SECONDS)
@@ -267,7 +267,7 @@ def obituary(daemon: Daemon, process: Process) -> str:
     # "Exited too quickly (process log may have details)" says less than the log does.
     reason = "" if "process log" in process.spawnerr else process.spawnerr
     reason = reason or last_lines(daemon, process) or "it left no word in its log"
-    return f"supervisord gave up starting {process.namespec}: {reason.rstrip('.')}."
+    return supervisord.gave_up(process.namespec, reason)
 
 
 def last_lines(daemon: Daemon, process: Process) -> str:
@@ -335,7 +335,7 @@ def main() -> None:
             stop(daemon, given, result, until)
         else:
             start_with_patience(daemon, module, result, until)
-    except (supervisord.NotAnswering, xmlrpc.client.Fault) as why:
+    except (supervisord.NotAnswering, supervisord.RefusedError) as why:
         module.fail_json(msg=str(why), **result)
     module.exit_json(**result)
 

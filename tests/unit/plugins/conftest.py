@@ -140,7 +140,7 @@ def supervisord() -> Iterator[Callable[[str], Supervisord]]:
             assert process.poll() is None, (folder / "log").read_text()
             connection = rpc.Daemon(str(main))
             # A module's process ends with its connection; this one goes on.
-            cleanup.callback(connection._proxy("close"))
+            cleanup.callback(connection.close)
             return Supervisord(folder, connection)
 
         yield start

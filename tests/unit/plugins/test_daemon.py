@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import threading
 import xmlrpc.client
-from collections.abc import Callable
+import xmlrpc.server
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon
+from supervisor.xmlrpc import Faults, RPCError
 
 SLEEP = "command = /bin/sleep 1000\nstartsecs = 0\n"
 
@@ -54,9 +57,77 @@ def test_a_daemon_that_is_not_there_is_told_by_its_address(tmp_path: Path) -> No
     connection = daemon.Daemon(str(main))
     with pytest.raises(daemon.NotAnswering, match=f"does not answer at unix://{tmp_path}/s.sock"):
         connection.pid()
-    connection._proxy("close")()
+    connection.close()
 
 
 def test_a_main_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(daemon.NotAnswering, match=r"does not say how to reach supervisord: .*nowhere\.conf"):
         daemon.Daemon(str(tmp_path / "nowhere.conf"))
+
+
+@pytest.fixture
+def refusing(tmp_path: Path) -> Iterator[Callable[[int, str], daemon.Daemon]]:
+    """Connect to what answers every call with a fault, which a real supervisord does only now and then."""
+    faults: list[RPCError] = []
+
+    class Supervisord:
+        def _dispatch(self, method: str, arguments: tuple[Any, ...]) -> None:
+            raise xmlrpc.client.Fault(faults[-1].code, faults[-1].text)
+
+    with xmlrpc.server.SimpleXMLRPCServer(("127.0.0.1", 0), logRequests=False) as answering:
+        answering.register_instance(Supervisord())
+        thread = threading.Thread(target=answering.serve_forever)
+        thread.start()
+        main = tmp_path / "supervisord.conf"
+        main.write_text(f"[supervisorctl]\nserverurl = http://127.0.0.1:{answering.server_address[1]}\n")
+        connection = daemon.Daemon(str(main))
+
+        def refuse(code: int, detail: str) -> daemon.Daemon:
+            faults.append(RPCError(code, detail))
+            return connection
+
+        yield refuse
+        connection.close()
+        answering.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("code", [Faults.SPAWN_ERROR, Faults.ABNORMAL_TERMINATION, Faults.ALREADY_STARTED])
+def test_a_program_that_dies_before_the_answer_is_left_to_its_state(refusing: Any, code: int) -> None:
+    refusing(code, "myauth:worker_00").start("myauth:worker_00")
+
+
+@pytest.mark.parametrize(
+    ("code", "detail", "said"),
+    [
+        (Faults.NO_FILE, "can't find command '/venv/bin/celery'", "can't find command '/venv/bin/celery'."),
+        (Faults.NOT_EXECUTABLE, "command at '/x' is a directory", "command at '/x' is a directory."),
+        (Faults.FAILED, "a:b is in an unknown process state", "a:b is in an unknown process state."),
+        (Faults.BAD_NAME, "a:b", "its configuration lacks that program."),
+    ],
+)
+def test_what_cannot_be_started_is_told_in_a_sentence(refusing: Any, code: int, detail: str, said: str) -> None:
+    with pytest.raises(daemon.RefusedError) as refused:
+        refusing(code, detail).start("a:b")
+    assert str(refused.value) == f"supervisord gave up starting a:b: {said}"
+
+
+@pytest.mark.parametrize("method", [daemon.Daemon.stop, daemon.Daemon.terminate])
+def test_what_has_ended_meanwhile_needs_no_stop(refusing: Any, method: Callable[..., None]) -> None:
+    method(refusing(Faults.NOT_RUNNING, "a:b"), "a:b")
+    method(refusing(Faults.BAD_NAME, "a:b"), "a:b")
+    method(refusing(Faults.FAILED, "attempted to kill b with sig SIGTERM but it wasn't running"), "a:b")
+    method(refusing(Faults.FAILED, "attempted to send b sig SIGTERM but it wasn't running"), "a:b")
+
+
+@pytest.mark.parametrize("method", [daemon.Daemon.stop, daemon.Daemon.terminate])
+def test_what_cannot_be_stopped_is_told_in_a_sentence(refusing: Any, method: Callable[..., None]) -> None:
+    with pytest.raises(daemon.RefusedError, match=r"^supervisord did not stop a:b: unknown problem killing b\.$"):
+        method(refusing(Faults.FAILED, "unknown problem killing b"), "a:b")
+
+
+def test_a_supervisord_that_is_just_being_stopped_counts_as_not_answering(refusing: Any) -> None:
+    connection = refusing(Faults.SHUTDOWN_STATE, None)
+    for look in (connection.processes, connection.pid, connection.drift, lambda: connection.start("a:b")):
+        with pytest.raises(daemon.NotAnswering, match="is just being stopped or restarted"):
+            look()

@@ -21,7 +21,12 @@ import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.allianceauth.tuning.plugins.action import supervisor_programs as action
 from ansible_collections.allianceauth.tuning.plugins.module_utils import drain, server
-from ansible_collections.allianceauth.tuning.plugins.module_utils.daemon import Daemon, NotAnswering, Process
+from ansible_collections.allianceauth.tuning.plugins.module_utils.daemon import (
+    Daemon,
+    NotAnswering,
+    Process,
+    RefusedError,
+)
 from ansible_collections.allianceauth.tuning.plugins.modules import supervisor_programs
 
 # As a Celery worker does: on TERM it finishes what it does, here until a file lets it, and says so.
@@ -478,13 +483,35 @@ def test_a_program_that_supervisord_gives_up_in_a_call_is_not_started_by_it(
     assert spawned(found, "bad") == 3
 
 
-def test_a_call_on_a_process_that_has_just_stopped_is_no_error_and_one_on_an_unknown_one_is(running: Start) -> None:
-    found = running(program("worker"))
-    drain.call(found.daemon, "startProcess", "worker:worker", False)
-    found.daemon.call("stopProcess", "worker:worker")
-    drain.call(found.daemon, "stopProcess", "worker:worker", False)
-    with pytest.raises(xmlrpc.client.Fault, match="BAD_NAME"):
-        drain.call(found.daemon, "stopProcess", "worker:gone", False)
+def test_a_program_that_died_before_the_answer_is_told_of_with_its_last_words(
+    running: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = running(program("bad", startsecs=1, startretries=1))
+    found.daemon.stop("bad:bad")
+    (found.folder / "broken bad").touch()
+    call = found.daemon.call
+
+    def answer_late(method: str, *arguments: Any) -> Any:
+        """Answer as a supervisord does whose child has died before it looks for ended children."""
+        answer = call(method, *arguments)
+        if method == "startProcess":
+            raise xmlrpc.client.Fault(50, f"SPAWN_ERROR: {arguments[0]}")
+        return answer
+
+    monkeypatch.setattr(found.daemon, "call", answer_late)
+    with pytest.raises(Failed, match=r"supervisord gave up starting bad:bad: .*broken"):
+        start_once(found, "bad:bad", 30)
+
+
+def test_a_command_that_has_gone_is_told_the_same_whether_it_was_tried_or_not(supervisord: Start, wait: Wait) -> None:
+    gone = "command = /nowhere/celery\nstartretries = 0\n"
+    found = supervisord(f"[program:untried]\n{gone}autostart = false\n[program:tried]\n{gone}")
+    wait(lambda: found.state("tried:tried") == "FATAL")
+    said = supervisor_programs.obituary(found.daemon, found.process("tried:tried"))
+    assert "/nowhere/celery" in said
+    with pytest.raises(RefusedError) as refused:
+        start_once(found, "untried:untried", 30)
+    assert str(refused.value) == said.replace("tried:tried", "untried:untried")
 
 
 def test_check_mode_predicts_what_a_run_would_stop_and_start(running: Start) -> None:
@@ -558,6 +585,6 @@ def test_a_supervisord_that_does_not_answer_yet_is_waited_for(supervisord: Start
     opened.start()
     result = wait_for_it(60)
     opened.join()
-    daemon._proxy("close")()
+    daemon.close()
     assert (result["pending"], result["changed"]) == ([], True)
     assert found.state("worker:worker") == "RUNNING"
