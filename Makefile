@@ -28,8 +28,12 @@ demo: venv ## Tune a real Alliance Auth server in a container, step by step
 	@scripts/demo
 
 .PHONY: test
-test: venv ## Run lint, unit, molecule and oldest, and count the results
-	@scripts/test
+test: venv ## Run all linters, unit tests and scenarios once, side by side, and count the results
+	@$(python) -m scripts.jobs test
+
+.PHONY: test-all
+test-all: venv ## The same, and other distributions, the oldest ansible-core and what takes long by nature
+	@$(python) -m scripts.jobs test-all
 
 .PHONY: lint
 lint: venv ## Run all linters, or one: CHECK=ruff
@@ -40,12 +44,8 @@ unit: venv ## Run the unit tests; ARGS='-k words' go to pytest, TOOLS=oldest tak
 	@scripts/unit $(ARGS)
 
 .PHONY: molecule
-molecule: venv ## Run the tests on real servers, or one of them: SCENARIO=default
-	@scripts/molecule $(SCENARIO)
-
-.PHONY: oldest
-oldest: venv ## Run one of them with the oldest ansible-core
-	@scripts/oldest
+molecule: venv ## Run the tests on real servers, or some of them: SCENARIO='default busy'
+	@$(python) -m scripts.jobs molecule $(SCENARIO)
 
 .PHONY: lab
 lab: venv ## Start real Alliance Auth servers in containers: HOSTS=2 DISTRO=debian13
@@ -71,7 +71,7 @@ venv: prerequisites ## Install the tools into .venv, if their pins have changed
 packages := ca-certificates:/etc/ssl/certs/ca-certificates.crt:/etc/pki/tls/certs/ca-bundle.crt:/etc/ssl/cert.pem
 packages += git:git openssh-client:ssh python3:python3
 # All that are missing are told at once, and only linters need this one.
-packages += $(if $(filter lint test,$(MAKECMDGOALS)),shellcheck:shellcheck)
+packages += $(if $(filter lint test test-all,$(MAKECMDGOALS)),shellcheck:shellcheck)
 
 .PHONY: prerequisites
 prerequisites:

@@ -1,66 +1,79 @@
 # Copyright (c) 2026 The allianceauth.tuning authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Print what the result files in .cache/junit count, a line a suite and all of it last.
-
-    python scripts/summary.py PART=passed|failed|skipped...
-
-A PART is a target of the Makefile (lint, unit, molecule, oldest) and how it ended. One that failed
-counts as a failure even if it wrote no result at all. The exit status is 1 if anything
-failed, else 0.
-"""
+"""What result files count: a line a suite, the slowest tests, and the sum of all last."""
 
 from __future__ import annotations
 
-import sys
-from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 # The files are our own: written by pytest and scripts/junit-case a moment ago.
 from xml.etree import ElementTree
 
-RESULTS = Path(__file__).resolve().parent.parent / ".cache/junit"
+_SLOWEST = 10
 
 
-def read_suites(folder: Path) -> dict[str, Counter[str]]:
-    """Return each suite's results; a file is named SUITE.ANYTHING.xml."""
-    suites: dict[str, Counter[str]] = {}
+@dataclass(frozen=True)
+class Case:
+    """A test: its name, how it ended (passed, failed or skipped) and after how many seconds."""
+
+    name: str
+    status: str
+    seconds: float
+
+
+def read(folder: Path) -> dict[str, list[Case]]:
+    """Return each suite's tests; a file is named SUITE.ANYTHING.xml."""
+    suites: dict[str, list[Case]] = {}
     for file in sorted(folder.glob("*.xml")):
-        results = suites.setdefault(file.name.split(".")[0], Counter())
-        results.update(_result(case) for case in ElementTree.parse(file).iter("testcase"))
+        cases = suites.setdefault(file.name.split(".")[0], [])
+        cases += [_case(case) for case in ElementTree.parse(file).iter("testcase")]
     return suites
 
 
-def _result(case: ElementTree.Element) -> str:
+def _case(case: ElementTree.Element) -> Case:
+    status = "skipped" if case.find("skipped") is not None else "passed"
     if case.find("failure") is not None or case.find("error") is not None:
-        return "failed"
-    return "skipped" if case.find("skipped") is not None else "passed"
+        status = "failed"
+    return Case(case.get("name", ""), status, float(case.get("time") or 0))
 
 
-def add_parts(suites: dict[str, Counter[str]], parts: dict[str, str]) -> dict[str, Counter[str]]:
-    """Add what the parts' own ends say beyond their results: broken off, not run."""
-    for part, end in parts.items():
-        own = [results for suite, results in suites.items() if suite.split("-")[0] == part]
-        if end == "failed" and not any(results["failed"] for results in own):
-            suites[f"{part} (broken off)"] = Counter(failed=1)
-        if end == "skipped":
-            suites[f"{part} (not run)"] = Counter()
-    return suites
+def failures(suites: Mapping[str, Iterable[Case]]) -> int:
+    """Return how many tests have failed."""
+    return sum(case.status == "failed" for cases in suites.values() for case in cases)
 
 
-def main(arguments: list[str]) -> int:
-    parts = dict(argument.split("=", 1) for argument in arguments)
-    suites = add_parts(read_suites(RESULTS), parts)
-    width = max([len("suite"), *map(len, suites)])
-    print(f"{'suite':{width}}  passed  failed  skipped")
-    for suite, results in suites.items():
-        counts = (results["passed"], results["failed"], results["skipped"])
-        print("{:{}}  {:6}  {:6}  {:7}".format(suite, width, *counts))
-    total = sum(suites.values(), Counter[str]())
-    skipped = f", {total['skipped']} skipped" if total["skipped"] else ""
-    print(f"\n{total['passed']} passed, {total['failed']} failed{skipped}")
-    return 1 if total["failed"] else 0
+def text(suites: Mapping[str, list[Case]], jobs: Mapping[str, tuple[str, float]]) -> str:
+    """Return the table; `jobs` has each job's status and seconds by its name, which is its suite's if it has one.
 
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    A job that failed without a failed test, or could not be run, counts as one failure.
+    """
+    rows = []
+    sums = dict.fromkeys(("passed", "failed", "skipped"), 0)
+    for name in [*jobs, *(suite for suite in suites if suite not in jobs)]:
+        cases = suites.get(name, [])
+        status, seconds = jobs.get(name, ("", sum(case.seconds for case in cases)))
+        counts = {key: sum(case.status == key for case in cases) for key in sums}
+        if status in ("failed", "skipped") and not counts["failed"]:
+            counts["failed"] += 1
+            name = f"{name} ({'broken off' if status == 'failed' else 'could not be run'})"
+        for key, count in counts.items():
+            sums[key] += count
+        rows.append((name, counts, seconds))
+    width = max(len("job"), *(len(name) for name, _counts, _seconds in rows))
+    lines = [f"{'job':{width}}  passed  failed  skipped  seconds"]
+    lines += [
+        f"{name:{width}}  {counts['passed']:6}  {counts['failed']:6}  {counts['skipped']:7}  {seconds:7.0f}"
+        for name, counts, seconds in rows
+    ]
+    # The sequence of a scenario is no test, but all of them.
+    tests = [(case, suite) for suite, cases in suites.items() for case in cases if not case.name.startswith("the ")]
+    slowest = sorted(tests, key=lambda test: -test[0].seconds)[:_SLOWEST]
+    lines += ["", "The slowest tests, in seconds with their set-up:"]
+    lines += [f"{case.seconds:7.0f}  {suite}: {case.name}" for case, suite in slowest]
+    failed = [f"  {suite}: {case.name}" for suite, cases in suites.items() for case in cases if case.status == "failed"]
+    lines += ["", "Failed:", *failed] if failed else []
+    skipped = f", {sums['skipped']} skipped" if sums["skipped"] else ""
+    return "\n".join([*lines, "", f"{sums['passed']} passed, {sums['failed']} failed{skipped}"])

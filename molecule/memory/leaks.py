@@ -20,9 +20,6 @@ DAEMON_LOG = "/var/log/supervisor/supervisord.log"
 MAILS = "/var/lib/lab/mails"
 MEGABYTE = 1024**2
 
-# For what ends by itself: nothing here is a promise about time.
-PATIENCE = 180
-
 
 def place(host: Any, path: str, text: str, owner: str = "root") -> None:
     """Write a file on the server."""
@@ -42,7 +39,7 @@ def pids(host: Any) -> dict[str, int]:
 
 def all_running(host: Any) -> dict[str, int]:
     """Wait until every process runs; return their numbers."""
-    states = server.wait(lambda: server.states(host), lambda seen: set(seen.values()) == {"RUNNING"}, PATIENCE)
+    states = server.wait(lambda: server.states(host), lambda seen: set(seen.values()) == {"RUNNING"})
     assert set(states.values()) == {"RUNNING"}, states
     return pids(host)
 
@@ -54,7 +51,7 @@ def restarted(before: dict[str, int], after: dict[str, int]) -> set[str]:
 
 def await_successor(host: Any, name: str, before: dict[str, int]) -> None:
     """Wait until a process runs with another number than it had."""
-    pid = server.wait(lambda: pids(host).get(name, before[name]), lambda seen: seen != before[name], PATIENCE)
+    pid = server.wait(lambda: pids(host).get(name, before[name]), lambda seen: seen != before[name])
     assert pid != before[name], f"{name} was not restarted"
 
 
@@ -91,12 +88,12 @@ def unique(title: str) -> str:
 
 def finished(host: Any, key: str) -> list[str]:
     """Wait until a piece of work has ended; return what the ledger has of it."""
-    return server.wait(lambda: server.ledger(host, key).get(key, []), lambda events: "end" in events, PATIENCE)
+    return server.wait(lambda: server.ledger(host, key).get(key, []), lambda events: "end" in events)
 
 
 def stopping(host: Any, name: str) -> bool:
     """Wait until a process was told to stop and has not yet stopped."""
-    return server.wait(lambda: server.states(host)[name], lambda state: state == "STOPPING", PATIENCE) == "STOPPING"
+    return server.wait(lambda: server.states(host)[name], lambda state: state == "STOPPING") == "STOPPING"
 
 
 def readings(text: str, process: str) -> list[int]:

@@ -14,6 +14,7 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -21,13 +22,17 @@ import pytest
 USER = "allianceserver"
 VENV = "/home/allianceserver/venv/auth"
 PROJECT = "/home/allianceserver/myauth"
-SUPERVISOR_CONF = "/etc/supervisor/conf.d/myauth.conf"
+CONF_D = "/etc/supervisor/conf.d"
+SUPERVISOR_CONF = f"{CONF_D}/myauth.conf"
 LOG_DIR = "/var/log/supervisor/myauth"
 
 # gunicorn listens on the server alone, which has no curl but certainly Python.
 _GET = "import sys, urllib.request as r; print(r.urlopen('http://127.0.0.1:8000' + sys.argv[1]).status)"
 
 T = TypeVar("T")
+
+# Seconds for what comes by itself, however slow the machine is: only what never comes takes so long.
+_PATIENCE = 300
 
 
 def run(host: Any, command: str) -> str:
@@ -105,9 +110,9 @@ def log(host: Any, name: str, start: int = 0) -> str:
     return run(host, f"tail -c +{start + 1} {PROJECT}/log/{name}")
 
 
-def wait(look: Callable[[], T], until: Callable[[T], bool], seconds: float) -> T:
-    """Look again and again until what is seen is as wanted or the time is over; return what was seen last."""
-    deadline = time.monotonic() + seconds
+def wait(look: Callable[[], T], until: Callable[[T], bool]) -> T:
+    """Look again and again until what is seen is as wanted, or never comes; return what was seen last."""
+    deadline = time.monotonic() + _PATIENCE
     while True:
         seen = look()
         if until(seen) or time.monotonic() > deadline:
@@ -128,7 +133,7 @@ def memmon_checks(host: Any) -> dict[str, int]:
         looks = Counter(re.findall(r"Checking programs (.*)", text))
         return len(looks) == len(memmons) and min(looks.values()) > 1
 
-    text = wait(lambda: log(host, "memmon.log", start), complete, 60)
+    text = wait(lambda: log(host, "memmon.log", start), complete)
     limits = dict(re.findall(r"(\w+)=(\d+)", "\n".join(re.findall(r"Checking programs (.*)", text))))
     sized = re.findall(r"RSS of \w+:(\w+) is \d+", text)
     return {process: int(limits[process]) for process in sized}
@@ -180,3 +185,49 @@ def differences(before: dict[str, str], after: dict[str, str]) -> dict[str, tupl
     keys = sorted(set(before) | set(after))
     both = {key: (before.get(key, "absent"), after.get(key, "absent")) for key in keys}
     return {key: pair for key, pair in both.items() if pair[0] != pair[1]}
+
+
+def healthy(host: Any) -> bool:
+    """Whether every program runs and the site answers, at this moment."""
+    found = states(host)
+    print(found)
+    asked = host.run(get("/account/login/"))
+    return len(found) > 4 and set(found.values()) == {"RUNNING"} and asked.stdout == "200\n"
+
+
+def name(host: Any) -> str:
+    """Return the host's name in the inventory."""
+    return str(host.backend.get_hostname())
+
+
+def pid(host: Any, process: str) -> str:
+    """Return the number of one of the project's processes, 0 if it does not run."""
+    # Its exit status is that of the process.
+    return str(host.run(f"supervisorctl pid myauth:{process}").stdout.strip())
+
+
+def keep_busy(host: Any, seconds: float, key: str) -> None:
+    """Have a worker at work on a task of that many seconds, whose key will be `key-0`."""
+    send(host, 1, seconds, key)
+    begun = wait(lambda: ledger(host, f"{key}-"), bool)
+    assert begun == {f"{key}-0": ["start"]}
+
+
+def done(host: Any, key: str) -> bool:
+    """Whether the task of `keep_busy` has been done, once."""
+    return ledger(host, f"{key}-") == {f"{key}-0": ["start", "end"]}
+
+
+def done_in_the_end(host: Any, key: str) -> bool:
+    """Wait for the task of `keep_busy`; whether it was done once."""
+    return wait(lambda: done(host, key), bool)
+
+
+def configuration(host: Any) -> str:
+    """Return what supervisord reads."""
+    return str(host.file(SUPERVISOR_CONF).content_string)
+
+
+def kept(host: Any) -> set[str]:
+    """Return the names of the files that were kept beside what supervisord reads; they sort by time."""
+    return set(run(host, f"cd {CONF_D} && ls -d {Path(SUPERVISOR_CONF).name}.20*").split())

@@ -10,7 +10,7 @@ module: celery_nodes
 short_description: Wait until Celery nodes answer and are as they shall be
 version_added: 0.1.0
 description:
-  - Asks with C(celery inspect ping) until every node answers, then compares C(celery inspect stats) with O(nodes).
+  - Asks with C(celery inspect stats) until every node answers, then compares the answers with O(nodes).
   - Reads only. Run it as root; Celery's command is run as O(user).
 options:
   venv:
@@ -80,12 +80,12 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon 
 _PAUSE_SECONDS = 1
 
 
-def ask(application: celery.Application, question: str, nodes: list[str], until: float) -> dict[str, Any]:
-    """Return each node's answer to ``celery inspect QUESTION``; asks again, until `time.monotonic` is ``until``."""
+def ask(application: celery.Application, nodes: list[str], until: float) -> dict[str, Any]:
+    """Return each node's answer to ``celery inspect stats``; asks again, until `time.monotonic` is ``until``."""
     answers: dict[str, Any] = {}
     while set(nodes) - set(answers):
         # A worker with the pool solo answers only between two tasks.
-        answers.update(application.inspect(question, nodes))
+        answers.update(application.inspect("stats", nodes))
         if time.monotonic() >= until:
             break
         if set(nodes) - set(answers):
@@ -108,16 +108,15 @@ def main() -> None:
     application = celery.Application.configured(given, supervisord.MAIN_CONF)
     until = time.monotonic() + given["timeout"]
     try:
-        for question in ("ping", "stats"):
-            answers = ask(application, question, list(nodes), until)
-            silent = sorted(set(nodes) - set(answers))
-            if silent:
-                module.fail_json(
-                    msg=f"Celery's {' and '.join(silent)} did not answer {question} within {given['timeout']} s; "
-                    f"look into the workers' logs in {given['project_dir']}/log."
-                )
+        answers = ask(application, list(nodes), until)
     except celery.CannotAsk as why:
         module.fail_json(msg=str(why))
+    silent = sorted(set(nodes) - set(answers))
+    if silent:
+        module.fail_json(
+            msg=f"Celery's {' and '.join(silent)} did not answer within {given['timeout']} s; "
+            f"look into the workers' logs in {given['project_dir']}/log."
+        )
     pools: dict[str, Any] = {node: said.get("pool", {}) for node, said in answers.items()}
     problems = celery.differences(nodes, pools)
     if problems:

@@ -32,7 +32,7 @@ def test_no_node_has_the_name_it_had_before(host: Any) -> None:
 
 def test_the_worker_log_names_no_task_by_default(host: Any) -> None:
     (task_id,) = server.send(host, 1, 0.1, "quiet").values()
-    done = server.wait(lambda: server.ledger(host, "quiet"), lambda tasks: tasks == {"quiet-0": ["start", "end"]}, 60)
+    done = server.wait(lambda: server.ledger(host, "quiet"), lambda tasks: tasks == {"quiet-0": ["start", "end"]})
     assert done == {"quiet-0": ["start", "end"]}
     assert task_id not in server.log(host, "worker.log")
 
@@ -42,12 +42,12 @@ def test_a_request_in_flight_survives_a_restart_of_gunicorn(host: Any) -> None:
     # Shorter than gunicorn's graceful timeout of 30 s.
     request = server.get("/lab/slow/?seconds=20&key=flight")
     server.run(host, f"{request} >/tmp/flight 2>&1 </dev/null &")
-    assert server.wait(lambda: server.ledger(host, "flight"), bool, 30) == {"flight": ["start"]}
+    assert server.wait(lambda: server.ledger(host, "flight"), bool) == {"flight": ["start"]}
     server.run(host, f"supervisorctl restart {gunicorn} >/dev/null 2>&1 </dev/null &")
-    told = server.wait(lambda: server.states(host)[gunicorn], lambda state: state == "STOPPING", 30)
+    told = server.wait(lambda: server.states(host)[gunicorn], lambda state: state == "STOPPING")
     assert told == "STOPPING"
     # It was told while the request was in flight, and waits for it.
     assert server.ledger(host, "flight") == {"flight": ["start"]}
-    assert server.wait(lambda: server.run(host, "cat /tmp/flight"), bool, 60) == "200\n"
+    assert server.wait(lambda: server.run(host, "cat /tmp/flight"), bool) == "200\n"
     assert server.ledger(host, "flight") == {"flight": ["start", "end"]}
-    assert server.wait(lambda: server.states(host)[gunicorn], lambda state: state == "RUNNING", 60) == "RUNNING"
+    assert server.wait(lambda: server.states(host)[gunicorn], lambda state: state == "RUNNING") == "RUNNING"

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from faults import play, victim
-from shared import server
+from shared import play, server
 
 FILE = f"{server.PROJECT}/supervisor.conf"
 
@@ -45,7 +44,7 @@ def test_an_unreachable_index_leaves_the_server_as_it_was(host: Any) -> None:
     index = ["--index-url", "http://127.0.0.1:9/simple"]
     run = play.run("apply", auth_pip_extra_args=index, auth_pip_environment={"PIP_RETRIES": "0"})
     said = play.verdict(run)
-    assert f"{victim.name(host)}: pip could not install superlance 2.0.0 into {server.VENV}" in said
+    assert f"{server.name(host)}: pip could not install superlance 2.0.0 into {server.VENV}" in said
     assert "auth_pip_extra_args" in said
     # pip keeps a cache in the user's home.
     assert [path for path in server.differences(before, server.traces(host)) if "/.cache" not in path] == []
@@ -92,7 +91,7 @@ def test_limits_above_the_memory_are_refused_with_the_numbers(host: Any) -> None
     before = server.traces(host)
     total = int(server.run(host, "awk '/^MemTotal/ {print $2}' /proc/meminfo")) // 1024
     said = play.verdict(play.run("apply", auth_worker_memory_limit="4096GB"))
-    assert f"{victim.name(host)}: the memory limits of 2 processes are {2 * 4096 * 1024} MB in all" in said
+    assert f"{server.name(host)}: the memory limits of 2 processes are {2 * 4096 * 1024} MB in all" in said
     assert f"the host has {total} MB" in said
     assert "auth_memory_overcommit" in said
     allowed = play.run("apply", "--check", auth_worker_memory_limit="4096GB", auth_memory_overcommit=True)

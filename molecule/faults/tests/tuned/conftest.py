@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from faults import victim
 from shared import server
 
 
 @pytest.fixture(autouse=True)
 def _tuned(host: Any) -> None:
     """Have all programs run: a worker that an earlier test kept busy comes back by itself."""
-    assert server.wait(lambda: victim.runs(host), bool, 90)
+    assert server.wait(lambda: server.healthy(host), bool)

@@ -10,44 +10,43 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
-from faults import play, victim
-from shared import server
+from shared import faults, play, server
 
 Fault = Callable[[Any], AbstractContextManager[None]]
 
 FAULTS: dict[str, tuple[Fault, str, str]] = {
     "no venv": (
-        lambda host: victim.moved(host, server.VENV),
+        lambda host: faults.moved(host, server.VENV),
         f"{server.VENV} is no virtual environment",
         "set auth_venv to the one of Alliance Auth",
     ),
     "no celery": (
-        lambda host: victim.moved(host, f"{server.VENV}/bin/celery"),
+        lambda host: faults.moved(host, f"{server.VENV}/bin/celery"),
         f"{server.VENV}/bin/celery is missing or cannot be executed",
         "install it there first",
     ),
     "settings that do not load": (
-        lambda host: victim.moved(host, f"{server.PROJECT}/myauth/settings/local.py"),
+        lambda host: faults.moved(host, f"{server.PROJECT}/myauth/settings/local.py"),
         "myauth does not load any more, so that nothing would come back from a restart: ModuleNotFoundError: ",
         f"repair it in {server.PROJECT} first",
     ),
     "an invalid neighbour": (
-        lambda host: victim.written(host, f"{victim.CONF_D}/broken.conf", "[program:oops]\n"),
+        lambda host: faults.written(host, f"{server.CONF_D}/broken.conf", "[program:oops]\n"),
         "program section program:oops does not specify a command",
-        f"{victim.CONF_D}/broken.conf",
+        f"{server.CONF_D}/broken.conf",
     ),
     "a neighbour with a worker": (
-        lambda host: victim.written(host, f"{victim.CONF_D}/other.conf", "[program:worker]\ncommand = /bin/true\n"),
-        f"{victim.CONF_D}/other.conf defines [program:worker] as well",
+        lambda host: faults.written(host, f"{server.CONF_D}/other.conf", "[program:worker]\ncommand = /bin/true\n"),
+        f"{server.CONF_D}/other.conf defines [program:worker] as well",
         "rename it there, or remove that file",
     ),
     "a log folder that is read-only": (
-        lambda host: victim.read_only(host, server.LOG_DIR),
+        lambda host: faults.read_only(host, server.LOG_DIR),
         f"{server.LOG_DIR}/worker.log cannot be written: Read-only file system",
         "(worker_00)",
     ),
     "a full disk": (
-        lambda host: victim.full(host, victim.CONF_D),
+        lambda host: faults.full(host, server.CONF_D),
         "No space left on device while writing",
         "the configuration is as it was",
     ),
@@ -73,19 +72,19 @@ def test_it_is_refused_and_nothing_is_touched(
         before = server.traces(host)
         run = play.run("apply", *mode, auth_worker_concurrency=7)
         said = play.verdict(run)
-        assert said.startswith(f"{victim.name(host)}: ")
+        assert said.startswith(f"{server.name(host)}: ")
         assert thing in said
         assert way_out in said
         assert server.differences(before, server.traces(host)) == {}
-    assert victim.runs(host)
+    assert server.healthy(host)
 
 
 @pytest.mark.parametrize("mode", MODES.values(), ids=list(MODES))
 def test_a_memmon_that_could_not_reach_supervisord_is_refused(host: Any, mode: list[str]) -> None:
     before = server.traces(host)
     said = play.verdict(play.run("apply", *mode, auth_memmon_user="nobody"))
-    assert said.startswith(f"{victim.name(host)}: ")
+    assert said.startswith(f"{server.name(host)}: ")
     assert "may not connect to /var/run/supervisor.sock" in said
     assert "auth_memmon_user" in said
     assert server.differences(before, server.traces(host)) == {}
-    assert victim.runs(host)
+    assert server.healthy(host)

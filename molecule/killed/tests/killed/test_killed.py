@@ -117,8 +117,8 @@ def test_a_run_after_a_killed_one_does_the_rest_and_no_task_is_lost(host: Any, s
     # Either of the two has restarted it.
     assert server.run(host, "supervisorctl pid") != daemon
     assert set(server.states(host).values()) == {"RUNNING"}
-    assert server.wait(lambda: host.run(SECOND_GUNICORN).rc, bool, 60) == 1
+    assert server.wait(lambda: host.run(SECOND_GUNICORN).rc, bool) == 1
     assert f"--concurrency={concurrency}" in server.arguments(host)["worker_00"]
     expected = {key: ["start", "end"] for key in sent}
-    done = server.wait(lambda: server.ledger(host, prefix), lambda tasks: tasks == expected, 300)
+    done = server.wait(lambda: server.ledger(host, prefix), lambda tasks: tasks == expected)
     assert done == expected

@@ -42,7 +42,7 @@ def test_limits_hold_in_it_and_a_restart_after_the_uptime_is_not_mailed(host: An
         return server.log(host, "memmon.log", start).partition("Restarting myauth:bot\n")[2].count("RSS of myauth:bot ")
 
     # By its next look it would have mailed.
-    assert server.wait(looks_after_it, bool, leaks.PATIENCE)
+    assert server.wait(looks_after_it, bool)
     assert leaks.mails(host) == sent
 
 

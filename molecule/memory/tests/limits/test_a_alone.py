@@ -60,7 +60,7 @@ def test_a_gunicorn_whose_worker_leaks_is_restarted_alone_and_lets_a_request_fin
     key = leaks.unique("patient")
     # Shorter than the graceful timeout of vars/start.yml.
     server.run(host, f"{server.get(f'/lab/slow/?seconds=18&key={key}')} >/tmp/patient 2>&1 </dev/null &")
-    assert server.wait(lambda: server.ledger(host, key), bool, leaks.PATIENCE) == {key: ["start"]}
+    assert server.wait(lambda: server.ledger(host, key), bool) == {key: ["start"]}
     assert server.run(host, server.get("/lab/leak/?megabytes=600")) == "200\n"
     assert leaks.stopping(host, "myauth:gunicorn")
     # It was told while the request was in flight, and waits for it.
@@ -80,7 +80,7 @@ def test_another_program_that_leaks_is_restarted_alone_and_ends_gracefully(host:
     assert leaks.restarted(before, after) == {"myauth:bot"}
     assert server.ledger(host, key) == {key: ["start", "end"]}
     assert_at_the_next_tick(server.log(host, "memmon.log", start), "bot")
-    (mail,) = server.wait(lambda: leaks.mails(host)[len(sent) :], bool, leaks.PATIENCE)
+    (mail,) = server.wait(lambda: leaks.mails(host)[len(sent) :], bool)
     assert mail.startswith("To: admin@example.com\n")
     assert "Subject: memmon [Lab's Alliance Auth]: process myauth:bot restarted\n" in mail
     assert re.search(r"restarted the process named myauth:bot at .* \(\d+ bytes RSS\)", mail)
@@ -90,7 +90,7 @@ def test_a_program_that_dies_is_told_of(host: Any) -> None:
     before, sent = leaks.all_running(host), leaks.mails(host)
     server.run(host, "supervisorctl signal USR2 myauth:bot")
     assert leaks.restarted(before, leaks.until_restarted(host, "myauth:bot", before)) == {"myauth:bot"}
-    (mail,) = server.wait(lambda: leaks.mails(host)[len(sent) :], bool, leaks.PATIENCE)
+    (mail,) = server.wait(lambda: leaks.mails(host)[len(sent) :], bool)
     assert mail.startswith("To: oncall@example.com\n")
     assert "Subject:  bot crashed at " in mail
     assert f"exited unexpectedly (pid {before['myauth:bot']})" in mail

@@ -38,9 +38,7 @@ def test_the_guides_line_does_nothing_to_a_worker_that_leaks(host: Any) -> None:
     assert leaks.finished(host, key) == ["start", "end"]
     assert leaks.rss(host, before["myauth:worker_00"]) > LIMIT
     start = server.log_size(host, "memmon.log")
-    looks = server.wait(
-        lambda: server.log(host, "memmon.log", start).count("worker=268435456"), lambda seen: seen > 2, leaks.PATIENCE
-    )
+    looks = server.wait(lambda: server.log(host, "memmon.log", start).count("worker=268435456"), lambda seen: seen > 2)
     assert looks > 2
     assert "worker_00" not in server.log(host, "memmon.log")
     assert leaks.pids(host) == before

@@ -15,7 +15,7 @@ def test_the_worker_log_names_each_finished_task_at_info(host: Any) -> None:
     (task_id,) = server.send(host, 1, 0.1, "loud").values()
     said = f"Task lab_tasks.sleep[{task_id}] succeeded"
     # It queues behind the tasks that keep the server busy.
-    assert said in server.wait(lambda: server.log(host, "worker.log"), lambda text: said in text, 120)
+    assert said in server.wait(lambda: server.log(host, "worker.log"), lambda text: said in text)
 
 
 def test_the_guides_load_is_queued_and_a_worker_has_it(host: Any) -> None:

@@ -8,57 +8,56 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from faults import play, victim
-from shared import playbook, server
+from shared import play, playbook, server
 
 LOCK = "/run/allianceauth.tuning.myauth.lock"
 
 
 def test_a_second_run_is_refused_and_the_first_ends_well(host: Any) -> None:
-    victim.keep_busy(host, 12, "locked")
+    server.keep_busy(host, 12, "locked")
     first = play.start("apply", auth_worker_concurrency=6)
-    held = server.wait(lambda: host.run(f"cat {LOCK}").stdout, lambda text: '"owner"' in text, 60)
+    held = server.wait(lambda: host.run(f"cat {LOCK}").stdout, lambda text: '"owner"' in text)
     second = play.run("apply", auth_worker_concurrency=5)
     assert '"owner"' in held
     said = play.verdict(second)
-    assert re.match(rf"{victim.name(host)}: another run is at work here: \S+@\S+, process {first.pid} started at", said)
+    assert re.match(rf"{server.name(host)}: another run is at work here: \S+@\S+, process {first.pid} started at", said)
     assert "Wait for it and run again" in said
     assert playbook.finish(first).status == 0
-    assert victim.runs(host)
+    assert server.healthy(host)
     assert "--concurrency=6" in server.arguments(host)["worker_00"]
-    assert victim.ended(host, "locked", 0)
+    assert server.done(host, "locked")
 
 
 def test_rollback_returns_to_the_previous_file(host: Any) -> None:
-    before = victim.configuration(host)
+    before = server.configuration(host)
     worker = server.arguments(host)["worker_00"]
     assert play.run("apply", auth_worker_concurrency=4).status == 0
     assert server.arguments(host)["worker_00"] != worker
     assert play.run("rollback").status == 0
-    assert victim.configuration(host) == before
+    assert server.configuration(host) == before
     assert server.arguments(host)["worker_00"] == worker
-    assert victim.runs(host)
+    assert server.healthy(host)
 
 
 def test_rollback_returns_to_a_kept_file_that_is_named(host: Any) -> None:
-    before, files = victim.configuration(host), victim.kept(host)
+    before, files = server.configuration(host), server.kept(host)
     worker = server.arguments(host)["worker_00"]
     assert play.run("apply", auth_worker_concurrency=5).status == 0
-    (named,) = victim.kept(host) - files
+    (named,) = server.kept(host) - files
     # It is not the newest any more.
     assert play.run("apply", "--tags", "configure", auth_worker_concurrency=4).status == 0
-    assert max(victim.kept(host)) > named
+    assert max(server.kept(host)) > named
     assert play.run("rollback", auth_rollback_to=named).status == 0
-    assert victim.configuration(host) == before
+    assert server.configuration(host) == before
     assert server.arguments(host)["worker_00"] == worker
-    assert victim.runs(host)
+    assert server.healthy(host)
 
 
 def test_a_tag_does_its_part_alone(host: Any) -> None:
     processes = {name: text for name, text in server.traces(host).items() if name.startswith("process ")}
     run = play.run("apply", "--tags", "configure", auth_worker_concurrency=3)
     assert run.status == 0
-    assert "--concurrency=3" in victim.configuration(host)
+    assert "--concurrency=3" in server.configuration(host)
     after = server.traces(host)
     assert processes == {name: text for name, text in after.items() if name.startswith("process ")}
     # What is left to do is seen though no file changes any more, and is not done unasked.
@@ -80,15 +79,15 @@ def test_what_was_changed_since_supervisord_started_is_told_by_check_mode_and_re
     assert found in " ".join(run.output.split())
     assert "supervisord was restarted" in run.output
     assert "--concurrency=3" in server.arguments(host)["worker_00"]
-    assert victim.runs(host)
+    assert server.healthy(host)
 
 
 def test_drain_stops_all_and_start_brings_all_back(host: Any) -> None:
-    victim.keep_busy(host, 8, "drained")
+    server.keep_busy(host, 8, "drained")
     assert play.run("drain").status == 0
     states = {name: state for name, state in server.states(host).items() if not name.startswith("memmon")}
     assert set(states.values()) <= {"STOPPED", "EXITED"}
     assert not server.users(host, r"/bin/(celery|gunicorn)\b")
-    assert victim.ended(host, "drained", 0)
+    assert server.done(host, "drained")
     assert play.run("drain", "--tags", "start").status == 0
-    assert victim.runs(host)
+    assert server.healthy(host)

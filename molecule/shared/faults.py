@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The allianceauth.tuning authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A server with a fault: how it comes and goes, and how to see that nobody has to suffer for it.
+"""Faults of a server, each for a while.
 
 `host` is testinfra's.
 """
@@ -17,21 +17,6 @@ from typing import Any
 from shared import server
 
 from lab import engine, hosts
-
-CONF_D = "/etc/supervisor/conf.d"
-
-
-def runs(host: Any) -> bool:
-    """Whether every program runs and the site answers, at this moment."""
-    states = server.states(host)
-    print(states)
-    asked = host.run(server.get("/account/login/"))
-    return len(states) > 4 and set(states.values()) == {"RUNNING"} and asked.stdout == "200\n"
-
-
-def name(host: Any) -> str:
-    """Return the host's name in the inventory."""
-    return str(host.backend.get_hostname())
 
 
 @contextmanager
@@ -68,16 +53,10 @@ def replaced(host: Any, program: str, script: str) -> Iterator[None]:
         server.as_user(host, f"mv {real} {program} && rmdir {folder}")
 
 
-def pid(host: Any, process: str) -> str:
-    """Return the number of one of the project's processes, 0 if it does not run."""
-    # Its exit status is that of the process.
-    return str(host.run(f"supervisorctl pid myauth:{process}").stdout.strip())
-
-
 @contextmanager
 def frozen(host: Any, process: str) -> Iterator[str]:
     """Have a process that reacts to nothing for a while, but to SIGKILL; yield its number."""
-    number = pid(host, process)
+    number = server.pid(host, process)
     server.run(host, f"kill -STOP {number}")
     try:
         yield number
@@ -120,31 +99,8 @@ def taken(host: Any, port: int) -> Iterator[None]:
     listen = f"python3 -m http.server --bind 127.0.0.1 {port}"
     server.run(host, f"systemd-run --quiet --unit foreign --working-directory=/srv {listen}")
     try:
-        asked = server.wait(lambda: host.run(f"ss -Hltn sport = {port}").stdout, bool, 30)
+        asked = server.wait(lambda: host.run(f"ss -Hltn sport = {port}").stdout, bool)
         assert asked
         yield
     finally:
         server.run(host, "systemctl stop foreign")
-
-
-def keep_busy(host: Any, seconds: float, key: str) -> None:
-    """Have a worker at work on a task of that many seconds, whose key will be `key-0`."""
-    server.send(host, 1, seconds, key)
-    begun = server.wait(lambda: server.ledger(host, f"{key}-"), bool, 60)
-    assert begun == {f"{key}-0": ["start"]}
-
-
-def ended(host: Any, key: str, seconds: float) -> bool:
-    """Whether the task of `keep_busy` was done within so many seconds, once."""
-    once = {f"{key}-0": ["start", "end"]}
-    return server.wait(lambda: server.ledger(host, f"{key}-"), lambda tasks: tasks == once, seconds) == once
-
-
-def configuration(host: Any) -> str:
-    """Return what supervisord reads."""
-    return str(host.file(server.SUPERVISOR_CONF).content_string)
-
-
-def kept(host: Any) -> set[str]:
-    """Return the names of the files that were kept beside what supervisord reads; they sort by time."""
-    return set(server.run(host, f"cd {CONF_D} && ls -d {Path(server.SUPERVISOR_CONF).name}.20*").split())
