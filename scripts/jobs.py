@@ -39,7 +39,8 @@ _JOBS_PER_CORE = 2
 SECONDS = {
     "faults": 600,
     "killed": 600,
-    "reverts": 600,
+    "revert": 600,
+    "operations": 500,
     "memory": 600,
     "busy": 500,
     "default": 500,
