@@ -162,6 +162,9 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.daemon import 
 # Of a program's log, for the message that says why it does not run.
 _LOG_BYTES = 4000
 _LOG_LINES = 4
+# Programs that start need the processor more than whoever waits for them: nobody is kept from anything meanwhile.
+_START_POLL_SECONDS = 0.5
+
 # In the other states supervisord starts a process itself, or has given it up.
 _STARTABLE_STATES = frozenset({"STOPPED", "EXITED"})
 
@@ -227,8 +230,7 @@ def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: 
         gunicorns = [known[name] for name in wanted if name in known and is_gunicorn(known[name])]
         # gunicorn's workers come after it has its address (its arbiter.py); until then somebody else answers there.
         second = standby.running(note)
-        own = any(server.has_children(process.pid) for process in gunicorns) and not second
-        if site and not result["site"] and own:
+        if site and not result["site"] and not second and any(server.has_children(p.pid) for p in gunicorns):
             result["site"] = web.ask(site)
         absent = [name for name in wanted if name not in known]
         if absent:
@@ -246,7 +248,7 @@ def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: 
             module.fail_json(msg=" ".join(obituary(daemon, process) for process in fatal), **result)
         if not result["pending"] or time.monotonic() >= until:
             break
-        time.sleep(drain.POLL_SECONDS)
+        time.sleep(_START_POLL_SECONDS)
     result["logs"] = {
         process.namespec: last_lines(daemon, process) for process in pending + (gunicorns if silent else [])
     }
