@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.allianceauth.tuning.plugins.module_utils import drift
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import differences
 
 
 class ActionModule(ActionBase):
@@ -23,7 +23,7 @@ class ActionModule(ActionBase):
         _validation, given = self.validate_argument_spec(
             argument_spec={"plan": {"type": "dict", "required": True}, "info": {"type": "dict", "required": True}}
         )
-        problems = drift.disagreements(given["plan"], given["info"])
+        problems = differences.disagreements(given["plan"], given["info"])
         result["changed"] = False
         if problems:
             host = (task_vars or {})["inventory_hostname"]

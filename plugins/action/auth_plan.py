@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.allianceauth.tuning.plugins.module_utils import plan, variables
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import plan, variables
 
 
 class ActionModule(ActionBase):

@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.allianceauth.tuning.plugins.module_utils import report
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import report
 
 display = Display()
 

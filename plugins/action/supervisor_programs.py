@@ -12,7 +12,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.allianceauth.tuning.plugins.module_utils import progress
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import progress
 
 display = Display()
 

@@ -33,7 +33,7 @@ _value:
 from collections.abc import Callable, Sequence
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.allianceauth.tuning.plugins.module_utils import quoting
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import quoting
 
 
 def command_line(value: Sequence[str]) -> str:

@@ -38,11 +38,11 @@ import hashlib
 import json
 from collections.abc import Callable
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils import sealing
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
 
 
 def supervisor_checksum(sections: str, environments: str) -> str:
-    return hashlib.sha1(sealing.complete(sections, json.loads(environments)).encode()).hexdigest()
+    return hashlib.sha1(managed_file.complete(sections, json.loads(environments)).encode()).hexdigest()
 
 
 class FilterModule:

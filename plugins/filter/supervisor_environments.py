@@ -39,7 +39,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils import variables as role
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import variables as role
 
 
 def supervisor_environments(variables: Mapping[str, Any], programs: list[str]) -> str:

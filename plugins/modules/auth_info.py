@@ -173,8 +173,15 @@ import xmlrpc.client
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration, memmon, server, surroundings
-from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon as supervisord
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import make_namespec
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
+    preflight,
+    proc,
+    project,
+    supervisor_parser,
+    supervisord,
+)
 
 
 def look_at_daemon() -> dict[str, Any]:
@@ -182,9 +189,9 @@ def look_at_daemon() -> dict[str, Any]:
     try:
         daemon = supervisord.Daemon()
         found: dict[str, Any] = {"pid": daemon.pid()}
-        found["of_systemd"] = server.supervised_by_systemd(found["pid"])
+        found["of_systemd"] = proc.supervised_by_systemd(found["pid"])
         processes = daemon.processes()
-        below = server.children(process.pid for process in processes if process.pid)
+        below = proc.children(process.pid for process in processes if process.pid)
         found["processes"] = [describe(process, below.get(process.pid, [])) for process in processes]
     except supervisord.NotAnswering as why:
         return {"problem": str(why), "processes": [], "drift": {}}
@@ -198,12 +205,12 @@ def look_at_daemon() -> dict[str, Any]:
 
 def describe(process: supervisord.Process, below: list[int]) -> dict[str, Any]:
     """Return what the daemon says of a process, and what the kernel does; ``below`` are its children's numbers."""
-    arguments = server.command_line(process.pid) if process.pid else []
+    arguments = proc.command_line(process.pid) if process.pid else []
     return {
         **process.as_dict(),
-        "rss": server.rss(process.pid),
-        "children": [server.rss(pid) for pid in below],
-        "kind": server.kind(arguments),
+        "rss": proc.rss(process.pid),
+        "children": [proc.rss(pid) for pid in below],
+        "kind": proc.kind(arguments),
         "limits": memmon.watched(arguments),
     }
 
@@ -228,10 +235,10 @@ def own_groups(effective: dict[str, Any], *files: str) -> list[dict[str, Any]]:
 def expected(groups: list[dict[str, Any]]) -> list[str]:
     """Return the processes (GROUP:PROCESS) of groups that supervisord starts by itself, and can."""
     return [
-        f"{group['name']}:{process['name']}"
+        make_namespec(group["name"], process["name"])
         for group in groups
         for process in group["processes"]
-        if process["always_runs"] and surroundings.can_start(process)
+        if process["always_runs"] and preflight.can_start(process)
     ]
 
 
@@ -254,32 +261,32 @@ def main() -> None:
     found: dict[str, Any] = {
         "now": time.time(),
         "hostname": socket.gethostname(),
-        "memory_total": server.memory_total(),
-        "user": server.user(given["user"]),
+        "memory_total": proc.memory_total(),
+        "user": project.user(given["user"]),
         "project_exists": os.path.isfile(os.path.join(given["project_dir"], "manage.py")),
-        "routed_queues": server.routed_queues(os.path.join(given["project_dir"], given["project"], "celery.py")),
-        "venv": server.venv(given["venv"]),
-        "supervisor_conf": server.file(given["supervisor_conf"]),
-        "link": server.file(given["link"]),
-        "gunicorn_conf": server.file(given["gunicorn_conf"]),
+        "routed_queues": project.routed_queues(os.path.join(given["project_dir"], given["project"], "celery.py")),
+        "venv": project.venv(given["venv"]),
+        "supervisor_conf": project.file(given["supervisor_conf"]),
+        "link": project.file(given["link"]),
+        "gunicorn_conf": project.file(given["gunicorn_conf"]),
         "log_dir_exists": os.path.isdir(given["log_dir"]),
-        "log_links": server.links(os.path.join(given["project_dir"], "log")),
+        "log_links": project.links(os.path.join(given["project_dir"], "log")),
         "own_gunicorn_conf": os.path.exists(os.path.join(given["project_dir"], "gunicorn.conf.py")),
-        "unit": server.unit_exists(),
+        "unit": proc.unit_exists(),
         "daemon": look_at_daemon(),
-        "orphans": server.orphans(given["venv"]),
+        "orphans": proc.orphans(given["venv"]),
     }
     try:
-        found["effective"] = configuration.effective(supervisord.MAIN_CONF)
+        found["effective"] = supervisor_parser.effective(supervisord.MAIN_CONF)
         own = (given["supervisor_conf"], given["link"])
         groups = own_groups(found["effective"], *own)
         found["own_groups"] = [group["name"] for group in groups]
         found["expected"] = expected(groups)
         opened = [supervisord.MAIN_CONF, *found["effective"]["sections"], given["log_dir"]]
-        found["exposed"] = surroundings.exposed(path for path in opened if path not in own)
+        found["exposed"] = preflight.exposed(path for path in opened if path not in own)
         sockets = [look_at_socket(wanted["file"]) for wanted in found["effective"]["sockets"]]
         found["daemon"]["sockets"] = [status for status in sockets if status]
-    except configuration.Invalid as why:
+    except supervisor_parser.Invalid as why:
         found["invalid"] = str(why)
     module.exit_json(changed=False, **found)
 

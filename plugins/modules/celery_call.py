@@ -74,11 +74,10 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.allianceauth.tuning.plugins.module_utils import celery
-from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon as supervisord
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import celery_cli, supervisord
 
 
-def received(application: celery.Application, task: str) -> dict[str, int]:
+def received(application: celery_cli.Application, task: str) -> dict[str, int]:
     """Return how many tasks of that name each node has received since it started."""
     answers = application.inspect("stats", seconds=2)
     return {node: int(said.get("total", {}).get(task, 0)) for node, said in answers.items()}
@@ -87,7 +86,7 @@ def received(application: celery.Application, task: str) -> dict[str, int]:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            **celery.APPLICATION_SPEC,
+            **celery_cli.APPLICATION_SPEC,
             "task": {"type": "str", "required": True},
             "timeout": {"type": "int", "default": 60},
         },
@@ -97,7 +96,7 @@ def main() -> None:
     given = module.params
     if module.check_mode:
         module.exit_json(changed=True, id="", nodes=[])
-    application = celery.Application.configured(given, supervisord.MAIN_CONF)
+    application = celery_cli.Application.configured(given, supervisord.MAIN_CONF)
     result: dict[str, Any] = {"changed": False, "nodes": []}
     try:
         before = received(application, given["task"])
@@ -112,7 +111,7 @@ def main() -> None:
                     f"supervisorctl status says whether the workers run, {given['project_dir']}/log what they do.",
                     **result,
                 )
-    except celery.CannotAsk as why:
+    except celery_cli.CannotAsk as why:
         module.fail_json(msg=str(why), **result)
     module.exit_json(**result)
 

@@ -59,7 +59,7 @@ EXAMPLES = r"""
     nodes:
       worker_00@auth1:
         max-concurrency: 10
-        implementation: celery.concurrency.thread:TaskPool
+        implementation: celery_cli.concurrency.thread:TaskPool
 """
 
 RETURN = r"""
@@ -73,14 +73,13 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.allianceauth.tuning.plugins.module_utils import celery
-from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon as supervisord
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import celery_cli, supervisord
 
 # One question starts Django, which takes a second or two of the CPU that the workers need to start.
 _PAUSE_SECONDS = 1
 
 
-def ask(application: celery.Application, nodes: list[str], until: float) -> dict[str, Any]:
+def ask(application: celery_cli.Application, nodes: list[str], until: float) -> dict[str, Any]:
     """Return each node's answer to ``celery inspect stats``; asks again, until `time.monotonic` is ``until``."""
     answers: dict[str, Any] = {}
     while set(nodes) - set(answers):
@@ -96,7 +95,7 @@ def ask(application: celery.Application, nodes: list[str], until: float) -> dict
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            **celery.APPLICATION_SPEC,
+            **celery_cli.APPLICATION_SPEC,
             "nodes": {"type": "dict", "required": True},
             "timeout": {"type": "int", "default": 120},
         },
@@ -105,11 +104,11 @@ def main() -> None:
     supervisord.import_supervisor(module)
     given = module.params
     nodes = given["nodes"]
-    application = celery.Application.configured(given, supervisord.MAIN_CONF)
+    application = celery_cli.Application.configured(given, supervisord.MAIN_CONF)
     until = time.monotonic() + given["timeout"]
     try:
         answers = ask(application, list(nodes), until)
-    except celery.CannotAsk as why:
+    except celery_cli.CannotAsk as why:
         module.fail_json(msg=str(why))
     silent = sorted(set(nodes) - set(answers))
     if silent:
@@ -118,7 +117,7 @@ def main() -> None:
             f"look into the workers' logs in {given['project_dir']}/log."
         )
     pools: dict[str, Any] = {node: said.get("pool", {}) for node, said in answers.items()}
-    problems = celery.differences(nodes, pools)
+    problems = celery_cli.differences(nodes, pools)
     if problems:
         module.fail_json(msg=" ".join(problems), pools=pools)
     module.exit_json(changed=False, pools=pools)

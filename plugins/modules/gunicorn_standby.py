@@ -79,8 +79,14 @@ problem:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration, server, standby
-from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon as supervisord
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import make_namespec
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
+    proc,
+    standby,
+    supervisor_parser,
+    supervisord,
+)
 
 
 def next_bind(names: list[str], config: str) -> str:
@@ -89,10 +95,10 @@ def next_bind(names: list[str], config: str) -> str:
     What is on disk is what supervisord will start.
     """
     commands = [
-        configuration.words(process["command"])
-        for group in configuration.effective(supervisord.MAIN_CONF)["groups"]
+        split_command(process["command"])
+        for group in supervisor_parser.effective(supervisord.MAIN_CONF)["groups"]
         for process in group["processes"]
-        if f"{group['name']}:{process['name']}" in names
+        if make_namespec(group["name"], process["name"]) in names
     ]
     for command in commands:
         # As the role's template writes them.
@@ -112,8 +118,8 @@ def begin(pids: list[int], bind: str, note: str, given: dict[str, Any]) -> None:
     """Start the second gunicorn. Raises `standby.Impossible`."""
     if len(given["processes"]) != 1 or len(pids) != 1:
         raise standby.Impossible("not exactly one gunicorn runs")
-    weight = sum(server.rss(pid) for pid in [*pids, *server.children(pids)[pids[0]]])
-    if weight + given["reserve"] > server.memory_available():
+    weight = sum(proc.rss(pid) for pid in [*pids, *proc.children(pids)[pids[0]]])
+    if weight + given["reserve"] > proc.memory_available():
         raise standby.Impossible(f"there is no memory for {weight // 1024**2} MB more")
     problem = standby.start(pids[0], bind, note, given["timeout"])
     if problem:
@@ -154,7 +160,7 @@ def work(given: dict[str, Any]) -> dict[str, Any]:
         if wanted and not found:
             begin(pids, bind, note, given)
             changed = True
-    except (standby.Impossible, supervisord.NotAnswering, configuration.Invalid, OSError) as why:
+    except (standby.Impossible, supervisord.NotAnswering, supervisor_parser.Invalid, OSError) as why:
         problem = str(why)
     return {"changed": changed, "running": wanted and not problem, "problem": problem}
 

@@ -57,7 +57,8 @@ kept:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.allianceauth.tuning.plugins.module_utils import files, timestamp
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import backup_name
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import files
 
 
 def main() -> None:
@@ -70,7 +71,7 @@ def main() -> None:
     )
     links = {os.path.join(module.params["folder"], os.path.basename(log)): log for log in module.params["logs"]}
     missing = {link: log for link, log in links.items() if not (os.path.islink(link) and os.readlink(link) == log)}
-    stamp = timestamp.now()
+    stamp = backup_name.now()
     linked: list[str] = []
     kept: list[str] = []
     try:

@@ -122,17 +122,20 @@ import pwd
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.allianceauth.tuning.plugins.module_utils import (
-    celery,
-    configuration,
-    files,
-    loss,
-    memmon,
-    sealing,
-    surroundings,
-    timestamp,
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import (
+    backup_name,
+    managed_file,
+    manual_changes,
 )
-from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon as supervisord
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
+    celery_cli,
+    files,
+    preflight,
+    supervisor_parser,
+    supervisord,
+)
 
 
 def file_is_right(path: str, content: str, uid: int, gid: int) -> bool:
@@ -172,7 +175,7 @@ def check(given: dict[str, Any], before: str | None, content: str) -> list[str]:
     path, link = given["path"], given["link"]
     by_hand = files.readable(link) if before is None else before
     # Going back is meant to undo what came since.
-    lost = [] if by_hand is None or given["restore"] else loss.losses(by_hand, content, given["discard"])
+    lost = [] if by_hand is None or given["restore"] else manual_changes.losses(by_hand, content, given["discard"])
     if lost:
         return [
             "it has what the variables do not produce: "
@@ -180,13 +183,13 @@ def check(given: dict[str, Any], before: str | None, content: str) -> list[str]:
             + "; or let it go by naming it (without the brackets) in auth_discard"
         ]
     try:
-        overlay = configuration.overlay_for(path, link, content, given["log_dir"])
-        after = configuration.effective(supervisord.MAIN_CONF, overlay)
-    except configuration.Invalid as why:
+        overlay = supervisor_parser.overlay_for(path, link, content, given["log_dir"])
+        after = supervisor_parser.effective(supervisord.MAIN_CONF, overlay)
+    except supervisor_parser.Invalid as why:
         return [f"supervisor refuses the configuration with the new file in it: {why}"]
     if not {path, link} & set(after["sections"]):
         return [f"supervisord includes neither {path} nor {link}, see [include] in {supervisord.MAIN_CONF}"]
-    names = loss.sections(content)
+    names = manual_changes.sections(content)
     ours = {name.partition(":")[2] for name in names}
     processes = [process for group in after["groups"] if group["name"] in ours for process in group["processes"]]
     listeners = [
@@ -195,21 +198,21 @@ def check(given: dict[str, Any], before: str | None, content: str) -> list[str]:
         if group["listener"] and group["name"] in ours
         for process in group["processes"]
     ]
-    limits = [name for process in processes for name in memmon.watched(configuration.words(process["command"]))]
-    found = surroundings.namesakes(after["sections"], (path, link), names)
-    found += surroundings.ambiguous(after["groups"], limits)
+    limits = [name for process in processes for name in memmon.watched(split_command(process["command"]))]
+    found = preflight.namesakes(after["sections"], (path, link), names)
+    found += memmon.ambiguous(after["groups"], limits)
     # A program that could not start before need not be able to when we go back to it.
     if not given["restore"]:
-        found += surroundings.obstacles(processes, given["pending"])
-        found += surroundings.cut_off(listeners, after["sockets"]) + surroundings.mute(listeners)
+        found += preflight.obstacles(processes, given["pending"])
+        found += preflight.cut_off(listeners, after["sockets"]) + preflight.mute(listeners)
     return found or unloadable(given["application"], overlay)
 
 
-def unloadable(given: dict[str, Any], overlay: configuration.Overlay) -> list[str]:
+def unloadable(given: dict[str, Any], overlay: supervisor_parser.Overlay) -> list[str]:
     """Return a sentence if the project would not come back from a restart."""
     if not given:
         return []
-    problem = celery.Application.configured(given, supervisord.MAIN_CONF, overlay).problem()
+    problem = celery_cli.Application.configured(given, supervisord.MAIN_CONF, overlay).problem()
     if not problem:
         return []
     sentence = (
@@ -245,7 +248,7 @@ def main() -> None:
         content = files.readable(result["restored"]) or module.fail_json(msg=f"{result['restored']} cannot be read.")
     else:
         # Not into module.params, which are shown.
-        content = sealing.complete(module.params["content"], json.loads(module.params["environments"] or "{}"))
+        content = managed_file.complete(module.params["content"], json.loads(module.params["environments"] or "{}"))
     path, link = module.params["path"], module.params["link"]
     uid, gid = pwd.getpwnam(module.params["owner"]).pw_uid, grp.getgrnam(module.params["group"]).gr_gid
 
@@ -261,8 +264,8 @@ def main() -> None:
     result["changed"] = file_changes or link_changes
     result["diff"] = [
         {
-            "before": sealing.shown(before or ""),
-            "after": sealing.shown(content),
+            "before": managed_file.shown(before or ""),
+            "after": managed_file.shown(content),
             "before_header": path,
             "after_header": path,
         },
@@ -274,7 +277,7 @@ def main() -> None:
     if module.check_mode or not result["changed"]:
         module.exit_json(**result)
 
-    stamp = timestamp.now()
+    stamp = backup_name.now()
     # In the guide's layout path leads to the file at link: that is kept already.
     same = os.path.exists(link) and os.path.exists(path) and os.path.samefile(link, path)
     try:

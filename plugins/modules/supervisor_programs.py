@@ -147,17 +147,18 @@ import xmlrpc.client
 from typing import Any, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.allianceauth.tuning.plugins.module_utils import (
-    celery,
-    configuration,
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import is_orphan
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
+    celery_cli,
     drain,
-    sealing,
-    server,
+    http_probe,
+    proc,
     standby,
+    supervisor_parser,
+    supervisord,
 )
-from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon as supervisord
-from ansible_collections.allianceauth.tuning.plugins.module_utils import site as web
-from ansible_collections.allianceauth.tuning.plugins.module_utils.daemon import Daemon, Process
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server.supervisord import Daemon, Process
 
 # Of a program's log, for the message that says why it does not run.
 _LOG_BYTES = 4000
@@ -192,10 +193,10 @@ def stop(daemon: Daemon, given: dict[str, Any], result: dict[str, Any], until: f
 def tasks(application: dict[str, str]) -> dict[str, Any]:
     """Return the running tasks by process, none if Celery cannot be asked: the drain does not depend on it."""
     try:
-        active = celery.Application.configured(application, supervisord.MAIN_CONF).inspect("active", seconds=2)
-    except celery.CannotAsk:
+        active = celery_cli.Application.configured(application, supervisord.MAIN_CONF).inspect("active", seconds=2)
+    except celery_cli.CannotAsk:
         return {}
-    return celery.running_tasks(active, socket.gethostname(), time.time())
+    return celery_cli.running_tasks(active, socket.gethostname(), time.time())
 
 
 def start_with_patience(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: float) -> None:
@@ -230,8 +231,8 @@ def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: 
         gunicorns = [known[name] for name in wanted if name in known and is_gunicorn(known[name])]
         # gunicorn's workers come after it has its address (its arbiter.py); until then somebody else answers there.
         second = standby.running(note)
-        if site and not result["site"] and not second and any(server.has_children(p.pid) for p in gunicorns):
-            result["site"] = web.ask(site)
+        if site and not result["site"] and not second and any(proc.has_children(p.pid) for p in gunicorns):
+            result["site"] = http_probe.ask(site)
         absent = [name for name in wanted if name not in known]
         if absent:
             module.fail_json(
@@ -256,7 +257,7 @@ def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: 
 
 def is_gunicorn(process: Process) -> bool:
     """Whether a process is a gunicorn by its command line."""
-    return bool(process.pid) and server.kind(server.command_line(process.pid)) == "gunicorn"
+    return bool(process.pid) and proc.kind(proc.command_line(process.pid)) == "gunicorn"
 
 
 def settled(process: Process, seconds: int) -> bool:
@@ -287,7 +288,7 @@ def last_lines(daemon: Daemon, process: Process) -> str:
         if causes and causes[0] not in last and any(line.startswith('File "') for line in last):
             last = causes[:1]
         if last:
-            return sealing.redacted(" / ".join(reversed(last)), configuration.secrets(supervisord.MAIN_CONF))
+            return managed_file.redacted(" / ".join(reversed(last)), supervisor_parser.secrets(supervisord.MAIN_CONF))
     return ""
 
 
@@ -295,7 +296,7 @@ def predict(daemon: Daemon, given: dict[str, Any]) -> bool:
     """Whether a run would stop or start anything."""
     starts: bool = given["state"] == "running"
     names = given["processes"] if starts else [name for stage in given["stages"] for name in stage]
-    if any(drain.is_orphan(name) for name in names):
+    if any(is_orphan(name) for name in names):
         return True
     try:
         known = {process.namespec: process for process in daemon.processes()}

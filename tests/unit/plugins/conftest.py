@@ -21,8 +21,7 @@ import pytest
 import yaml
 
 if TYPE_CHECKING:
-    from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration
-    from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon as rpc
+    from ansible_collections.allianceauth.tuning.plugins.module_utils.server import supervisord as rpc
 
 ROLE = Path(__file__).parents[3] / "roles/auth"
 
@@ -37,17 +36,17 @@ class Parser:
     main_conf: Path
 
     def read(self, contents: list[str]) -> list[dict[str, Any]]:
-        """Return for each file its ``result`` or its ``error``, as `configuration.effective` has them."""
+        """Return for each file its ``result`` or its ``error``, as `supervisor_parser.effective` has them."""
         # Not above: pytest may load this file before there is a link to the collection; see /conftest.py.
-        from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration, rights
+        from ansible_collections.allianceauth.tuning.plugins.module_utils.server import privileges, supervisor_parser
 
         path = str(self.main_conf.parent / "conf.d/auth.conf")
-        overlays = [configuration.overlay_for(path, "", content) for content in contents]
+        overlays = [supervisor_parser.overlay_for(path, "", content) for content in contents]
 
-        def work(overlay: configuration.Overlay) -> dict[str, Any]:
-            return configuration._answer(lambda: configuration._realize(str(self.main_conf), overlay))
+        def work(overlay: supervisor_parser.Overlay) -> dict[str, Any]:
+            return supervisor_parser._answer(lambda: supervisor_parser._realize(str(self.main_conf), overlay))
 
-        return rights.in_child(lambda: [work(overlay) for overlay in overlays])
+        return privileges.in_child(lambda: [work(overlay) for overlay in overlays])
 
 
 @pytest.fixture(scope="session")
@@ -113,7 +112,7 @@ def wait() -> Callable[[Callable[[], object]], None]:
 @pytest.fixture
 def supervisord() -> Iterator[Callable[[str], Supervisord]]:
     """Start a supervisord with the given sections; ``{here}`` in them is its folder."""
-    from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon as rpc
+    from ansible_collections.allianceauth.tuning.plugins.module_utils.server import supervisord as rpc
 
     with contextlib.ExitStack() as cleanup:
 

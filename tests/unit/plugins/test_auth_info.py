@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration, daemon, server
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import proc, supervisor_parser
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import supervisord as rpc
 from ansible_collections.allianceauth.tuning.plugins.modules import auth_info
 
 SLEEP = "command = /bin/sleep 1000\nstartsecs = 0\n"
@@ -32,14 +33,14 @@ def start(supervisord: Start, monkeypatch: pytest.MonkeyPatch) -> Start:
 
     def started(sections: str) -> Any:
         found = supervisord(sections)
-        monkeypatch.setattr(daemon, "Daemon", lambda: found.daemon)
+        monkeypatch.setattr(rpc, "Daemon", lambda: found.daemon)
         return found
 
     return started
 
 
-def process(pid: int) -> daemon.Process:
-    return daemon.Process("myauth", "worker_00", "RUNNING" if pid else "STOPPED", pid, start=1, spawnerr="")
+def process(pid: int) -> rpc.Process:
+    return rpc.Process("myauth", "worker_00", "RUNNING" if pid else "STOPPED", pid, start=1, spawnerr="")
 
 
 def test_the_daemon_tells_its_processes_and_how_it_differs_from_the_disk(start: Start) -> None:
@@ -71,8 +72,8 @@ def test_a_daemon_that_does_not_answer_is_a_problem_and_no_failure(
 ) -> None:
     main = tmp_path / "supervisord.conf"
     main.write_text(f"[supervisorctl]\nserverurl = unix://{tmp_path}/s.sock\n")
-    connection = daemon.Daemon(str(main))
-    monkeypatch.setattr(daemon, "Daemon", lambda: connection)
+    connection = rpc.Daemon(str(main))
+    monkeypatch.setattr(rpc, "Daemon", lambda: connection)
     found = auth_info.look_at_daemon()
     assert f"does not answer at unix://{tmp_path}/s.sock" in found.pop("problem")
     assert found == {"processes": [], "drift": {}}
@@ -82,7 +83,7 @@ def test_the_children_of_each_process_are_its_own(start: Start, wait: Wait) -> N
     forks = "command = /bin/sh -c 'sleep 1000 & sleep 1000; :'\nstartsecs = 0\nstopasgroup = true\n"
     running = start(f"[program:forks]\n{forks}[program:alone]\n{SLEEP}")
     pid = running.process("forks:forks").pid
-    wait(lambda: len(server.children([pid])[pid]) == 2)
+    wait(lambda: len(proc.children([pid])[pid]) == 2)
     found = {one["name"]: one["children"] for one in auth_info.look_at_daemon()["processes"]}
     assert len(found["forks"]) == 2
     assert all(found["forks"])
@@ -94,7 +95,7 @@ def test_a_process_that_runs_has_its_weight_kind_and_limits(tmp_path: Path, wait
     script.write_text("sleep 1000; :\n")
     with subprocess.Popen(["/bin/sh", str(script), "-p", "worker_00=256MB"], start_new_session=True) as running:
         # The kernel has it a moment after it has begun the program.
-        wait(lambda: server.command_line(running.pid))
+        wait(lambda: proc.command_line(running.pid))
         found = auth_info.describe(process(running.pid), [os.getpid(), NO_PID])
         os.killpg(running.pid, signal.SIGKILL)
     assert (found["kind"], found["limits"]) == ("listener", {"worker_00": "256MB"})
@@ -149,7 +150,7 @@ def effective(tmp_path: Path) -> dict[str, Any]:
     (tmp_path / "conf.d/other.conf").write_text(f"[program:website]\n{RUN}")
     main = tmp_path / "supervisord.conf"
     main.write_text("[supervisord]\n[include]\nfiles = conf.d/*.conf\n")
-    return configuration.effective(str(main))
+    return supervisor_parser.effective(str(main))
 
 
 def test_what_is_expected_is_what_our_file_has_run_all_the_time_and_can(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils import celery
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import celery_cli
 
 
 def test_running_tasks_are_those_of_this_hosts_processes_by_their_names() -> None:
@@ -18,7 +18,7 @@ def test_running_tasks_are_those_of_this_hosts_processes_by_their_names() -> Non
         # With Alliance Auth's own template.
         "celery@worker_services_00": [{"name": "discord.role", "id": "3", "time_start": None}],
     }
-    assert celery.running_tasks(active, "auth1", 100.0) == {
+    assert celery_cli.running_tasks(active, "auth1", 100.0) == {
         "worker_00": [{"name": "esi.sync", "id": "1", "age": 10}],
         "worker_01": [],
         "worker_services_00": [{"name": "discord.role", "id": "3", "age": 0}],
@@ -28,11 +28,11 @@ def test_running_tasks_are_those_of_this_hosts_processes_by_their_names() -> Non
 def test_a_node_that_is_missing_or_has_other_figures_is_told() -> None:
     wanted = {"worker_00@auth1": {"max-concurrency": 5}, "worker_01@auth1": {"max-concurrency": 5}}
     answers = {"worker_00@auth1": {"max-concurrency": 4}, "other@auth1": {"max-concurrency": 1}}
-    assert celery.differences(wanted, answers) == [
+    assert celery_cli.differences(wanted, answers) == [
         "Celery's worker_00@auth1 says that its max-concurrency is 4 and not 5.",
         "Celery's worker_01@auth1 says that its max-concurrency is None and not 5.",
     ]
-    assert celery.differences(wanted, {name: {"max-concurrency": 5} for name in wanted}) == []
+    assert celery_cli.differences(wanted, {name: {"max-concurrency": 5} for name in wanted}) == []
 
 
 def test_celery_is_asked_with_the_environment_that_the_workers_have(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ environment = TOKEN = "100%%; it's all", BOTH = "the worker's"
 """)
     given = {"venv": venv, "project": "myauth", "project_dir": str(tmp_path), "user": "nobody"}
     wanted = {"ALL": "for all", "BOTH": "the worker's", "TOKEN": "100%; it's all"}
-    assert celery.Application.configured(given, str(conf)).environment == wanted
+    assert celery_cli.Application.configured(given, str(conf)).environment == wanted
     # A configuration that supervisor refuses is no reason not to ask.
     conf.write_text("[program:worker]\n")
-    assert celery.Application.configured(given, str(conf)).environment == {}
+    assert celery_cli.Application.configured(given, str(conf)).environment == {}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import supervisord
 from supervisor.xmlrpc import Faults, RPCError
 
 SLEEP = "command = /bin/sleep 1000\nstartsecs = 0\n"
@@ -54,19 +54,19 @@ def test_drift_of_an_invalid_file_is_a_fault(supervisord: Start) -> None:
 def test_a_daemon_that_is_not_there_is_told_by_its_address(tmp_path: Path) -> None:
     main = tmp_path / "supervisord.conf"
     main.write_text(f"[supervisorctl]\nserverurl = unix://{tmp_path}/s.sock\n")
-    connection = daemon.Daemon(str(main))
-    with pytest.raises(daemon.NotAnswering, match=f"does not answer at unix://{tmp_path}/s.sock"):
+    connection = supervisord.Daemon(str(main))
+    with pytest.raises(supervisord.NotAnswering, match=f"does not answer at unix://{tmp_path}/s.sock"):
         connection.pid()
     connection.close()
 
 
 def test_a_main_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(daemon.NotAnswering, match=r"does not say how to reach supervisord: .*nowhere\.conf"):
-        daemon.Daemon(str(tmp_path / "nowhere.conf"))
+    with pytest.raises(supervisord.NotAnswering, match=r"does not say how to reach supervisord: .*nowhere\.conf"):
+        supervisord.Daemon(str(tmp_path / "nowhere.conf"))
 
 
 @pytest.fixture
-def refusing(tmp_path: Path) -> Iterator[Callable[[int, str], daemon.Daemon]]:
+def refusing(tmp_path: Path) -> Iterator[Callable[[int, str], supervisord.Daemon]]:
     """Connect to what answers every call with a fault, which a real supervisord does only now and then."""
     faults: list[RPCError] = []
 
@@ -80,9 +80,9 @@ def refusing(tmp_path: Path) -> Iterator[Callable[[int, str], daemon.Daemon]]:
         thread.start()
         main = tmp_path / "supervisord.conf"
         main.write_text(f"[supervisorctl]\nserverurl = http://127.0.0.1:{answering.server_address[1]}\n")
-        connection = daemon.Daemon(str(main))
+        connection = supervisord.Daemon(str(main))
 
-        def refuse(code: int, detail: str) -> daemon.Daemon:
+        def refuse(code: int, detail: str) -> supervisord.Daemon:
             faults.append(RPCError(code, detail))
             return connection
 
@@ -107,12 +107,12 @@ def test_a_program_that_dies_before_the_answer_is_left_to_its_state(refusing: An
     ],
 )
 def test_what_cannot_be_started_is_told_in_a_sentence(refusing: Any, code: int, detail: str, said: str) -> None:
-    with pytest.raises(daemon.RefusedError) as refused:
+    with pytest.raises(supervisord.RefusedError) as refused:
         refusing(code, detail).start("a:b")
     assert str(refused.value) == f"supervisord gave up starting a:b: {said}"
 
 
-@pytest.mark.parametrize("method", [daemon.Daemon.stop, daemon.Daemon.terminate])
+@pytest.mark.parametrize("method", [supervisord.Daemon.stop, supervisord.Daemon.terminate])
 def test_what_has_ended_meanwhile_needs_no_stop(refusing: Any, method: Callable[..., None]) -> None:
     method(refusing(Faults.NOT_RUNNING, "a:b"), "a:b")
     method(refusing(Faults.BAD_NAME, "a:b"), "a:b")
@@ -120,14 +120,14 @@ def test_what_has_ended_meanwhile_needs_no_stop(refusing: Any, method: Callable[
     method(refusing(Faults.FAILED, "attempted to send b sig SIGTERM but it wasn't running"), "a:b")
 
 
-@pytest.mark.parametrize("method", [daemon.Daemon.stop, daemon.Daemon.terminate])
+@pytest.mark.parametrize("method", [supervisord.Daemon.stop, supervisord.Daemon.terminate])
 def test_what_cannot_be_stopped_is_told_in_a_sentence(refusing: Any, method: Callable[..., None]) -> None:
-    with pytest.raises(daemon.RefusedError, match=r"^supervisord did not stop a:b: unknown problem killing b\.$"):
+    with pytest.raises(supervisord.RefusedError, match=r"^supervisord did not stop a:b: unknown problem killing b\.$"):
         method(refusing(Faults.FAILED, "unknown problem killing b"), "a:b")
 
 
 def test_a_supervisord_that_is_just_being_stopped_counts_as_not_answering(refusing: Any) -> None:
     connection = refusing(Faults.SHUTDOWN_STATE, None)
     for look in (connection.processes, connection.pid, connection.drift, lambda: connection.start("a:b")):
-        with pytest.raises(daemon.NotAnswering, match="is just being stopped or restarted"):
+        with pytest.raises(supervisord.NotAnswering, match="is just being stopped or restarted"):
             look()

@@ -20,8 +20,9 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.allianceauth.tuning.plugins.action import supervisor_programs as action
-from ansible_collections.allianceauth.tuning.plugins.module_utils import drain, server
-from ansible_collections.allianceauth.tuning.plugins.module_utils.daemon import (
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import orphan_name
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import drain, proc
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server.supervisord import (
     Daemon,
     NotAnswering,
     Process,
@@ -205,7 +206,7 @@ def orphan(wait: Wait) -> Iterator[Orphan]:
 
 
 def name_of(process: subprocess.Popen[bytes]) -> str:
-    return drain.orphan_name({"pid": process.pid, "start": server.start_ticks(process.pid)})
+    return orphan_name({"pid": process.pid, "start": proc.start_ticks(process.pid)})
 
 
 def test_an_orphan_is_told_once_and_awaited_before_the_site_stops(running: Start, orphan: Orphan) -> None:
@@ -287,7 +288,7 @@ def test_another_process_that_gets_an_orphans_number_before_it_is_told_is_left_a
 
     def replace(names: Sequence[str]) -> None:
         # The kernel gives a number away again when it likes; a start of its own is what such a process has.
-        monkeypatch.setattr(server, "start_ticks", lambda pid: 1)
+        monkeypatch.setattr(proc, "start_ticks", lambda pid: 1)
 
     work = drained(found, [[name_of(left)], MORE], before=replace)
     assert work.run(in_the_end()) == []

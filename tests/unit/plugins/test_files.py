@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils import files
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import files
 
 STAMP = "2026-11-22T10-00-00Z"
 

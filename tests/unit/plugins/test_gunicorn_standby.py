@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration, daemon, server, sockets, standby
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
+    proc,
+    sockets,
+    standby,
+    supervisor_parser,
+)
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
+    supervisord as rpc,
+)
 from ansible_collections.allianceauth.tuning.plugins.modules import gunicorn_standby
 
 BIND = "127.0.0.1:8000"
@@ -40,13 +48,13 @@ def on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OnDisk:
     # As the module does first of all; what the parser says in its child has to be read all the same.
     import supervisor.options  # noqa: F401
 
-    connect = daemon.Daemon
+    connect = rpc.Daemon
 
     def write(sections: str) -> Path:
         main = tmp_path / "supervisord.conf"
         main.write_text(f"[supervisord]\n[supervisorctl]\nserverurl = unix://{tmp_path}/s.sock\n{sections}")
-        monkeypatch.setattr(daemon, "MAIN_CONF", str(main))
-        monkeypatch.setattr(daemon, "Daemon", lambda: connect(f"{tmp_path}/nowhere.conf"))
+        monkeypatch.setattr(rpc, "MAIN_CONF", str(main))
+        monkeypatch.setattr(rpc, "Daemon", lambda: connect(f"{tmp_path}/nowhere.conf"))
         return main
 
     return write
@@ -58,8 +66,8 @@ def supervised(supervisord: Callable[[str], Any], monkeypatch: pytest.MonkeyPatc
 
     def start(sections: str) -> Any:
         found = supervisord(sections)
-        monkeypatch.setattr(daemon, "MAIN_CONF", str(found.folder / "supervisord.conf"))
-        monkeypatch.setattr(daemon, "Daemon", lambda: found.daemon)
+        monkeypatch.setattr(rpc, "MAIN_CONF", str(found.folder / "supervisord.conf"))
+        monkeypatch.setattr(rpc, "Daemon", lambda: found.daemon)
         return found
 
     return start
@@ -87,7 +95,7 @@ def second(note: str) -> Iterator[Second]:
     with subprocess.Popen(["sleep", "1000"]) as process:
 
         def remember(original: int) -> subprocess.Popen[bytes]:
-            known = {"pid": process.pid, "start": server.start_ticks(process.pid), "bind": BIND, "original": original}
+            known = {"pid": process.pid, "start": proc.start_ticks(process.pid), "bind": BIND, "original": original}
             Path(note).write_text(json.dumps(known))
             return process
 
@@ -125,7 +133,7 @@ def test_a_program_that_nobody_can_start_does_not_matter(on_disk: OnDisk) -> Non
 
 def test_an_invalid_configuration_is_no_address(on_disk: OnDisk) -> None:
     on_disk("[program:gunicorn]\n")
-    with pytest.raises(configuration.Invalid, match="program:gunicorn"):
+    with pytest.raises(supervisor_parser.Invalid, match="program:gunicorn"):
         gunicorn_standby.next_bind(NAMES, CONFIG)
 
 
@@ -138,10 +146,10 @@ def test_nothing_but_exactly_one_gunicorn_gets_a_second(note: str, processes: li
 def test_a_gunicorn_needs_its_own_memory_and_its_childrens_again(note: str, wait: Wait) -> None:
     with subprocess.Popen(["/bin/sh", "-c", f"{sys.executable} -c 'import time; time.sleep(1000)'; :"]) as shell:
         # Python takes more than a shell does.
-        wait(lambda: any(server.rss(pid) >= 2 * 1024**2 for pid in server.children([shell.pid])[shell.pid]))
+        wait(lambda: any(proc.rss(pid) >= 2 * 1024**2 for pid in proc.children([shell.pid])[shell.pid]))
         with pytest.raises(standby.Impossible, match=r"there is no memory for ([2-9]|\d\d+) MB more"):
-            gunicorn_standby.begin([shell.pid], BIND, note, {**GIVEN, "reserve": server.memory_total()})
-        for pid in [*server.children([shell.pid])[shell.pid], shell.pid]:
+            gunicorn_standby.begin([shell.pid], BIND, note, {**GIVEN, "reserve": proc.memory_total()})
+        for pid in [*proc.children([shell.pid])[shell.pid], shell.pid]:
             os.kill(pid, signal.SIGKILL)
     assert not os.path.exists(note)
 

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils import memmon
-from ansible_collections.allianceauth.tuning.plugins.module_utils.programs import Program
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import Program
 from superlance.memmon import memmon_from_args
 
 PROGRAMS = [

@@ -9,7 +9,7 @@ import copy
 from typing import Any
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils import drift, plan, variables
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import differences, plan, variables
 
 GIGABYTE = 1024**3
 
@@ -17,6 +17,7 @@ GIGABYTE = 1024**3
 def process(group: str, name: str, kind: str, **more: Any) -> dict[str, Any]:
     return {
         "group": group,
+        "namespec": f"{group}:{name}",
         "name": name,
         "kind": kind,
         "state": "RUNNING",
@@ -55,7 +56,7 @@ INFO: dict[str, Any] = {
         "pid": 1,
         "of_systemd": True,
         "drift": {"added": [], "changed": [], "removed": []},
-        "sockets": [{"file": "/run/supervisor.sock", "mode": drift.SOCKET_MODE, "uid": 0, "gid": 1000}],
+        "sockets": [{"file": "/run/supervisor.sock", "mode": differences.SOCKET_MODE, "uid": 0, "gid": 1000}],
         "processes": [
             process("myauth", "gunicorn", "gunicorn"),
             process("bots", "bot", "other"),
@@ -125,7 +126,7 @@ def test_a_server_as_it_shall_be_has_no_drift_and_nothing_stopped(
     info["orphans"] = []
     decided = plan.plan(declare(defaults), info)
     assert (decided["drift"], decided["stopped"], decided["starting"]) == ([], [], [])
-    assert drift.disagreements(decided, info) == []
+    assert differences.disagreements(decided, info) == []
 
 
 def test_what_is_only_just_coming_up_is_neither_stopped_nor_running(
@@ -176,7 +177,7 @@ def test_what_runs_otherwise_than_decided_is_told(defaults: dict[str, Any], info
     info["daemon"]["drift"]["changed"] = ["myauth", "bots"]
     # Another one's memmon, which watches what it likes.
     info["daemon"]["processes"].append(process("memmon", "memmon", "listener", limits={"gone": "1GB"}))
-    assert drift.disagreements(decided, info) == [
+    assert differences.disagreements(decided, info) == [
         "myauth:beat does not run",
         "memmon watches worker, which does not exist",
         "memmon has the limit none for worker_00 and not 256MB",

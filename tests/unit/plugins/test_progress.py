@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils import progress
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import progress
 
 NAME, ORPHAN, BEAT = "myauth:worker_00", "pid:5@77", "myauth:beat"
 TOLD = {

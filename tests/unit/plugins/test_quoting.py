@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils import quoting
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import quoting
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

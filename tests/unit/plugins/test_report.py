@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils import report
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import report
 
 WORKER = {
     "name": "worker",

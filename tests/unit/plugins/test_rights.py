@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils import files, rights
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import files, privileges
 
 NOBODY = pwd.getpwnam("nobody").pw_uid
 
@@ -39,11 +39,11 @@ def secret(folder: Path) -> Path:
 
 
 def test_a_child_hands_over_what_it_finds_and_what_goes_wrong() -> None:
-    assert rights.in_child(lambda: [os.getpid(), "\udce4"])[1] == "\udce4"
+    assert privileges.in_child(lambda: [os.getpid(), "\udce4"])[1] == "\udce4"
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        rights.in_child(lambda: os.stat("/nowhere").st_uid)
+        privileges.in_child(lambda: os.stat("/nowhere").st_uid)
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
-        rights.in_child(lambda: 1 // 0)
+        privileges.in_child(lambda: 1 // 0)
 
 
 @as_root
@@ -52,7 +52,7 @@ def test_a_child_has_no_more_rights_than_its_user() -> None:
         return [list(os.getresuid()), list(os.getresgid()), os.getgroups()]
 
     group = pwd.getpwuid(NOBODY).pw_gid
-    assert rights.in_child(identity, NOBODY) == [[NOBODY] * 3, [group] * 3, os.getgrouplist("nobody", group)]
+    assert privileges.in_child(identity, NOBODY) == [[NOBODY] * 3, [group] * 3, os.getgrouplist("nobody", group)]
 
 
 @as_root
@@ -61,31 +61,31 @@ def test_who_owns_a_folder_on_the_way_decides_where_it_leads(home: Path) -> None
     (home.parent / "link").symlink_to(home / "file")
     (home.parent / "relative").symlink_to("home/file")
     (home.parent / "loop").symlink_to("loop")
-    assert rights.stranger("/etc/passwd") is None
-    assert rights.stranger(str(home)) is None
-    assert rights.stranger(str(home.parent / "loop")) is None
+    assert privileges.stranger("/etc/passwd") is None
+    assert privileges.stranger(str(home)) is None
+    assert privileges.stranger(str(home.parent / "loop")) is None
     for path in (f"{home}/.", home / "file", home / "root's/file", home.parent / "link", home.parent / "relative"):
-        assert rights.stranger(str(path)) == NOBODY
-    assert rights.stranger(f"{home}/../secret") == NOBODY
+        assert privileges.stranger(str(path)) == NOBODY
+    assert privileges.stranger(f"{home}/../secret") == NOBODY
 
 
 @as_root
 def test_a_link_to_what_its_owner_cannot_read_is_not_read_either(home: Path) -> None:
     (home / "supervisor.conf").symlink_to(secret(home))
     with pytest.raises(PermissionError):
-        rights.read(str(home / "supervisor.conf"))
+        privileges.read(str(home / "supervisor.conf"))
     (home.parent / "conf.d").symlink_to(home / "supervisor.conf")
     with pytest.raises(PermissionError):
-        rights.read(str(home.parent / "conf.d"))
-    assert rights.read(str(secret(home))) == "secret"
+        privileges.read(str(home.parent / "conf.d"))
+    assert privileges.read(str(secret(home))) == "secret"
 
 
 def test_only_a_file_is_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="Not a regular file"):
-        rights.read(str(tmp_path / "pipe"))
+        privileges.read(str(tmp_path / "pipe"))
     with pytest.raises(OSError, match="Not a regular file"):
-        rights.read("/dev/zero")
+        privileges.read("/dev/zero")
 
 
 @as_root

@@ -21,7 +21,9 @@ import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.filter.core import combine
 from ansible_collections.allianceauth.tuning.plugins.filter import command_line, supervisor_option
-from ansible_collections.allianceauth.tuning.plugins.module_utils import drift, plan, sealing, server, variables
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import differences, plan, variables
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import project
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from superlance.memmon import memmon_from_args
@@ -180,7 +182,7 @@ def look(given_variables: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "unit": True,
         "hostname": "host",
-        "user": server.user(str(given_variables["auth_user"])),
+        "user": project.user(str(given_variables["auth_user"])),
         "project_exists": os.path.isdir(os.path.join(folder, "log")),
         "log_dir_exists": True,
         "log_links": {},
@@ -234,7 +236,7 @@ def internal(declared: variables.Declared, info: dict[str, Any]) -> dict[str, An
 
 def complete(sections: str, given_variables: dict[str, Any], declared: variables.Declared) -> str:
     """Return the file as supervisor_config writes it."""
-    return sealing.complete(
+    return managed_file.complete(
         sections, variables.environments(given_variables, [program.name for program in declared.programs])
     )
 
@@ -370,7 +372,7 @@ def check(asked: Mapping[str, Any], effective: dict[str, Any], content: str) -> 
         assert processes[name]["stopwaitsecs"] == int(program.get("stopwaitsecs", 10))
         assert processes[name]["directory"] == str(program.get("directory", asked["auth_project_dir"]))
 
-    user = server.user(asked["auth_user"])
+    user = project.user(asked["auth_user"])
     assert user
     assert {process["uid"] for process in processes.values()} <= {user["uid"]}
     reader = UnhosedConfigParser()
@@ -393,7 +395,7 @@ def check(asked: Mapping[str, Any], effective: dict[str, Any], content: str) -> 
     assert {listener["uid"] for listener in listeners} == {watcher}
     if watcher != 0:
         (socket,) = effective["sockets"]
-        assert (socket["mode"], socket["uid"], socket["gid"]) == (drift.SOCKET_MODE, 0, user["gid"])
+        assert (socket["mode"], socket["uid"], socket["gid"]) == (differences.SOCKET_MODE, 0, user["gid"])
 
 
 def check_settings(found: Mapping[str, Mapping[str, str]], asked: Mapping[str, Any]) -> None:
@@ -497,7 +499,7 @@ def left_to_the_parser(asked: Mapping[str, Any]) -> set[str]:
         if option in sentences
     }
     watcher = asked["auth_memmon_user"]
-    if server.user(watcher) is None:
+    if project.user(watcher) is None:
         listeners = [f"memmon_{process}" for process in wanted_limits(asked)] + ["crashmail", "httpok"]
         found |= {f"Invalid user name {watcher} in section 'eventlistener:{name}'" for name in listeners}
     # The sentence arrives in one line.

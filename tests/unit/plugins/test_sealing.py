@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils import loss, sealing
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file, manual_changes
 
 # Every way in which supervisor's parser takes one, and what it leaves out.
 SECRETIVE = [
@@ -23,7 +23,7 @@ SECRETIVE = [
 
 @pytest.mark.parametrize("text", SECRETIVE)
 def test_no_spelling_of_an_environment_is_shown_and_all_else_is(text: str) -> None:
-    shown = sealing.shown(f"[program:bot]\ncommand = bot\n{text}\n[program:other]\ncommand = other\n")
+    shown = managed_file.shown(f"[program:bot]\ncommand = bot\n{text}\n[program:other]\ncommand = other\n")
     assert "s3cret" not in shown
     assert "command = bot\n" in shown
     assert "[program:other]\ncommand = other\n" in shown
@@ -32,12 +32,12 @@ def test_no_spelling_of_an_environment_is_shown_and_all_else_is(text: str) -> No
 
 @pytest.mark.parametrize("text", [text for text in SECRETIVE if text[0] not in ";#"])
 def test_these_are_what_the_parser_takes(text: str) -> None:
-    assert "s3cret" in loss.sections(f"[program:bot]\n{text}")["program:bot"]["environment"]
+    assert "s3cret" in manual_changes.sections(f"[program:bot]\n{text}")["program:bot"]["environment"]
 
 
 def test_a_programs_own_words_lose_what_its_environment_may_have_put_there() -> None:
     environment = {"TOKEN": "s3cret", "LONGER": "s3cret-and-more", "DEBUG": "1", "AA_PROJECT_DIRECTORY": "/srv/myauth"}
     words = "ValueError: 's3cret-and-more' and s3cret are no numbers, as 1 is; see /srv/myauth"
-    assert sealing.redacted(words, sealing.worth_hiding(environment)) == (
+    assert managed_file.redacted(words, managed_file.worth_hiding(environment)) == (
         "ValueError: '(not shown)' and (not shown) are no numbers, as 1 is; see /srv/myauth"
     )

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils import server
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import proc, project
 
 KINDS = [
     (["/venv/bin/python3", "/venv/bin/celery", "-A", "myauth", "worker", "-n", "beat_00"], "worker"),
@@ -28,7 +28,7 @@ KINDS = [
 
 @pytest.mark.parametrize(("arguments", "kind"), KINDS)
 def test_a_process_is_what_its_command_line_says(arguments: list[str], kind: str) -> None:
-    assert server.kind(arguments) == kind
+    assert proc.kind(arguments) == kind
 
 
 ROUTES = """
@@ -41,7 +41,7 @@ app.conf.other = {"x": {"queue": "not this"}}
 def test_the_queues_that_a_project_routes_to_are_found_without_running_it(tmp_path: Path) -> None:
     celery_py = tmp_path / "celery.py"
     celery_py.write_text(ROUTES)
-    assert server.routed_queues(str(celery_py)) == ["heavy", "services"]
+    assert project.routed_queues(str(celery_py)) == ["heavy", "services"]
 
 
 @pytest.mark.parametrize("text", [None, "", "not python", "app.conf.task_routes = make()"])
@@ -49,7 +49,7 @@ def test_a_project_without_readable_routes_has_none(tmp_path: Path, text: str | 
     celery_py = tmp_path / "celery.py"
     if text is not None:
         celery_py.write_text(text)
-    assert server.routed_queues(str(celery_py)) == []
+    assert project.routed_queues(str(celery_py)) == []
 
 
 def test_a_link_is_told_with_the_checksum_of_what_it_leads_to(tmp_path: Path) -> None:
@@ -57,17 +57,17 @@ def test_a_link_is_told_with_the_checksum_of_what_it_leads_to(tmp_path: Path) ->
     target.write_text("x")
     target.chmod(0o640)
     link.symlink_to(target)
-    found = server.file(str(link))
+    found = project.file(str(link))
     assert (found["kind"], found["target"], found["mode"]) == ("link", str(target), 0o640)
     assert found["checksum"] == hashlib.sha1(b"x").hexdigest()
     target.unlink()
-    assert (server.file(str(link))["kind"], server.file(str(link))["checksum"]) == ("link", None)
-    assert [server.file(str(path))["kind"] for path in (target, tmp_path)] == ["absent", "other"]
+    assert (project.file(str(link))["kind"], project.file(str(link))["checksum"]) == ("link", None)
+    assert [project.file(str(path))["kind"] for path in (target, tmp_path)] == ["absent", "other"]
 
 
 def test_a_user_is_told_with_the_primary_group() -> None:
-    assert server.user("root") == {"uid": 0, "gid": 0, "group": "root", "home": "/root"}
-    assert server.user("nobody-of-that-name") is None
+    assert project.user("root") == {"uid": 0, "gid": 0, "group": "root", "home": "/root"}
+    assert project.user("nobody-of-that-name") is None
 
 
 def test_a_process_is_known_by_its_start_until_it_is_gone_even_as_a_zombie() -> None:
@@ -76,12 +76,12 @@ def test_a_process_is_known_by_its_start_until_it_is_gone_even_as_a_zombie() -> 
     assert child.stdout
     # Popen returns during the exec, when a process has no arguments yet.
     child.stdout.readline()
-    assert server.parent(child.pid) == os.getpid()
-    assert server.command_line(child.pid)[-1] == "a b"
-    assert server.start_ticks(child.pid) is not None
+    assert proc.parent(child.pid) == os.getpid()
+    assert proc.command_line(child.pid)[-1] == "a b"
+    assert proc.start_ticks(child.pid) is not None
     child.kill()
     # Ended and not yet waited for: waitid leaves the zombie.
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert server.start_ticks(child.pid) is None
+    assert proc.start_ticks(child.pid) is None
     child.communicate()
-    assert (server.command_line(child.pid), server.parent(child.pid), server.rss(child.pid)) == ([], None, 0)
+    assert (proc.command_line(child.pid), proc.parent(child.pid), proc.rss(child.pid)) == ([], None, 0)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils import site
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import http_probe
 
 
 def answering(status: int) -> type[http.server.BaseHTTPRequestHandler]:
@@ -49,20 +49,20 @@ def test_every_status_below_500_is_an_answer(status: int, answers: bool) -> None
     server = socketserver.TCPServer(("127.0.0.1", 0), answering(status))
     with serving(server):
         for host in ("127.0.0.1", "0.0.0.0"):
-            answer = site.ask(f"{host}:{server.server_address[1]}")
+            answer = http_probe.ask(f"{host}:{server.server_address[1]}")
             assert (answer["status"] if answer else None) == (status if answers else None)
 
 
 def test_a_unix_socket_is_asked_too() -> None:
     with tempfile.TemporaryDirectory() as folder:
         with serving(socketserver.UnixStreamServer(f"{folder}/s", answering(200))):
-            answer = site.ask(f"unix:{folder}/s")
+            answer = http_probe.ask(f"unix:{folder}/s")
             assert answer
             assert answer["status"] == 200
-        assert site.ask(f"unix:{folder}/s") is None
+        assert http_probe.ask(f"unix:{folder}/s") is None
 
 
 def test_where_nobody_listens_there_is_no_answer() -> None:
     with socketserver.TCPServer(("127.0.0.1", 0), answering(200)) as server:
         port = server.server_address[1]
-    assert site.ask(f"127.0.0.1:{port}") is None
+    assert http_probe.ask(f"127.0.0.1:{port}") is None

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils import server, sockets, standby
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import proc, sockets, standby
 
 ROLE = Path(__file__).parents[3] / "roles/auth"
 
@@ -223,7 +223,7 @@ def test_a_successor_that_comes_before_the_first_has_gone(site: Site, note: str)
     with site.visited("/", "/") as visitors:
         assert standby.start(first, site.bind, note, PATIENCE_SECONDS) == ""
         # They keep its socket open, and do not notice that it was killed.
-        workers = server.children([first])[first]
+        workers = proc.children([first])[first]
         for pid in workers:
             os.kill(pid, signal.SIGSTOP)
         assert site.process

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon, files
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import files, supervisord
 from ansible_collections.allianceauth.tuning.plugins.modules import supervisor_config
 
 RIGHT = "[program:worker]\ncommand = /bin/sleep 1\n[group:myauth]\nprograms = worker\n"
@@ -24,7 +24,7 @@ def conf_d(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     main = tmp_path / "supervisord.conf"
     main.write_text("[supervisord]\n[include]\nfiles = conf.d/*.conf\n")
-    monkeypatch.setattr(daemon, "MAIN_CONF", str(main))
+    monkeypatch.setattr(supervisord, "MAIN_CONF", str(main))
     (tmp_path / "conf.d").mkdir()
     return tmp_path / "conf.d"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils import surroundings
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import preflight
 
 NOBODY = pwd.getpwnam("nobody")
 
@@ -38,22 +38,22 @@ def socket(mode: int, uid: int = 0, gid: int = 0) -> dict[str, Any]:
 def test_a_listener_that_may_not_connect_is_told_with_the_way_out(
     mode: int, owners: tuple[int, int], admitted: bool
 ) -> None:
-    found = surroundings.cut_off([listener(NOBODY.pw_uid)], [socket(mode, *owners)])
+    found = preflight.cut_off([listener(NOBODY.pw_uid)], [socket(mode, *owners)])
     assert bool(found) is not admitted
     for sentence in found:
         assert "memmon_worker_00 runs as nobody, who may not connect to /run/supervisor.sock" in sentence
         assert "auth_memmon_user" in sentence
-    assert surroundings.cut_off([listener(0)], [socket(mode, *owners)]) == []
+    assert preflight.cut_off([listener(0)], [socket(mode, *owners)]) == []
 
 
 def test_mail_that_nobody_would_take_is_told(tmp_path: Path) -> None:
     mails = "memmon -p worker_00=256MB -m me@example.com"
     taken = tmp_path / "sendmail"
-    (sentence,) = surroundings.mute([listener(None, f"{mails} -s '{taken} -t'")] * 2)
+    (sentence,) = preflight.mute([listener(None, f"{mails} -s '{taken} -t'")] * 2)
     assert f"the mail for me@example.com would be lost, because {taken} does not exist" in sentence
     taken.touch(0o755)
-    assert surroundings.mute([listener(None, f"{mails} -s '{taken} -t'")]) == []
-    assert surroundings.mute([listener(None)]) == []
+    assert preflight.mute([listener(None, f"{mails} -s '{taken} -t'")]) == []
+    assert preflight.mute([listener(None)]) == []
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
@@ -61,9 +61,9 @@ def test_what_somebody_else_can_change_or_replace_is_told_with_who_that_is(tmp_p
     folder, file = tmp_path / "folder", tmp_path / "folder/file"
     folder.mkdir()
     file.touch()
-    assert surroundings.exposed([str(file), str(folder), "/nowhere"]) == {}
+    assert preflight.exposed([str(file), str(folder), "/nowhere"]) == {}
     os.chown(folder, NOBODY.pw_uid, -1)
-    assert surroundings.exposed([str(file), str(folder)]) == {str(file): "nobody", str(folder): "nobody"}
+    assert preflight.exposed([str(file), str(folder)]) == {str(file): "nobody", str(folder): "nobody"}
     os.chown(folder, 0, -1)
     os.chown(file, NOBODY.pw_uid, -1)
-    assert surroundings.exposed([str(file)]) == {str(file): "nobody"}
+    assert preflight.exposed([str(file)]) == {str(file): "nobody"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils import variables
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import variables
 
 WRONG: list[tuple[str, Any, str]] = [
     ("auth_worker_concurrency", "many", "auth_worker_concurrency is 'many': it has to be a whole number."),

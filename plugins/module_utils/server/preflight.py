@@ -11,7 +11,8 @@ import os
 import pwd
 from typing import Any, Iterable, Mapping
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration, rights
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import privileges
 
 # superlance's own (memmon.py, crashmail.py).
 _SENDMAIL = "/usr/sbin/sendmail -t -i"
@@ -35,27 +36,10 @@ def namesakes(sections_by_file: Mapping[str, list[str]], ours: Iterable[str], na
     ]
 
 
-def ambiguous(groups: Iterable[Mapping[str, Any]], limits: Iterable[str]) -> list[str]:
-    """Return a sentence for each process with a limit whose name another group has as well.
-
-    memmon takes bare names and would restart both.
-    """
-    owners: dict[str, list[str]] = {}
-    for group in groups:
-        for process in group["processes"]:
-            owners.setdefault(process["name"], []).append(group["name"])
-    return [
-        f"{name}, which has a memory limit, exists in the groups {' and '.join(owners[name])}, "
-        "and memmon cannot tell them apart: rename one of the two"
-        for name in limits
-        if len(owners.get(name, [])) > 1
-    ]
-
-
 def obstacles(processes: Iterable[Mapping[str, Any]], pending: Iterable[str]) -> list[str]:
     """Return a sentence for each process that could not start.
 
-    ``processes`` are `configuration.effective`'s. ``pending`` are commands that a
+    ``processes`` are `supervisor_parser.effective`'s. ``pending`` are commands that a
     later step brings.
     """
     found: dict[str, None] = {}
@@ -76,7 +60,7 @@ def obstacles(processes: Iterable[Mapping[str, Any]], pending: Iterable[str]) ->
 def cut_off(processes: Iterable[Mapping[str, Any]], sockets: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return a sentence for each listener that may not connect to a control socket: it would end at its first event.
 
-    ``processes`` and ``sockets`` are `configuration.effective`'s.
+    ``processes`` and ``sockets`` are `supervisor_parser.effective`'s.
     """
     return [
         f"{process['name']} runs as {_user(_uid(process))}, who may not connect to {socket['file']} "
@@ -103,9 +87,9 @@ def mute(processes: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return a sentence for each listener whose mail nobody would take: superlance says nothing of that."""
     found: dict[str, None] = {}
     for process in processes:
-        words = configuration.words(process["command"])
+        words = split_command(process["command"])
         options = dict(zip(words, words[1:]))
-        command = configuration.words(options.get("-s", _SENDMAIL))[0]
+        command = split_command(options.get("-s", _SENDMAIL))[0]
         if "-m" in options and not _can_execute(command, _uid(process)):
             who = _user(_uid(process))
             found[
@@ -120,7 +104,7 @@ def exposed(paths: Iterable[str]) -> dict[str, str]:
     found = {}
     for path in paths:
         with contextlib.suppress(OSError):
-            uid = rights.stranger(path)
+            uid = privileges.stranger(path)
             uid = os.stat(path).st_uid if uid is None else uid
             if uid not in (0, os.getuid()):
                 found[path] = _user(uid)
@@ -133,7 +117,7 @@ def can_start(process: Mapping[str, Any]) -> bool:
 
 
 def _command(process: Mapping[str, Any]) -> str:
-    return configuration.words(process["command"])[0]
+    return split_command(process["command"])[0]
 
 
 def _uid(process: Mapping[str, Any]) -> int:
@@ -152,7 +136,7 @@ def _can_execute(path: str, uid: int) -> bool:
     if "/" not in path:
         # supervisor looks in its own PATH, and runs nothing from anywhere else.
         return any(_can_execute(os.path.join(folder, path), uid) for folder in _DAEMON_PATH)
-    return rights.in_child(lambda: os.path.isfile(path) and os.access(path, os.X_OK), uid)
+    return privileges.in_child(lambda: os.path.isfile(path) and os.access(path, os.X_OK), uid)
 
 
 def _cannot_write(log: str) -> str:

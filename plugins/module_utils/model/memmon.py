@@ -11,9 +11,9 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from typing import Iterable, Sequence
+from typing import Any, Iterable, Mapping, Sequence
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils.programs import Program
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import Program
 
 _SIZE = re.compile(r"([1-9][0-9]*)(KB|MB|GB)\Z", re.IGNORECASE)
 _FACTORS = {"KB": 1024, "MB": 1024**2, "GB": 1024**3}
@@ -111,3 +111,20 @@ def watched(arguments: Sequence[str]) -> dict[str, str]:
         return {}
     values = [value for option, value in zip(arguments, arguments[1:]) if option in ("-p", "--program")]
     return dict(value.split("=", 1) for value in values)
+
+
+def ambiguous(groups: Iterable[Mapping[str, Any]], limits: Iterable[str]) -> list[str]:
+    """Return a sentence for each process with a limit whose name another group has as well.
+
+    memmon takes bare names and would restart both.
+    """
+    owners: dict[str, list[str]] = {}
+    for group in groups:
+        for process in group["processes"]:
+            owners.setdefault(process["name"], []).append(group["name"])
+    return [
+        f"{name}, which has a memory limit, exists in the groups {' and '.join(owners[name])}, "
+        "and memmon cannot tell them apart: rename one of the two"
+        for name in limits
+        if len(owners.get(name, [])) > 1
+    ]

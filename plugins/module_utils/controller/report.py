@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Sequence
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils import memmon
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 
 _HEADINGS = ("program", "processes", "concurrency", "pool", "memory limit")
 _MEGABYTE = 1024**2

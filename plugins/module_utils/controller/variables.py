@@ -13,8 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Callable, Mapping, Sequence, TypeVar
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils import memmon, quoting, values
-from ansible_collections.allianceauth.tuning.plugins.module_utils.programs import (
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import quoting
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import values
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import (
+    DEFAULT_STOPWAITSECS,
     FORKING_POOLS,
     IMPLEMENTATIONS,
     ExtraProgram,
@@ -54,9 +57,6 @@ _GUNICORN_ARGUMENTS = {
     "-b": "auth_gunicorn_bind",
     "--bind": "auth_gunicorn_bind",
 }
-
-# supervisor's own default.
-_STOPWAITSECS = 10
 
 # What stands in for a value that was refused.
 _NO_WORDS: list[str] = []
@@ -339,7 +339,9 @@ def _extra_programs(reader: _Reader, programs: Mapping[str, Any]) -> list[ExtraP
             f"{origin}.memory_limit_tree", settings.pop("memory_limit_tree", False), values.boolean, False
         )
         texts = _settings(reader, origin, settings)
-        wait = reader.read(f"{origin}.stopwaitsecs", texts.get("stopwaitsecs", _STOPWAITSECS), values.positive, 1)
+        wait = reader.read(
+            f"{origin}.stopwaitsecs", texts.get("stopwaitsecs", DEFAULT_STOPWAITSECS), values.positive, 1
+        )
         found.append(
             ExtraProgram(
                 name=str(name),

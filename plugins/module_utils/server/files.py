@@ -11,7 +11,8 @@ import tempfile
 import uuid
 from typing import Iterator
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils import rights, timestamp
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import backup_name
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import privileges
 
 # The owner writes, the group reads: an environment may hold secrets.
 MODE = 0o640
@@ -22,7 +23,7 @@ KEPT_FILES = 10
 def read(path: str) -> str | None:
     """Return the text of the file that ``path`` leads to, None if there is none."""
     try:
-        return rights.read(path)
+        return privileges.read(path)
     except FileNotFoundError:
         return None
 
@@ -30,7 +31,7 @@ def read(path: str) -> str | None:
 def readable(path: str) -> str | None:
     """Return the text of the file that ``path`` leads to, None if there is none that its folder's owner can read."""
     try:
-        return rights.read(path)
+        return privileges.read(path)
     except OSError:
         return None
 
@@ -79,7 +80,7 @@ def put_link(link: str, path: str, stamp: str, keeps: bool) -> list[str]:
         drop_older(link)
         return kept
 
-    return rights.guarded(os.path.dirname(link) + "/.", work)
+    return privileges.guarded(os.path.dirname(link) + "/.", work)
 
 
 @contextlib.contextmanager
@@ -128,4 +129,4 @@ def kept_files(path: str) -> list[str]:
     if not os.path.isdir(folder):
         return []
     # The stamp sorts by time.
-    return [os.path.join(folder, entry) for entry in sorted(os.listdir(folder)) if timestamp.is_kept(entry, name)]
+    return [os.path.join(folder, entry) for entry in sorted(os.listdir(folder)) if backup_name.is_kept(entry, name)]

@@ -13,13 +13,13 @@ import contextlib
 import fnmatch
 import io
 import os
-import shlex
 import sys
 import types
 from dataclasses import dataclass
 from typing import Any, Callable
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils import rights, sealing
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import privileges
 
 
 class Invalid(Exception):
@@ -86,7 +86,7 @@ def client(main_conf: str) -> dict[str, Any]:
 
 
 def _outcome(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    answer = rights.in_child(lambda: _answer(work))
+    answer = privileges.in_child(lambda: _answer(work))
     if "error" in answer:
         raise Invalid(answer["error"])
     return dict(answer["result"])
@@ -214,20 +214,14 @@ def secrets(main_conf: str, overlay: Overlay | None = None) -> list[str]:
     def found() -> dict[str, Any]:
         options, _included = _parse(main_conf, overlay)
         processes = (process for group in options.process_group_configs for process in group.process_configs)
-        return {"values": sorted(set().union(*(sealing.worth_hiding(process.environment) for process in processes)))}
+        return {
+            "values": sorted(set().union(*(managed_file.worth_hiding(process.environment) for process in processes)))
+        }
 
     try:
         return list(_outcome(found)["values"])
     except Invalid:
         return []
-
-
-def words(command: str) -> list[str]:
-    """Return a command's words. One with unmatched quotes, which supervisord cannot start, is split at its spaces."""
-    try:
-        return shlex.split(command)
-    except ValueError:
-        return command.split()
 
 
 def overlay_for(path: str, link: str, content: str, folder: str = "") -> Overlay:

@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Mapping
 
+# supervisor's own (its docs, stopwaitsecs), in seconds.
+DEFAULT_STOPWAITSECS = 10
+
 # Pools whose tasks run in child processes; all others run them in the worker itself.
 FORKING_POOLS = frozenset({"prefork"})
 
@@ -40,7 +43,7 @@ class Program:
     numbered: bool = False
     memory_limit: str = ""
     tree: bool = False
-    stopwaitsecs: int = 10
+    stopwaitsecs: int = DEFAULT_STOPWAITSECS
     options: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     environment: tuple[str, ...] = ()

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Mapping
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils import memmon
-from ansible_collections.allianceauth.tuning.plugins.module_utils.programs import Program, Worker
-from ansible_collections.allianceauth.tuning.plugins.module_utils.variables import Declared
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import Declared
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import Program, Worker
 
 # What a process or one of its children weighs at least, where none like it runs that could be weighed.
 # The tuning guide: "new workers start with around 80 MB already".

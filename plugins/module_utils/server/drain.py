@@ -12,8 +12,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Sequence
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils import server
-from ansible_collections.allianceauth.tuning.plugins.module_utils.daemon import Daemon, Process
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import is_orphan, orphan_pid, orphan_start
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import proc
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server.supervisord import Daemon, Process
 
 # Often enough that a stage's end costs nobody time, seldom enough to cost the daemon none.
 POLL_SECONDS = 0.2
@@ -24,16 +25,6 @@ _LAST_STAGE_SECONDS = 4
 
 # supervisord looks after its children once a second; who is EXITED for longer stays so.
 _RESPAWN_SECONDS = 3
-
-
-def is_orphan(name: str) -> bool:
-    """Whether a name in a stage is an orphan's."""
-    return name.startswith("pid:")
-
-
-def orphan_name(orphan: dict[str, Any]) -> str:
-    """Return the name of an orphan in a stage: ``pid:PID@START``."""
-    return f"pid:{orphan['pid']}@{orphan['start']}"
 
 
 @dataclass
@@ -125,11 +116,11 @@ class Drain:
         TERM; supervisord would then wait for a process that knows of nothing, and
         kill it with all its tasks after ``stopwaitsecs``.
         """
-        return not process.pid or server.command_line(process.pid) != server.command_line(self._daemon_pid)
+        return not process.pid or proc.command_line(process.pid) != proc.command_line(self._daemon_pid)
 
     def _tell_orphan(self, name: str) -> None:
         if name not in self.told and _signal_orphan(name, signal.SIGTERM):
-            self._note(name, _orphan_pid(name))
+            self._note(name, orphan_pid(name))
 
     def _note_ended(self, names: set[str]) -> None:
         for name in names & set(self.told):
@@ -153,20 +144,16 @@ def kill(daemon: Daemon, name: str) -> None:
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def _orphan_pid(name: str) -> int:
-    return int(name[len("pid:") :].partition("@")[0])
-
-
 def _signal_orphan(name: str, number: int) -> bool:
     """Send a signal to an orphan, which may have ended since it was looked at; return whether it was still there."""
     # Celery was asked in between, for seconds: its number may be another process's by now.
     if not _orphan_lives(name):
         return False
     with contextlib.suppress(ProcessLookupError):
-        os.kill(_orphan_pid(name), number)
+        os.kill(orphan_pid(name), number)
         return True
     return False
 
 
 def _orphan_lives(name: str) -> bool:
-    return str(server.start_ticks(_orphan_pid(name))) == name.partition("@")[2]
+    return str(proc.start_ticks(orphan_pid(name))) == orphan_start(name)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils.variables import Declared
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import Declared
 
 # Read and write for root and the group alone: the listeners' user has to connect.
 SOCKET_MODE = 0o770
@@ -66,7 +66,7 @@ def disagreements(decided: Mapping[str, Any], info: Mapping[str, Any]) -> list[s
     workers = {
         process["name"]
         for process in processes
-        if process["kind"] == "worker" and f"{process['group']}:{process['name']}" in decided["processes"]
+        if process["kind"] == "worker" and process["namespec"] in decided["processes"]
     }
     found = [f"{name} does not run" for name in stopped(decided["processes"], processes)]
     found += [f"memmon watches {name}, which does not exist" for name in sorted(set(watched) - known)]
@@ -88,11 +88,11 @@ def disagreements(decided: Mapping[str, Any], info: Mapping[str, Any]) -> list[s
 
 def stopped(expected: list[str], processes: list[Mapping[str, Any]]) -> list[str]:
     """Return those of the expected processes that have no process number."""
-    running = {f"{process['group']}:{process['name']}" for process in processes if process["pid"]}
+    running = {process["namespec"] for process in processes if process["pid"]}
     return [name for name in expected if name not in running]
 
 
 def starting(expected: list[str], processes: list[Mapping[str, Any]]) -> list[str]:
     """Return those of the expected processes that have only just been started."""
-    starting = {f"{process['group']}:{process['name']}" for process in processes if process["state"] == "STARTING"}
+    starting = {process["namespec"] for process in processes if process["state"] == "STARTING"}
     return [name for name in expected if name in starting]

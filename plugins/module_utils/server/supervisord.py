@@ -13,7 +13,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.respawn import has_respawned, probe_interpreters_for_module, respawn_module
-from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import make_namespec
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import supervisor_parser
 
 # What Debian's and Ubuntu's unit starts; every file that matters is reached from here.
 MAIN_CONF = "/etc/supervisor/supervisord.conf"
@@ -49,7 +50,7 @@ class Process:
 
     @property
     def namespec(self) -> str:
-        return f"{self.group}:{self.name}"
+        return make_namespec(self.group, self.name)
 
     @property
     def stopped(self) -> bool:
@@ -86,8 +87,8 @@ class Daemon:
         from supervisor.xmlrpc import SupervisorTransport
 
         try:
-            access = configuration.client(main_conf)
-        except configuration.Invalid as why:
+            access = supervisor_parser.client(main_conf)
+        except supervisor_parser.Invalid as why:
             raise NotAnswering(f"{main_conf} does not say how to reach supervisord: {why}") from why
         self.serverurl = str(access["serverurl"])
         # The address is never used: the transport connects to serverurl.

@@ -9,7 +9,8 @@ import configparser
 import re
 from typing import Callable, Iterable, Iterator, Mapping, NamedTuple
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration, sealing
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 
 Options = Mapping[str, str]
 Sections = Mapping[str, Options]
@@ -121,7 +122,7 @@ def losses(old: str, new: str, discard: Iterable[str]) -> list[str]:
     --autoscale`` (an argument) or ``eventlistener:memmon -p authbot`` (one limit). What
     the role itself wrote is no loss: whoever took it out of the variables meant to.
     """
-    if sealing.is_sealed(old):
+    if managed_file.is_sealed(old):
         return []
     before, after = sections(old), sections(new)
     allowed = set(discard)
@@ -268,7 +269,7 @@ def _variables(options: Options) -> set[str]:
 
 
 def _spelt(kind: str, options: Options) -> Iterator[tuple[str, str, str]]:
-    words = configuration.words(options.get("command", ""))
+    words = split_command(options.get("command", ""))
     for word, following in zip(words, [*words[1:], ""]):
         if not word.startswith("-"):
             continue

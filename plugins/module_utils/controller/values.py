@@ -12,7 +12,8 @@ import re
 import shlex
 from typing import Any, Callable, Mapping
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils import memmon, quoting
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import quoting
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 _PATH = re.compile(r"/[A-Za-z0-9_.@+/-]*\Z")

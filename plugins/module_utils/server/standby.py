@@ -22,7 +22,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils import rights, server, sockets
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import privileges, proc, sockets
 
 _POLL_SECONDS = 0.05
 
@@ -62,8 +62,8 @@ def original(pid: int, bind: str) -> Original:
 
     ``bind`` is the ``--bind`` of its successor, which has to come to the same address.
     """
-    arguments = server.command_line(pid)
-    if server.kind(arguments) != "gunicorn" or not os.path.isabs(arguments[0]):
+    arguments = proc.command_line(pid)
+    if proc.kind(arguments) != "gunicorn" or not os.path.isabs(arguments[0]):
         raise Impossible(f"the process {pid} does not show the command that it was started with")
     own = sockets.of_process(pid)
     mine = [listener for listener in sockets.listeners() if listener.inode in own]
@@ -77,7 +77,7 @@ def original(pid: int, bind: str) -> Original:
         entries = [entry.partition(b"=") for entry in environ.read().split(b"\0")]
     return Original(
         pid=pid,
-        started=server.start_ticks(pid),
+        started=proc.start_ticks(pid),
         listener=mine[0],
         arguments=arguments,
         environment={name: value for name, _equals, value in entries if name},
@@ -162,7 +162,7 @@ class Standby:
 
     def _give_back(self) -> None:
         """Serve until the original has gone and its successor answers."""
-        while self._lives() and server.start_ticks(self.original.pid) == self.original.started:
+        while self._lives() and proc.start_ticks(self.original.pid) == self.original.started:
             time.sleep(_POLL_SECONDS / 5)
         # The place of one who leaves goes to the last: to us, unless a successor is there already.
         place_left = 0
@@ -303,9 +303,9 @@ def _live(pid: int, bind: str, note: str, writing: int) -> None:
         os.closerange(3, writing)
         os.closerange(writing + 1, 1024)
         with open(note, "w", encoding="utf-8") as file:
-            known = {"pid": os.getpid(), "start": server.start_ticks(os.getpid()), "bind": bind, "original": pid}
+            known = {"pid": os.getpid(), "start": proc.start_ticks(os.getpid()), "bind": bind, "original": pid}
             json.dump(known, file)
-        rights.become(_user_of(pid))
+        privileges.become(_user_of(pid))
         os.chdir("/")
         try:
             source = original(pid, bind)
@@ -339,7 +339,7 @@ def running(note: str) -> dict[str, Any]:
             known = dict(json.load(file))
     except (OSError, ValueError):
         return {}
-    return known if server.start_ticks(known["pid"]) == known["start"] else {}
+    return known if proc.start_ticks(known["pid"]) == known["start"] else {}
 
 
 def stop(note: str) -> bool:

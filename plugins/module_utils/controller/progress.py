@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Iterable, Mapping
 
-# supervisor's own default.
-_STOPWAITSECS = 10
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import is_orphan, short_name
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import DEFAULT_STOPWAITSECS
 
 # supervisord looks at its children once a second (its supervisord.py, runforever): one look finds that a
 # process is past its stopwaitsecs and kills it, the next one reaps it; on a busy host later, and
@@ -50,37 +50,37 @@ class Drained:
 
     def supervised(self) -> list[str]:
         """Return the processes that were told to stop and that supervisord can start again."""
-        return [name for name in self.told if not _is_orphan(name)]
+        return [name for name in self.told if not is_orphan(name)]
 
     def killed(self) -> list[str]:
         """Return the processes that took all their time: whoever waits no longer has killed them then."""
         return [
             name
             for name, told in self.told.items()
-            if told.get("ended", self._now) - told["at"] >= int(self.stopwaitsecs.get(name, _STOPWAITSECS))
+            if told.get("ended", self._now) - told["at"] >= int(self.stopwaitsecs.get(name, DEFAULT_STOPWAITSECS))
         ]
 
     def line(self) -> str:
         """Return the line that says who is still finishing what, and how long that may take."""
         described = [
-            f"{_short(p['name'])}{self._doing(p['name'])}, {max(0, round(self._left(p['name'])))} s left"
+            f"{short_name(p['name'])}{self._doing(p['name'])}, {max(0, round(self._left(p['name'])))} s left"
             for p in self.pending
         ]
         return f"{self.host}: waiting for {'; '.join(described)}"
 
     def said_of_abort(self, trouble: str) -> str:
         """Return the sentence on a drain that was called off; ``trouble`` says who could not be started again."""
-        names = " and ".join(f"{_short(name)}{self._doing(name)}" for name in self.overdue())
+        names = " and ".join(f"{short_name(name)}{self._doing(name)}" for name in self.overdue())
         again = f"Not all of it could be started again: {trouble}" if trouble else "What was stopped was started again."
         return f"{self.host}: {names} did not stop in time, so the run was called off. {again} {self._advice()}"
 
     def said_of_lost(self) -> str:
         """Return the line on processes that were killed."""
-        names = " and ".join(f"{_short(name)}{self._doing(name)}" for name in self.killed())
+        names = " and ".join(f"{short_name(name)}{self._doing(name)}" for name in self.killed())
         return f"{self.host}: killed after their time: {names}. The tasks they ran are lost."
 
     def _advice(self) -> str:
-        if any(name in self.workers or _is_orphan(name) for name in self.overdue()):
+        if any(name in self.workers or is_orphan(name) for name in self.overdue()):
             return (
                 "Run it again later, give the tasks more time with auth_worker_stopwaitsecs, "
                 "or give them up with auth_drain_timeout_action=kill."
@@ -93,16 +93,16 @@ class Drained:
 
     def _left(self, name: str) -> float:
         at = float(self.told.get(name, {}).get("at", self._now))
-        return int(self.stopwaitsecs.get(name, _STOPWAITSECS)) - (self._now - at)
+        return int(self.stopwaitsecs.get(name, DEFAULT_STOPWAITSECS)) - (self._now - at)
 
     def _grace(self, process: Mapping[str, Any]) -> int:
         """Return the seconds that a process may be there after its time, because supervisord is about to end it."""
         on_its_own = process["name"] in self.workers and process["state"] == "RUNNING"
-        return 0 if on_its_own or _is_orphan(process["name"]) else _SUPERVISORD_SECONDS
+        return 0 if on_its_own or is_orphan(process["name"]) else _SUPERVISORD_SECONDS
 
     def _doing(self, name: str) -> str:
         told = self.told.get(name, {}).get("at", self._now)
-        tasks = self.tasks.get(_short(name), [])
+        tasks = self.tasks.get(short_name(name), [])
         running = ", ".join(f"{task['name']} for {round(task['age'] + self._now - told)} s" for task in tasks)
         return f" ({running})" if running else ""
 
@@ -133,7 +133,7 @@ class Starts:
 
 def waiting(host: str, answer: Mapping[str, Any], waited: int) -> str:
     """Return the line that says which processes do not run yet."""
-    names = ", ".join(f"{_short(process['name'])} ({process['state']})" for process in answer["pending"])
+    names = ", ".join(f"{short_name(process['name'])} ({process['state']})" for process in answer["pending"])
     return f"{host}: waiting for {names}, {waited} s so far"
 
 
@@ -146,14 +146,3 @@ def said_of_silence(answer: Mapping[str, Any], waited: int) -> str:
 def _last_words(answer: Mapping[str, Any], names: Iterable[str]) -> str:
     logs = {name: answer.get("logs", {}).get(name, "").rstrip(".") for name in names}
     return " ".join(f"The log of {name} ends with: {text}." for name, text in logs.items() if text)
-
-
-def _is_orphan(name: str) -> bool:
-    return name.startswith("pid:")
-
-
-def _short(name: str) -> str:
-    """Return ``worker_00`` for ``myauth:worker_00``, and an orphan as one."""
-    if _is_orphan(name):
-        return f"the orphan {name[len('pid:') :].partition('@')[0]}"
-    return name if " " in name else name.rpartition(":")[2]

@@ -12,7 +12,8 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Sequence
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration, rights, sealing
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import privileges, supervisor_parser
 
 # Exit code of `celery inspect` when no node replied. Source: celery/bin/control.py (EX_UNAVAILABLE).
 _NOBODY_REPLIED = 69
@@ -40,13 +41,13 @@ class Application:
 
     @classmethod
     def configured(
-        cls, given: Mapping[str, Any], main_conf: str, overlay: configuration.Overlay | None = None
+        cls, given: Mapping[str, Any], main_conf: str, overlay: supervisor_parser.Overlay | None = None
     ) -> Application:
         """Return it with the environment that its workers have by supervisor's configuration."""
         celery = os.path.join(given["venv"], "bin", "celery")
         try:
-            environment = configuration.environment(main_conf, celery, overlay)
-        except configuration.Invalid:
+            environment = supervisor_parser.environment(main_conf, celery, overlay)
+        except supervisor_parser.Invalid:
             # It may not need one; what is wrong with the configuration is told elsewhere.
             environment = {}
         return cls(**{key: given[key] for key in APPLICATION_SPEC}, environment=environment)
@@ -101,7 +102,7 @@ class Application:
                 env={**os.environ, **names, **self.environment},
                 # Before anything of the auth user's is run or its environment means anything: root would
                 # run what is first in its PATH, and load what its LD_PRELOAD names.
-                preexec_fn=lambda: rights.become(user.pw_uid),
+                preexec_fn=lambda: privileges.become(user.pw_uid),
                 capture_output=True,
                 text=True,
                 check=False,
@@ -115,7 +116,7 @@ class Application:
     def _last_words(self, done: subprocess.CompletedProcess[str], count: int = 3) -> str:
         lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
         words = " ".join(lines[-count:]) or f"exit code {done.returncode}, without a word"
-        return sealing.redacted(words, sealing.worth_hiding(self.environment))
+        return managed_file.redacted(words, managed_file.worth_hiding(self.environment))
 
 
 def differences(wanted: Mapping[str, Mapping[str, Any]], pools: Mapping[str, Mapping[str, Any]]) -> list[str]:

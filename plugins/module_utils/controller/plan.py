@@ -8,15 +8,20 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Mapping
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils import (
-    configuration,
-    drain,
-    drift,
-    memory,
-    surroundings,
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import differences, memory
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import Declared
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import (
+    is_orphan,
+    make_namespec,
+    orphan_name,
 )
-from ansible_collections.allianceauth.tuning.plugins.module_utils.programs import IMPLEMENTATIONS, Worker
-from ansible_collections.allianceauth.tuning.plugins.module_utils.variables import Declared
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import (
+    DEFAULT_STOPWAITSECS,
+    IMPLEMENTATIONS,
+    Worker,
+)
 
 # Listeners go before the workers that memmon would start again in mid-drain; whoever
 # answers the site's visitors goes last.
@@ -48,12 +53,12 @@ def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
     names = declared.listener_names
     expected = [
         *(
-            f"{declared.project}:{name}"
+            make_namespec(declared.project, name)
             for program in declared.programs
             if program.always_runs
             for name in program.process_names
         ),
-        *(f"{name}:{name}" for name in names),
+        *(make_namespec(name, name) for name in names),
     ]
     return {
         "programs": [{**asdict(program), "process_names": program.process_names} for program in declared.programs],
@@ -75,8 +80,8 @@ def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
         "new_page": _new_page(declared, info),
         "other_weight": memory.beside_gunicorn(info),
         "processes": expected,
-        "stopped": drift.stopped(expected, info["daemon"]["processes"]),
-        "starting": drift.starting(expected, info["daemon"]["processes"]),
+        "stopped": differences.stopped(expected, info["daemon"]["processes"]),
+        "starting": differences.starting(expected, info["daemon"]["processes"]),
         "stages": _stages(info),
         "own_stages": _own_stages(declared, info),
         "site_stage": _running(info, ("gunicorn",)),
@@ -92,16 +97,16 @@ def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
         "site": declared.gunicorn_options.bind if declared.gunicorn and declared.gunicorn.always_runs else "",
         "in_file": _in_file(declared, info),
         "on_disk": [
-            f"{group['name']}:{process['name']}"
+            make_namespec(group["name"], process["name"])
             for group in info.get("effective", {}).get("groups", [])
             for process in group["processes"]
         ],
-        "unread": [name for names in drift.unread(declared, info).values() for name in names],
+        "unread": [name for names in differences.unread(declared, info).values() for name in names],
         "socket_group": info["user"]["group"] if declared.needs_socket else "",
-        "ambiguous": surroundings.ambiguous(
+        "ambiguous": memmon.ambiguous(
             info.get("effective", {}).get("groups", []), [listener.process for listener in listeners]
         ),
-        "drift": drift.sentences(declared, info),
+        "drift": differences.sentences(declared, info),
         "warnings": memory.warnings(declared) + _exposed(declared, info),
     }
 
@@ -160,32 +165,33 @@ def _stages(info: Mapping[str, Any]) -> list[list[str]]:
 
 def _own_stages(declared: Declared, info: Mapping[str, Any]) -> list[list[str]]:
     """Return the stages without the programs of others that the same daemon runs."""
-    ours = {*info.get("expected", []), *(f"{declared.project}:{p['name']}" for p in info["daemon"]["processes"])}
-    stages = [[name for name in names if name in ours or name.startswith("pid:")] for names in _stages(info)]
+    ours = {
+        *info.get("expected", []),
+        *(make_namespec(declared.project, p["name"]) for p in info["daemon"]["processes"]),
+    }
+    stages = [[name for name in names if name in ours or is_orphan(name)] for names in _stages(info)]
     return [names for names in stages if names]
 
 
 def _running(info: Mapping[str, Any], kinds: tuple[str, ...]) -> list[str]:
-    supervised = [
-        f"{process['group']}:{process['name']}" for process in info["daemon"]["processes"] if process["kind"] in kinds
-    ]
-    return supervised + [drain.orphan_name(orphan) for orphan in info["orphans"] if orphan["kind"] in kinds]
+    supervised = [process["namespec"] for process in info["daemon"]["processes"] if process["kind"] in kinds]
+    return supervised + [orphan_name(orphan) for orphan in info["orphans"] if orphan["kind"] in kinds]
 
 
 def _stopwaitsecs(declared: Declared, info: Mapping[str, Any]) -> dict[str, int]:
     """Return each process's seconds: as declared, else as the configuration on disk says, for orphans the workers'."""
     found = {
-        f"{group['name']}:{process['name']}": int(process["stopwaitsecs"])
+        make_namespec(group["name"], process["name"]): int(process["stopwaitsecs"])
         for group in info.get("effective", {}).get("groups", [])
         for process in group["processes"]
     }
     found.update(
-        (f"{declared.project}:{name}", program.stopwaitsecs)
+        (make_namespec(declared.project, name), program.stopwaitsecs)
         for program in declared.programs
         for name in program.process_names
     )
-    longest = max([10, *(worker.stopwaitsecs for worker in declared.workers)])
-    found.update((drain.orphan_name(orphan), longest) for orphan in info["orphans"])
+    longest = max([DEFAULT_STOPWAITSECS, *(worker.stopwaitsecs for worker in declared.workers)])
+    found.update((orphan_name(orphan), longest) for orphan in info["orphans"])
     return found
 
 
@@ -225,7 +231,7 @@ def _crashmail(declared: Declared) -> list[str]:
 def _httpok(declared: Declared) -> list[str]:
     if not declared.httpok or declared.gunicorn is None:
         return []
-    return ["-t", str(_HTTPOK_SECONDS), "-p", f"{declared.project}:gunicorn", declared.httpok]
+    return ["-t", str(_HTTPOK_SECONDS), "-p", make_namespec(declared.project, "gunicorn"), declared.httpok]
 
 
 def _own_log_dir(declared: Declared) -> str:
@@ -250,7 +256,7 @@ def _new_page(declared: Declared, info: Mapping[str, Any]) -> str:
     A site that hangs is no reason to refuse what may repair it, so a page that httpok
     asks for already counts as right; and a site that moves does not answer yet.
     """
-    commands = [configuration.words(process["command"]) for process in _on_disk("httpok", info)]
+    commands = [split_command(process["command"]) for process in _on_disk("httpok", info)]
     known = any(declared.httpok in command[1:] for command in commands if command[0].endswith("/httpok"))
     moves = _in_file(declared, info)["site"] not in ("", declared.gunicorn_options.bind)
     return declared.httpok if _httpok(declared) and _running(info, ("gunicorn",)) and not known and not moves else ""
@@ -261,7 +267,7 @@ def _in_file(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
     nodes: dict[str, dict[str, Any]] = {}
     site = ""
     for process in _on_disk(declared.project, info):
-        command = configuration.words(process["command"])
+        command = split_command(process["command"])
         options = dict(zip(command, command[1:]))
         if process["name"] == "gunicorn":
             site = options.get("--bind", "")

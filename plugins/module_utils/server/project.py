@@ -1,0 +1,128 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Look at an auth server's files: packages of the venv, the project."""
+
+from __future__ import annotations
+
+import ast
+import glob
+import grp
+import hashlib
+import os
+import pwd
+import re
+import stat
+from typing import Any
+
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import privileges
+
+# Those whose version decides something or is worth telling.
+_PACKAGES = ("allianceauth", "celery", "eventlet", "gevent", "gunicorn", "superlance")
+
+
+def user(name: str) -> dict[str, Any] | None:
+    """Return a user's ``uid``, ``gid``, the ``group`` that is the gid's name, and ``home``; None if there is none."""
+    try:
+        entry = pwd.getpwnam(name)
+        group = grp.getgrgid(entry.pw_gid).gr_name
+        return {"uid": entry.pw_uid, "gid": entry.pw_gid, "group": group, "home": entry.pw_dir}
+    except (KeyError, ValueError):
+        return None
+
+
+def venv(path: str) -> dict[str, Any]:
+    """Return what is in a venv: ``programs`` that can be executed and ``versions`` of packages.
+
+    Reads the names of folders instead of asking pip, which takes half a second.
+    """
+    packages = next(iter(sorted(glob.glob(os.path.join(glob.escape(path), "lib", "python3*", "site-packages")))), "")
+    programs = ("celery", "gunicorn", "memmon", "pip", "python")
+    return {
+        "exists": os.path.isfile(os.path.join(path, "pyvenv.cfg")),
+        "programs": [name for name in programs if os.access(os.path.join(path, "bin", name), os.X_OK)],
+        "versions": _versions(packages),
+        "gunicorn_control_socket": _mentions(os.path.join(packages, "gunicorn", "config.py"), b"--no-control-socket"),
+        # From 4.13 on, its template declares these for all programs.
+        "template_environment": _mentions(
+            os.path.join(packages, "allianceauth", "project_template", "supervisor.conf"), b"AA_PROJECT_NAME"
+        ),
+    }
+
+
+def _versions(packages: str) -> dict[str, str]:
+    # A wheel's folder is NAME-VERSION.dist-info (PEP 427).
+    pattern = re.compile(r"(" + "|".join(_PACKAGES) + r")-(.+)\.dist-info\Z", re.IGNORECASE)
+    found = (pattern.match(name) for name in (os.listdir(packages) if packages else []))
+    return {match.group(1).lower(): match.group(2) for match in found if match}
+
+
+def _mentions(path: str, text: bytes) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return text in file.read()
+    except OSError:
+        return False
+
+
+def routed_queues(celery_py: str) -> list[str]:
+    """Return the queues that a project's ``celery.py`` routes tasks to.
+
+    Reads the source: importing it would start Django. Alliance Auth 5 assigns
+    ``app.conf.task_routes = {PATTERN: {"queue": NAME}}``.
+    """
+    try:
+        with open(celery_py, "rb") as file:
+            tree = ast.parse(file.read())
+    except (OSError, SyntaxError, ValueError):
+        return []
+    queues = set()
+    for statement in ast.walk(tree):
+        if isinstance(statement, ast.Assign) and any(_is_task_routes(target) for target in statement.targets):
+            for node in ast.walk(statement.value):
+                if isinstance(node, ast.Dict):
+                    queues.update(_queue_of(node))
+    return sorted(queues)
+
+
+def _is_task_routes(target: ast.expr) -> bool:
+    return isinstance(target, ast.Attribute) and target.attr == "task_routes"
+
+
+def _queue_of(route: ast.Dict) -> list[str]:
+    return [
+        value.value
+        for key, value in zip(route.keys, route.values)
+        if isinstance(key, ast.Constant) and key.value == "queue"
+        if isinstance(value, ast.Constant) and isinstance(value.value, str)
+    ]
+
+
+def links(folder: str) -> dict[str, str] | None:
+    """Return the links in a folder, by name, with where they lead; None if there is no such folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name: os.readlink(entry.path) for entry in entries if entry.is_symlink()}
+    except OSError:
+        return None
+
+
+def file(path: str) -> dict[str, Any]:
+    """Return what is at ``path``.
+
+    ``kind`` is absent, file, link or other; ``target`` is a link's; ``checksum``
+    (SHA-1), ``mode``, ``uid`` and ``gid`` are those of the file it leads to, null
+    if there is none.
+    """
+    found: dict[str, Any] = {"kind": "absent", "target": None, "checksum": None, "mode": None, "uid": None, "gid": None}
+    if os.path.islink(path):
+        found.update(kind="link", target=os.readlink(path))
+    elif os.path.lexists(path):
+        found["kind"] = "file" if os.path.isfile(path) else "other"
+    try:
+        # For comparing only, and what Ansible's hash filter and stat module use.
+        found["checksum"] = hashlib.sha1(privileges.read(path).encode(errors="surrogateescape")).hexdigest()
+        status = os.stat(path)
+    except OSError:
+        return found
+    return {**found, "mode": stat.S_IMODE(status.st_mode), "uid": status.st_uid, "gid": status.st_gid}
