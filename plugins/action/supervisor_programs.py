@@ -51,16 +51,18 @@ class ActionModule(ActionBase):
         drained = progress.Drained(host, arguments.get("stopwaitsecs", {}), arguments.get("workers", []))
         kills = arguments.get("timeout_action") == "kill"
         while True:
-            answer = self._call(**arguments, told=drained.told, kill=drained.overdue() if kills else [])
+            answer = self._call(
+                **arguments, stop_requests=drained.stop_requests, kill=drained.overdue() if kills else []
+            )
             drained.update(answer)
             result.update(answer, changed=drained.changed, tasks=drained.tasks)
             if answer.get("failed") or not drained.pending:
                 if kills and drained.killed():
-                    result.setdefault("warnings", []).append(drained.said_of_lost())
+                    result.setdefault("warnings", []).append(drained.lost_tasks_warning())
                 return result
             if drained.overdue() and not kills:
                 # Before anybody reads of it: not every playbook has a rescue.
-                result.update(failed=True, msg=drained.said_of_abort(self._start_again(drained)))
+                result.update(failed=True, msg=drained.abort_message(self._start_again(drained)))
                 return result
             display.display(drained.line())
 
@@ -112,6 +114,6 @@ class ActionModule(ActionBase):
         first = answer["pending"][0]
         if first["name"] == "supervisord" and waited >= _DAEMON_SECONDS:
             return str(first["state"])
-        if starts.never_stay(answer["pending"]):
+        if starts.restarted_too_often(answer["pending"]):
             return starts.said(answer)
-        return progress.said_of_silence(answer, round(waited)) if waited >= timeout else ""
+        return progress.timeout_message(answer, round(waited)) if waited >= timeout else ""

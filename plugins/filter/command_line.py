@@ -39,7 +39,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import qu
 def command_line(value: Sequence[str]) -> str:
     try:
         return quoting.command_line(value)
-    except quoting.Unwritable as why:
+    except quoting.UnwritableError as why:
         raise AnsibleFilterError(f"{value!r} {why}") from why
 
 

@@ -39,7 +39,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import qu
 def supervisor_option(value: str) -> str:
     try:
         return quoting.option(value)
-    except quoting.Unwritable as why:
+    except quoting.UnwritableError as why:
         raise AnsibleFilterError(f"{value!r} {why}") from why
 
 

@@ -193,7 +193,7 @@ def look_at_daemon() -> dict[str, Any]:
         processes = daemon.processes()
         below = proc.children(process.pid for process in processes if process.pid)
         found["processes"] = [describe(process, below.get(process.pid, [])) for process in processes]
-    except supervisord.NotAnswering as why:
+    except supervisord.NotAnsweringError as why:
         return {"problem": str(why), "processes": [], "drift": {}}
     try:
         found["drift"] = daemon.drift()
@@ -286,7 +286,7 @@ def main() -> None:
         found["exposed"] = preflight.exposed(path for path in opened if path not in own)
         sockets = [look_at_socket(wanted["file"]) for wanted in found["effective"]["sockets"]]
         found["daemon"]["sockets"] = [status for status in sockets if status]
-    except supervisor_parser.Invalid as why:
+    except supervisor_parser.InvalidError as why:
         found["invalid"] = str(why)
     module.exit_json(changed=False, **found)
 

@@ -111,7 +111,7 @@ def main() -> None:
                     f"supervisorctl status says whether the workers run, {given['project_dir']}/log what they do.",
                     **result,
                 )
-    except celery_cli.CannotAsk as why:
+    except celery_cli.CannotAskError as why:
         module.fail_json(msg=str(why), **result)
     module.exit_json(**result)
 

@@ -108,7 +108,7 @@ def main() -> None:
     until = time.monotonic() + given["timeout"]
     try:
         answers = ask(application, list(nodes), until)
-    except celery_cli.CannotAsk as why:
+    except celery_cli.CannotAskError as why:
         module.fail_json(msg=str(why))
     silent = sorted(set(nodes) - set(answers))
     if silent:

@@ -117,13 +117,13 @@ def numbers(names: list[str]) -> list[int]:
 def begin(pids: list[int], bind: str, note: str, given: dict[str, Any]) -> None:
     """Start the second gunicorn. Raises `standby.Impossible`."""
     if len(given["processes"]) != 1 or len(pids) != 1:
-        raise standby.Impossible("not exactly one gunicorn runs")
+        raise standby.ImpossibleError("not exactly one gunicorn runs")
     weight = sum(proc.rss(pid) for pid in [*pids, *proc.children(pids)[pids[0]]])
     if weight + given["reserve"] > proc.memory_available():
-        raise standby.Impossible(f"there is no memory for {weight // 1024**2} MB more")
+        raise standby.ImpossibleError(f"there is no memory for {weight // 1024**2} MB more")
     problem = standby.start(pids[0], bind, note, given["timeout"])
     if problem:
-        raise standby.Impossible(problem)
+        raise standby.ImpossibleError(problem)
 
 
 def main() -> None:
@@ -156,11 +156,11 @@ def work(given: dict[str, Any]) -> dict[str, Any]:
         if found and not (found["bind"] == bind and (not pids or found["original"] in pids)):
             changed, found = standby.stop(note), {}
         if wanted and not bind:
-            raise standby.Impossible("the next gunicorn will not share its address")
+            raise standby.ImpossibleError("the next gunicorn will not share its address")
         if wanted and not found:
             begin(pids, bind, note, given)
             changed = True
-    except (standby.Impossible, supervisord.NotAnswering, supervisor_parser.Invalid, OSError) as why:
+    except (standby.ImpossibleError, supervisord.NotAnsweringError, supervisor_parser.InvalidError, OSError) as why:
         problem = str(why)
     return {"changed": changed, "running": wanted and not problem, "problem": problem}
 

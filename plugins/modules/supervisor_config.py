@@ -175,7 +175,11 @@ def check(given: dict[str, Any], before: str | None, content: str) -> list[str]:
     path, link = given["path"], given["link"]
     by_hand = files.readable(link) if before is None else before
     # Going back is meant to undo what came since.
-    lost = [] if by_hand is None or given["restore"] else manual_changes.losses(by_hand, content, given["discard"])
+    lost = (
+        []
+        if by_hand is None or given["restore"]
+        else manual_changes.missing_changes(by_hand, content, given["discard"])
+    )
     if lost:
         return [
             "it has what the variables do not produce: "
@@ -185,7 +189,7 @@ def check(given: dict[str, Any], before: str | None, content: str) -> list[str]:
     try:
         overlay = supervisor_parser.overlay_for(path, link, content, given["log_dir"])
         after = supervisor_parser.effective(supervisord.MAIN_CONF, overlay)
-    except supervisor_parser.Invalid as why:
+    except supervisor_parser.InvalidError as why:
         return [f"supervisor refuses the configuration with the new file in it: {why}"]
     if not {path, link} & set(after["sections"]):
         return [f"supervisord includes neither {path} nor {link}, see [include] in {supervisord.MAIN_CONF}"]
@@ -199,12 +203,12 @@ def check(given: dict[str, Any], before: str | None, content: str) -> list[str]:
         for process in group["processes"]
     ]
     limits = [name for process in processes for name in memmon.watched(split_command(process["command"]))]
-    found = preflight.namesakes(after["sections"], (path, link), names)
+    found = preflight.defined_twice(after["sections"], (path, link), names)
     found += memmon.ambiguous(after["groups"], limits)
     # A program that could not start before need not be able to when we go back to it.
     if not given["restore"]:
         found += preflight.obstacles(processes, given["pending"])
-        found += preflight.cut_off(listeners, after["sockets"]) + preflight.mute(listeners)
+        found += preflight.unable_to_connect(listeners, after["sockets"]) + preflight.lost_mail(listeners)
     return found or unloadable(given["application"], overlay)
 
 

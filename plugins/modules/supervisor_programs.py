@@ -53,8 +53,8 @@ options:
     description: How to ask the workers for their tasks, with the keys C(venv), C(project), C(project_dir) and C(user).
     type: dict
     default: {}
-  told:
-    description: What an earlier call returned as RV(told), to go on with its drain.
+  stop_requests:
+    description: What an earlier call returned as RV(stop_requests), to go on with its drain.
     type: dict
     default: {}
   kill:
@@ -126,7 +126,7 @@ pending:
   returned: always
   type: list
   elements: dict
-told:
+stop_requests:
   description: The C(pid) of each process that was told to stop, when that was (C(at)) and when it had C(ended).
   returned: O(state=stopped)
   type: dict
@@ -181,12 +181,12 @@ def stop(daemon: Daemon, given: dict[str, Any], result: dict[str, Any], until: f
         if given["celery"] and workers & set(names):
             result["tasks"].update(tasks(given["celery"]))
 
-    warm = workers if given["timeout_action"] == "abort" else frozenset()
-    work = drain.Drain(daemon, given["stages"], warm, given["told"], ask)
+    warm_shutdowns = workers if given["timeout_action"] == "abort" else frozenset()
+    work = drain.Drain(daemon, given["stages"], warm_shutdowns, given["stop_requests"], ask)
     for name in given["kill"]:
         drain.kill(daemon, name)
     pending = work.run(until)
-    result.update(changed=work.changed, told=work.told, now=time.time())
+    result.update(changed=work.changed, stop_requests=work.stop_requests, now=time.time())
     result["pending"] = [{"name": name, "state": state} for name, state in pending]
 
 
@@ -194,7 +194,7 @@ def tasks(application: dict[str, str]) -> dict[str, Any]:
     """Return the running tasks by process, none if Celery cannot be asked: the drain does not depend on it."""
     try:
         active = celery_cli.Application.configured(application, supervisord.MAIN_CONF).inspect("active", seconds=2)
-    except celery_cli.CannotAsk:
+    except celery_cli.CannotAskError:
         return {}
     return celery_cli.running_tasks(active, socket.gethostname(), time.time())
 
@@ -205,7 +205,7 @@ def start_with_patience(daemon: Daemon, module: AnsibleModule, result: dict[str,
         try:
             start(daemon, module, result, until)
             return
-        except supervisord.NotAnswering as why:
+        except supervisord.NotAnsweringError as why:
             result["pending"] = [{"name": "supervisord", "state": str(why)}]
         if time.monotonic() >= until:
             return
@@ -246,12 +246,12 @@ def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: 
         ]
         fatal = [process for process in pending if process.state == "FATAL"]
         if fatal:
-            module.fail_json(msg=" ".join(obituary(daemon, process) for process in fatal), **result)
+            module.fail_json(msg=" ".join(spawn_error(daemon, process) for process in fatal), **result)
         if not result["pending"] or time.monotonic() >= until:
             break
         time.sleep(_START_POLL_SECONDS)
     result["logs"] = {
-        process.namespec: last_lines(daemon, process) for process in pending + (gunicorns if silent else [])
+        process.namespec: last_log_lines(daemon, process) for process in pending + (gunicorns if silent else [])
     }
 
 
@@ -265,15 +265,15 @@ def settled(process: Process, seconds: int) -> bool:
     return process.state == "RUNNING" and time.time() - process.start >= seconds
 
 
-def obituary(daemon: Daemon, process: Process) -> str:
+def spawn_error(daemon: Daemon, process: Process) -> str:
     """Return the sentence on a program that supervisord gave up, with its last words."""
     # "Exited too quickly (process log may have details)" says less than the log does.
     reason = "" if "process log" in process.spawnerr else process.spawnerr
-    reason = reason or last_lines(daemon, process) or "it left no word in its log"
+    reason = reason or last_log_lines(daemon, process) or "it left no word in its log"
     return supervisord.gave_up(process.namespec, reason)
 
 
-def last_lines(daemon: Daemon, process: Process) -> str:
+def last_log_lines(daemon: Daemon, process: Process) -> str:
     """Return the last lines of a process's log, in one line."""
     for method in ("readProcessStderrLog", "readProcessStdoutLog"):
         try:
@@ -300,7 +300,7 @@ def predict(daemon: Daemon, given: dict[str, Any]) -> bool:
         return True
     try:
         known = {process.namespec: process for process in daemon.processes()}
-    except supervisord.NotAnswering:
+    except supervisord.NotAnsweringError:
         # Then nothing of it can be stopped, and all has to be started.
         return starts
     return any(name in known and known[name].stopped is starts for name in names)
@@ -315,7 +315,7 @@ def main() -> None:
             "stopwaitsecs": {"type": "dict", "default": {}},
             "timeout_action": {"type": "str", "choices": ["abort", "kill"], "default": "abort"},
             "celery": {"type": "dict", "default": {}},
-            "told": {"type": "dict", "default": {}},
+            "stop_requests": {"type": "dict", "default": {}},
             "kill": {"type": "list", "elements": "str", "default": []},
             "processes": {"type": "list", "elements": "str", "default": []},
             "site": {"type": "str", "default": ""},
@@ -328,7 +328,13 @@ def main() -> None:
     )
     supervisord.import_supervisor(module)
     given = module.params
-    result: dict[str, Any] = {"changed": False, "pending": [], "told": given["told"], "tasks": {}, "site": None}
+    result: dict[str, Any] = {
+        "changed": False,
+        "pending": [],
+        "stop_requests": given["stop_requests"],
+        "tasks": {},
+        "site": None,
+    }
     until = time.monotonic() + given["slice"]
     try:
         daemon = Daemon()
@@ -338,7 +344,7 @@ def main() -> None:
             stop(daemon, given, result, until)
         else:
             start_with_patience(daemon, module, result, until)
-    except (supervisord.NotAnswering, supervisord.RefusedError) as why:
+    except (supervisord.NotAnsweringError, supervisord.RefusedError) as why:
         module.fail_json(msg=str(why), **result)
     module.exit_json(**result)
 

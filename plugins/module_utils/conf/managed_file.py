@@ -9,13 +9,13 @@ import hashlib
 import re
 from typing import Iterable, Mapping
 
-_HEAD = """\
+_HEADER = """\
 ; The auth programs, written by the Ansible role allianceauth.tuning.auth.
 ; It follows Alliance Auth's own template; where it does not, the reason is beside it.
 ; Change the role's variables instead of this file. A change by hand is never dropped
 ; unasked: the next run stops and says which variable keeps it.
 """
-_SEAL = "; sha1 of what follows: "
+_CHECKSUM = "; sha1 of what follows: "
 _PLACE = "<environment of {name}>"
 # With all that may go on a value: lines that are indented, empty or comments. One that is commented out counts as well.
 _ENVIRONMENT = re.compile(
@@ -38,22 +38,22 @@ def complete(sections: str, environments: Mapping[str, str]) -> str:
     for name, text in environments.items():
         body = body.replace(_PLACE.format(name=name), text)
     # For comparing only: whoever can write the file can write its seal.
-    return f"{_HEAD}{_SEAL}{hashlib.sha1(body.encode()).hexdigest()}\n{body}"
+    return f"{_HEADER}{_CHECKSUM}{hashlib.sha1(body.encode()).hexdigest()}\n{body}"
 
 
-def is_sealed(text: str) -> bool:
+def is_unchanged(text: str) -> bool:
     """Whether a file is as the role wrote it, so that all in it came from variables."""
-    _head, found, rest = text.partition(_SEAL)
+    _head, found, rest = text.partition(_CHECKSUM)
     checksum, _newline, body = rest.partition("\n")
     return bool(found) and checksum == hashlib.sha1(body.encode()).hexdigest()
 
 
 def shown(text: str) -> str:
     """Return a file's text without the values of any environment, and without the seal that gives them away."""
-    return re.sub(re.escape(_SEAL) + ".*", _SEAL + "(not shown)", _ENVIRONMENT.sub(r"\1 (not shown)", text))
+    return re.sub(re.escape(_CHECKSUM) + ".*", _CHECKSUM + "(not shown)", _ENVIRONMENT.sub(r"\1 (not shown)", text))
 
 
-def worth_hiding(environment: Mapping[str, str]) -> set[str]:
+def secret_values(environment: Mapping[str, str]) -> set[str]:
     """Return the values of a program's environment that may be secrets."""
     return {
         value

@@ -68,7 +68,7 @@ _PROGRAM = {
 # A listener or program that the role writes may not be in another file as well; other sections are merged over files.
 _OTHER_LISTENER = "a listener of another name, in a file of its own in conf.d"
 _LISTENER = dict.fromkeys(("any option", "any variable", "any argument"), _OTHER_LISTENER)
-_MEMMON_KEEPERS = {
+_MEMMON_VARIABLES = {
     "-a": "a limit for each program (memory_limit)",
     "-g": "a limit for each program (memory_limit)",
     "-m": "auth_memmon_email",
@@ -77,7 +77,7 @@ _MEMMON_KEEPERS = {
     "-s": "auth_memmon_sendmail",
     "-u": "auth_memmon_uptime",
 }
-_KEEPERS: Mapping[str, Mapping[str, str]] = {
+_VARIABLES: Mapping[str, Mapping[str, str]] = {
     "beat": {**_PROGRAM, "any argument": "auth_beat_options"},
     "gunicorn": {**_PROGRAM, "-b": "auth_gunicorn_bind", "any argument": "auth_gunicorn_options"},
     "worker": {
@@ -113,7 +113,7 @@ def sections(content: str) -> dict[str, dict[str, str]]:
     return {name: dict(parser.items(name)) for name in parser.sections()}
 
 
-def losses(old: str, new: str, discard: Iterable[str]) -> list[str]:
+def missing_changes(old: str, new: str, discard: Iterable[str]) -> list[str]:
     """Return a sentence for each section, option, variable and argument of ``old`` that ``new`` does not have.
 
     Also for some values: of gunicorn's address and file, and of a worker's queues.
@@ -122,37 +122,40 @@ def losses(old: str, new: str, discard: Iterable[str]) -> list[str]:
     --autoscale`` (an argument) or ``eventlistener:memmon -p authbot`` (one limit). What
     the role itself wrote is no loss: whoever took it out of the variables meant to.
     """
-    if managed_file.is_sealed(old):
+    if managed_file.is_unchanged(old):
         return []
     before, after = sections(old), sections(new)
     allowed = set(discard)
     lost = [
-        item for section, options in before.items() if section not in allowed for item in _lost(section, options, after)
+        item
+        for section, options in before.items()
+        if section not in allowed
+        for item in _missing(section, options, after)
     ]
     return [item.sentence for item in lost if not allowed & item.names]
 
 
-class _Lost(NamedTuple):
+class _Missing(NamedTuple):
     """A sentence on what is lost, and the names by which it may be discarded."""
 
     sentence: str
     names: frozenset[str]
 
 
-def _lost(section: str, options: Options, after: Sections) -> Iterator[_Lost]:
+def _missing(section: str, options: Options, after: Sections) -> Iterator[_Missing]:
     # The template has %(ENV_AA_COMMAND_MEMMON)s, and None where superlance was not installed yet.
     is_memmon = re.search("memmon|none", options.get("command", ""), re.IGNORECASE)
     if section.startswith(_MEMMON) and is_memmon and section not in after:
-        yield from _lost_limits(section, options, after)
+        yield from _missing_limits(section, options, after)
     elif section in after:
         kept = _everywhere(after) if section == "supervisord" else set()
-        yield from _lost_items(section, _kind(section, after), options, after[section], kept)
+        yield from _missing_items(section, _kind(section, after), options, after[section], kept)
     elif section not in _SWITCHES:
-        yield _Lost(f"[{section}]: keep it with {_keeper(section)}", frozenset())
+        yield _Missing(f"[{section}]: keep it with {_variable(section)}", frozenset())
 
 
 def _kind(section: str, after: Sections) -> str:
-    """Return which of `_KEEPERS` holds for a section that the new file has."""
+    """Return which of `_VARIABLES` holds for a section that the new file has."""
     kind, _colon, name = section.partition(":")
     if kind != "program":
         return {"eventlistener": "listener", "group": "group"}.get(kind, "other")
@@ -162,7 +165,7 @@ def _kind(section: str, after: Sections) -> str:
     return "worker" if name in _STOCK or "numprocs" in after[section] else "extra"
 
 
-def _keeper(section: str) -> str:
+def _variable(section: str) -> str:
     """Return what keeps a whole section."""
     kind, _colon, name = section.partition(":")
     own_file = f"a file of its own in conf.d for [{section}]"
@@ -173,17 +176,17 @@ def _keeper(section: str) -> str:
     return {"crashmail": "auth_crashmail_email", "httpok": "auth_httpok_url"}.get(name, own_file)
 
 
-def _lost_items(section: str, kind: str, before: Options, after: Options, kept: set[str]) -> Iterator[_Lost]:
+def _missing_items(section: str, kind: str, before: Options, after: Options, kept: set[str]) -> Iterator[_Missing]:
     """``kept`` are variables that need not be here, because they are elsewhere."""
 
-    def lost(said: str, item: str, fallback: str, *others: str) -> _Lost:
-        keepers = _KEEPERS[kind]
+    def lost(said: str, item: str, fallback: str, *others: str) -> _Missing:
+        keepers = _VARIABLES[kind]
         keeper = keepers.get(item, keepers.get(fallback, ""))
         way = f"keep it with {keeper}" if keeper else "no variable keeps it"
         name = section.partition(":")[2]
         sentence = f"{said} in [{section}]: {way}".replace("{name}", name).replace("{item}", item)
         joint = " " if item.startswith("-") else "."
-        return _Lost(
+        return _Missing(
             sentence.replace("{section}", section), frozenset(f"{section}{joint}{one}" for one in (item, *others))
         )
 
@@ -209,7 +212,7 @@ def _lost_items(section: str, kind: str, before: Options, after: Options, kept: 
             yield lost(f"{spelling} {read(value)}", argument, "any argument", spelling, *others)
 
 
-def _lost_limits(listener: str, before: Options, after: Sections) -> Iterator[_Lost]:
+def _missing_limits(listener: str, before: Options, after: Sections) -> Iterator[_Missing]:
     """Look at a memmon in whose place each process has its own: the template's, the guide's, an admin's second one."""
     given = list(_spelt("memmon", before))
     memmons = [options for section, options in after.items() if section.startswith(_OWN_LISTENERS)]
@@ -227,15 +230,15 @@ def _lost_limits(listener: str, before: Options, after: Sections) -> Iterator[_L
         if argument == "-p":
             section = f"program:{name}"
             there = name in limited | _STOCK or section in after and _kind(section, after) == "worker"
-        keeper = _MEMMON_KEEPERS.get(argument, "").replace("{name}", name)
+        keeper = _MEMMON_VARIABLES.get(argument, "").replace("{name}", name)
         if keeper and not there:
             said = f"{spelling} {value}" if argument in ("-p", "-g", "-a") else f"the argument {spelling}"
             exact = [f" {process}" for process in (value, value.partition("=")[0]) if argument == "-p"]
             names = frozenset(f"{listener} {one}{more}" for one in (argument, spelling) for more in ("", *exact))
-            yield _Lost(f"{said} in [{listener}]: keep it with {keeper}", names)
+            yield _Missing(f"{said} in [{listener}]: keep it with {keeper}", names)
     for option, value in before.items():
         if option not in _MEMMON_OPTIONS and _LISTENER_DEFAULTS.get(option) != value:
-            yield _Lost(
+            yield _Missing(
                 f"{option} in [{listener}]: keep it with {_OTHER_LISTENER}", frozenset([f"{listener}.{option}"])
             )
 

@@ -28,19 +28,19 @@ _HERE = "%(here)s"
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
-class Unwritable(ValueError):
+class UnwritableError(ValueError):
     """A value that no spelling brings through supervisor's parser; the text says why."""
 
 
 def check_characters(value: str) -> None:
-    """Raise `Unwritable` if ``value`` holds a control character, such as a newline."""
+    """Raise `UnwritableError` if ``value`` holds a control character, such as a newline."""
     found = _CONTROL.search(value)
     if found:
-        raise Unwritable(f"holds the control character {found.group()!r}, which a line of supervisor.conf cannot")
+        raise UnwritableError(f"holds the control character {found.group()!r}, which a line of supervisor.conf cannot")
     try:
         value.encode()
     except UnicodeEncodeError as why:
-        raise Unwritable("is not valid Unicode") from why
+        raise UnwritableError("is not valid Unicode") from why
 
 
 def command_line(argv: Sequence[str]) -> str:
@@ -61,7 +61,7 @@ def option(value: str) -> str:
     """Return ``value`` for an option that supervisor takes as it stands, such as ``directory``."""
     check_characters(value)
     if value != value.strip():
-        raise Unwritable("begins or ends with white space, which supervisor strips")
+        raise UnwritableError("begins or ends with white space, which supervisor strips")
     _refuse_unquotable(value)
     return value.replace("%", "%%")
 
@@ -74,13 +74,13 @@ def environment(pairs: Mapping[str, str]) -> str:
 def _pair(name: str, value: str) -> str:
     try:
         return f"{_name(name)}={_quoted(value)}"
-    except Unwritable as why:
-        raise Unwritable(f"has a value for {name} that {why}") from why
+    except UnwritableError as why:
+        raise UnwritableError(f"has a value for {name} that {why}") from why
 
 
 def _name(name: str) -> str:
     if not _ENVIRONMENT_NAME.match(name):
-        raise Unwritable("has a name that no environment variable can have")
+        raise UnwritableError("has a name that no environment variable can have")
     return name
 
 
@@ -88,15 +88,15 @@ def _quoted(value: str) -> str:
     check_characters(value)
     _refuse_unquotable(value)
     if value != value.strip("'\""):
-        raise Unwritable("begins or ends with a quotation mark, which supervisor strips")
+        raise UnwritableError("begins or ends with a quotation mark, which supervisor strips")
     quote = "'" if '"' in value else '"'
     if quote in value:
-        raise Unwritable("holds both kinds of quotation marks, of which supervisor can read only one")
+        raise UnwritableError("holds both kinds of quotation marks, of which supervisor can read only one")
     return quote + value.replace("%", "%%") + quote
 
 
 def _refuse_unquotable(value: str) -> None:
     if _COMMENT.search(value) or value[:1] in (";", "#"):
-        raise Unwritable("has ';' or '#' after white space, where supervisor's parser begins a comment")
+        raise UnwritableError("has ';' or '#' after white space, where supervisor's parser begins a comment")
     if _HERE in value:
-        raise Unwritable(f"holds {_HERE}, which supervisor replaces before anything can protect it")
+        raise UnwritableError(f"holds {_HERE}, which supervisor replaces before anything can protect it")

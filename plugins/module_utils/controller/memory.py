@@ -29,7 +29,7 @@ def excess(declared: Declared, info: Mapping[str, Any], host: str) -> list[str]:
     return [sentence]
 
 
-def heavy_trees(declared: Declared, info: Mapping[str, Any], host: str) -> list[str]:
+def limits_below_rest(declared: Declared, info: Mapping[str, Any], host: str) -> list[str]:
     """Return a sentence for each limit of a process with its children that they exceed at rest.
 
     memmon would restart it at every tick. What one child weighs is taken from the
@@ -97,7 +97,7 @@ def warnings(declared: Declared) -> list[str]:
     return found
 
 
-def beside_gunicorn(info: Mapping[str, Any]) -> int:
+def memory_of_others(info: Mapping[str, Any]) -> int:
     """Return the bytes that all but gunicorn hold now, and will again while a second gunicorn is there."""
     others = [process for process in info["daemon"]["processes"] if process["kind"] != "gunicorn"]
     return sum(int(process["rss"]) + sum(process["children"]) for process in others)

@@ -78,7 +78,7 @@ def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
         "new_log_dir": "" if info["log_dir_exists"] else _own_log_dir(declared),
         "new_log_links": _new_log_links(declared, info),
         "new_page": _new_page(declared, info),
-        "other_weight": memory.beside_gunicorn(info),
+        "other_weight": memory.memory_of_others(info),
         "processes": expected,
         "stopped": differences.stopped(expected, info["daemon"]["processes"]),
         "starting": differences.starting(expected, info["daemon"]["processes"]),
@@ -145,7 +145,7 @@ def refusals(declared: Declared, info: Mapping[str, Any], host: str) -> list[str
             found.append(
                 f"{host}: the pool {pool} needs the package {pool} in {declared.venv}; install it there first."
             )
-    found += memory.heavy_trees(declared, info, host)
+    found += memory.limits_below_rest(declared, info, host)
     return found if declared.memory_overcommit else found + memory.excess(declared, info, host)
 
 

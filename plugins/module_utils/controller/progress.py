@@ -26,7 +26,7 @@ class Drained:
         self.host = host
         self.stopwaitsecs = stopwaitsecs
         self.workers = frozenset(workers)
-        self.told: dict[str, dict[str, Any]] = {}
+        self.stop_requests: dict[str, dict[str, Any]] = {}
         self.tasks: dict[str, list[dict[str, Any]]] = {}
         self.pending: list[dict[str, Any]] = []
         self.changed = False
@@ -34,7 +34,7 @@ class Drained:
 
     def update(self, answer: Mapping[str, Any]) -> None:
         """Take in what a call of the module has returned."""
-        self.told = answer.get("told", self.told)
+        self.stop_requests = answer.get("stop_requests", self.stop_requests)
         self.tasks = {**answer.get("tasks", {}), **self.tasks}
         self.pending = answer.get("pending", [])
         self.changed = self.changed or bool(answer.get("changed"))
@@ -50,14 +50,14 @@ class Drained:
 
     def supervised(self) -> list[str]:
         """Return the processes that were told to stop and that supervisord can start again."""
-        return [name for name in self.told if not is_orphan(name)]
+        return [name for name in self.stop_requests if not is_orphan(name)]
 
     def killed(self) -> list[str]:
         """Return the processes that took all their time: whoever waits no longer has killed them then."""
         return [
             name
-            for name, told in self.told.items()
-            if told.get("ended", self._now) - told["at"] >= int(self.stopwaitsecs.get(name, DEFAULT_STOPWAITSECS))
+            for name, request in self.stop_requests.items()
+            if request.get("ended", self._now) - request["at"] >= int(self.stopwaitsecs.get(name, DEFAULT_STOPWAITSECS))
         ]
 
     def line(self) -> str:
@@ -68,13 +68,13 @@ class Drained:
         ]
         return f"{self.host}: waiting for {'; '.join(described)}"
 
-    def said_of_abort(self, trouble: str) -> str:
+    def abort_message(self, trouble: str) -> str:
         """Return the sentence on a drain that was called off; ``trouble`` says who could not be started again."""
         names = " and ".join(f"{short_name(name)}{self._doing(name)}" for name in self.overdue())
         again = f"Not all of it could be started again: {trouble}" if trouble else "What was stopped was started again."
         return f"{self.host}: {names} did not stop in time, so the run was called off. {again} {self._advice()}"
 
-    def said_of_lost(self) -> str:
+    def lost_tasks_warning(self) -> str:
         """Return the line on processes that were killed."""
         names = " and ".join(f"{short_name(name)}{self._doing(name)}" for name in self.killed())
         return f"{self.host}: killed after their time: {names}. The tasks they ran are lost."
@@ -92,7 +92,7 @@ class Drained:
         )
 
     def _left(self, name: str) -> float:
-        at = float(self.told.get(name, {}).get("at", self._now))
+        at = float(self.stop_requests.get(name, {}).get("at", self._now))
         return int(self.stopwaitsecs.get(name, DEFAULT_STOPWAITSECS)) - (self._now - at)
 
     def _grace(self, process: Mapping[str, Any]) -> int:
@@ -101,9 +101,9 @@ class Drained:
         return 0 if on_its_own or is_orphan(process["name"]) else _SUPERVISORD_SECONDS
 
     def _doing(self, name: str) -> str:
-        told = self.told.get(name, {}).get("at", self._now)
+        requested = self.stop_requests.get(name, {}).get("at", self._now)
         tasks = self.tasks.get(short_name(name), [])
-        running = ", ".join(f"{task['name']} for {round(task['age'] + self._now - told)} s" for task in tasks)
+        running = ", ".join(f"{task['name']} for {round(task['age'] + self._now - requested)} s" for task in tasks)
         return f" ({running})" if running else ""
 
 
@@ -117,7 +117,7 @@ class Starts:
     def __init__(self) -> None:
         self._seen: dict[str, set[int]] = {}
 
-    def never_stay(self, pending: Iterable[Mapping[str, Any]]) -> list[str]:
+    def restarted_too_often(self, pending: Iterable[Mapping[str, Any]]) -> list[str]:
         """Take in who is waited for; return the processes that had to be started too often."""
         for process in pending:
             if process.get("start"):
@@ -126,9 +126,9 @@ class Starts:
 
     def said(self, answer: Mapping[str, Any]) -> str:
         """Return the sentence on them, with their last words."""
-        names = self.never_stay([])
+        names = self.restarted_too_often([])
         said = f"supervisord has to start {' and '.join(names)} again and again."
-        return f"{said} {_last_words(answer, names)}".rstrip()
+        return f"{said} {_last_log_lines(answer, names)}".rstrip()
 
 
 def waiting(host: str, answer: Mapping[str, Any], waited: int) -> str:
@@ -137,12 +137,12 @@ def waiting(host: str, answer: Mapping[str, Any], waited: int) -> str:
     return f"{host}: waiting for {names}, {waited} s so far"
 
 
-def said_of_silence(answer: Mapping[str, Any], waited: int) -> str:
+def timeout_message(answer: Mapping[str, Any], waited: int) -> str:
     """Return the sentence on processes that did not come up in time, with their last words."""
     names = ", ".join(f"{process['name']} ({process['state']})" for process in answer["pending"])
-    return f"after {waited} s these do not run: {names}. {_last_words(answer, answer.get('logs', {}))}".rstrip()
+    return f"after {waited} s these do not run: {names}. {_last_log_lines(answer, answer.get('logs', {}))}".rstrip()
 
 
-def _last_words(answer: Mapping[str, Any], names: Iterable[str]) -> str:
+def _last_log_lines(answer: Mapping[str, Any], names: Iterable[str]) -> str:
     logs = {name: answer.get("logs", {}).get(name, "").rstrip(".") for name in names}
     return " ".join(f"The log of {name} ends with: {text}." for name, text in logs.items() if text)

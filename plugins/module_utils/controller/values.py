@@ -117,7 +117,7 @@ def text(value: Any) -> str:
         raise ValueError("it has to be text or a number")
     try:
         quoting.check_characters(str(value))
-    except quoting.Unwritable as why:
+    except quoting.UnwritableError as why:
         raise ValueError(f"it {why}") from why
     return str(value)
 
@@ -126,7 +126,7 @@ def option(value: Any) -> str:
     found = text(value)
     try:
         quoting.option(found)
-    except quoting.Unwritable as why:
+    except quoting.UnwritableError as why:
         raise ValueError(f"it {why}") from why
     return found
 
@@ -180,6 +180,6 @@ def pairs(value: Any) -> dict[str, str]:
     found = {str(key): text(one) for key, one in mapping(value).items()}
     try:
         quoting.environment(found)
-    except quoting.Unwritable as why:
+    except quoting.UnwritableError as why:
         raise ValueError(f"it {why}") from why
     return found

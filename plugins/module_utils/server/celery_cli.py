@@ -25,7 +25,7 @@ _LOAD_SECONDS = 180
 _ASK_SECONDS = 60
 
 
-class CannotAsk(Exception):
+class CannotAskError(Exception):
     """Celery's command failed; the text is its own last words."""
 
 
@@ -47,7 +47,7 @@ class Application:
         celery = os.path.join(given["venv"], "bin", "celery")
         try:
             environment = supervisor_parser.environment(main_conf, celery, overlay)
-        except supervisor_parser.Invalid:
+        except supervisor_parser.InvalidError:
             # It may not need one; what is wrong with the configuration is told elsewhere.
             environment = {}
         return cls(**{key: given[key] for key in APPLICATION_SPEC}, environment=environment)
@@ -56,15 +56,15 @@ class Application:
         """Return why the project does not load, "" if it does: as gunicorn's workers and Celery's load it."""
         try:
             done = self._run("python", ["-c", f"import {self.project}.wsgi"], _LOAD_SECONDS)
-        except CannotAsk as why:
+        except CannotAskError as why:
             return str(why)
-        return self._last_words(done, 1) if done.returncode else ""
+        return self._last_log_lines(done, 1) if done.returncode else ""
 
     def call(self, task: str) -> str:
         """Queue ``task`` and return its id."""
         done = self._celery(["call", task], _LOAD_SECONDS)
         if done.returncode:
-            raise CannotAsk(f"celery call {task} failed: {self._last_words(done)}")
+            raise CannotAskError(f"celery call {task} failed: {self._last_log_lines(done)}")
         return done.stdout.split()[-1]
 
     def inspect(self, what: str, nodes: Sequence[str] = (), seconds: int = 5) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class Application:
         except ValueError:
             answers = None
         if done.returncode or not isinstance(answers, dict):
-            raise CannotAsk(f"celery inspect {what} failed: {self._last_words(done)}")
+            raise CannotAskError(f"celery inspect {what} failed: {self._last_log_lines(done)}")
         return answers
 
     def _celery(self, arguments: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
@@ -109,14 +109,14 @@ class Application:
                 timeout=seconds,
             )
         except OSError as why:
-            raise CannotAsk(f"{path} cannot be run: {why.strerror}") from why
+            raise CannotAskError(f"{path} cannot be run: {why.strerror}") from why
         except subprocess.TimeoutExpired as why:
-            raise CannotAsk(f"{path} took longer than {seconds:.0f} s") from why
+            raise CannotAskError(f"{path} took longer than {seconds:.0f} s") from why
 
-    def _last_words(self, done: subprocess.CompletedProcess[str], count: int = 3) -> str:
+    def _last_log_lines(self, done: subprocess.CompletedProcess[str], count: int = 3) -> str:
         lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
         words = " ".join(lines[-count:]) or f"exit code {done.returncode}, without a word"
-        return managed_file.redacted(words, managed_file.worth_hiding(self.environment))
+        return managed_file.redacted(words, managed_file.secret_values(self.environment))
 
 
 def differences(wanted: Mapping[str, Mapping[str, Any]], pools: Mapping[str, Mapping[str, Any]]) -> list[str]:

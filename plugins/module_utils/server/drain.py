@@ -31,10 +31,10 @@ _RESPAWN_SECONDS = 3
 class Drain:
     """A drain under way.
 
-    ``warm`` names processes that get TERM and are not marked as stopping until they
+    ``warm_shutdowns`` names processes that get TERM and are not marked as stopping until they
     have ended: supervisord, which would kill them after ``stopwaitsecs``, leaves
     them alone, so that the drain can be called off; and if nobody goes on with it,
-    supervisord starts them again once they have finished. ``told`` has, for each
+    supervisord starts them again once they have finished. ``stop_requests`` has, for each
     process that was told to stop, its ``pid``, when that was (``at``, seconds since
     1970) and when it had ``ended``.
     ``before`` is called once before the first of a stage's processes is told.
@@ -42,8 +42,8 @@ class Drain:
 
     daemon: Daemon
     stages: Sequence[Sequence[str]]
-    warm: frozenset[str]
-    told: dict[str, dict[str, Any]]
+    warm_shutdowns: frozenset[str]
+    stop_requests: dict[str, dict[str, Any]]
     before: Callable[[Sequence[str]], None]
     changed: bool = False
     _exited: dict[str, float] = field(default_factory=dict)
@@ -71,9 +71,9 @@ class Drain:
             pending = [(name, state) for name in names for state in [self._state(name, known.get(name))] if state]
             self._note_ended(set(names) - {name for name, _state in pending})
             if pending:
-                fresh = [name for name, _state in pending if name not in self.told]
-                if fresh:
-                    self.before(fresh)
+                unasked = [name for name, _state in pending if name not in self.stop_requests]
+                if unasked:
+                    self.before(unasked)
                 for name, state in pending:
                     self._tell(name, state, known.get(name))
                 return pending
@@ -85,7 +85,12 @@ class Drain:
             return "ORPHAN" if _orphan_lives(name) else ""
         if process is None or process.stopped:
             gone_since = self._exited.setdefault(name, time.monotonic())
-            respawns = process is not None and process.state == "EXITED" and name in self.warm and name in self.told
+            respawns = (
+                process is not None
+                and process.state == "EXITED"
+                and name in self.warm_shutdowns
+                and name in self.stop_requests
+            )
             return "EXITED" if respawns and time.monotonic() - gone_since < _RESPAWN_SECONDS else ""
         self._exited.pop(name, None)
         return process.state
@@ -97,15 +102,15 @@ class Drain:
             self._tell_orphan(name)
         elif not self._has_begun(process):
             return
-        elif name in self.warm and state == "RUNNING":
-            if name not in self.told:
+        elif name in self.warm_shutdowns and state == "RUNNING":
+            if name not in self.stop_requests:
                 self._note(name, process.pid)
                 self.daemon.terminate(name)
-            elif self.told[name]["pid"] != process.pid:
+            elif self.stop_requests[name]["pid"] != process.pid:
                 # It has finished, and supervisord has started it again.
                 self.daemon.stop(name)
         else:
-            if name not in self.told:
+            if name not in self.stop_requests:
                 self._note(name, process.pid)
             self.daemon.stop(name)
 
@@ -119,16 +124,16 @@ class Drain:
         return not process.pid or proc.command_line(process.pid) != proc.command_line(self._daemon_pid)
 
     def _tell_orphan(self, name: str) -> None:
-        if name not in self.told and _signal_orphan(name, signal.SIGTERM):
+        if name not in self.stop_requests and _signal_orphan(name, signal.SIGTERM):
             self._note(name, orphan_pid(name))
 
     def _note_ended(self, names: set[str]) -> None:
-        for name in names & set(self.told):
-            self.told[name].setdefault("ended", time.time())
+        for name in names & set(self.stop_requests):
+            self.stop_requests[name].setdefault("ended", time.time())
 
     def _note(self, name: str, pid: int) -> None:
         self.changed = True
-        self.told[name] = {"pid": pid, "at": time.time()}
+        self.stop_requests[name] = {"pid": pid, "at": time.time()}
 
 
 def kill(daemon: Daemon, name: str) -> None:

@@ -21,7 +21,7 @@ _SENDMAIL = "/usr/sbin/sendmail -t -i"
 _DAEMON_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 
-def namesakes(sections_by_file: Mapping[str, list[str]], ours: Iterable[str], names: Iterable[str]) -> list[str]:
+def defined_twice(sections_by_file: Mapping[str, list[str]], ours: Iterable[str], names: Iterable[str]) -> list[str]:
     """Return a sentence for each program or group that a file besides ``ours`` defines too.
 
     supervisor merges sections of one name across files without a word.
@@ -57,7 +57,7 @@ def obstacles(processes: Iterable[Mapping[str, Any]], pending: Iterable[str]) ->
     return list(found)
 
 
-def cut_off(processes: Iterable[Mapping[str, Any]], sockets: Iterable[Mapping[str, Any]]) -> list[str]:
+def unable_to_connect(processes: Iterable[Mapping[str, Any]], sockets: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return a sentence for each listener that may not connect to a control socket: it would end at its first event.
 
     ``processes`` and ``sockets`` are `supervisor_parser.effective`'s.
@@ -83,7 +83,7 @@ def _may_connect(uid: int, socket: Mapping[str, Any]) -> bool:
     return bool(socket["mode"] & 0o002)
 
 
-def mute(processes: Iterable[Mapping[str, Any]]) -> list[str]:
+def lost_mail(processes: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return a sentence for each listener whose mail nobody would take: superlance says nothing of that."""
     found: dict[str, None] = {}
     for process in processes:
@@ -104,7 +104,7 @@ def exposed(paths: Iterable[str]) -> dict[str, str]:
     found = {}
     for path in paths:
         with contextlib.suppress(OSError):
-            uid = privileges.stranger(path)
+            uid = privileges.untrusted_owner(path)
             uid = os.stat(path).st_uid if uid is None else uid
             if uid not in (0, os.getuid()):
                 found[path] = _user(uid)

@@ -72,7 +72,7 @@ def _answer(work: Callable[[], Any], uid: int | None) -> str:
         return json.dumps({"error": f"{type(why).__name__}: {why}"})
 
 
-def stranger(path: str) -> int | None:
+def untrusted_owner(path: str) -> int | None:
     """Return the first user besides root and us who owns a folder on the way to ``path``, None if nobody does.
 
     That one decides where the path leads. Links are followed; with ``/.`` at its end a folder counts itself.
@@ -99,9 +99,9 @@ def stranger(path: str) -> int | None:
     return None
 
 
-def guarded(path: str, work: Callable[[], T]) -> T:
-    """Return what ``work`` returns, which follows ``path``: with the rights of the `stranger` on the way, if any."""
-    uid = stranger(path)
+def as_untrusted_owner(path: str, work: Callable[[], T]) -> T:
+    """Return what ``work`` returns, which follows ``path``: as the `untrusted_owner` on the way, if any."""
+    uid = untrusted_owner(path)
     return work() if uid is None else in_child(work, uid)
 
 
@@ -115,4 +115,4 @@ def read(path: str) -> str:
                 raise OSError(errno.EINVAL, "Not a regular file", path)
             return file.read()
 
-    return guarded(path, text)
+    return as_untrusted_owner(path, text)

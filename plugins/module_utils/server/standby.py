@@ -41,7 +41,7 @@ _STOP_SECONDS = 35
 _LONGEST_ANSWER = 4096
 
 
-class Impossible(Exception):
+class ImpossibleError(Exception):
     """No second gunicorn can take over; the text says why."""
 
 
@@ -58,21 +58,21 @@ class Original:
 
 
 def original(pid: int, bind: str) -> Original:
-    """Return what a running gunicorn was started with, asked by its user. Raises `Impossible`.
+    """Return what a running gunicorn was started with, asked by its user. Raises `ImpossibleError`.
 
     ``bind`` is the ``--bind`` of its successor, which has to come to the same address.
     """
     arguments = proc.command_line(pid)
     if proc.kind(arguments) != "gunicorn" or not os.path.isabs(arguments[0]):
-        raise Impossible(f"the process {pid} does not show the command that it was started with")
+        raise ImpossibleError(f"the process {pid} does not show the command that it was started with")
     own = sockets.of_process(pid)
     mine = [listener for listener in sockets.listeners() if listener.inode in own]
     if len(mine) != 1:
-        raise Impossible(f"gunicorn listens on {len(mine)} TCP sockets and not on one")
+        raise ImpossibleError(f"gunicorn listens on {len(mine)} TCP sockets and not on one")
     if len([listener for listener in sockets.listeners() if listener.address == mine[0].address]) != 1:
-        raise Impossible("another program shares gunicorn's address already")
+        raise ImpossibleError("another program shares gunicorn's address already")
     if mine[0].address not in sockets.addresses(bind):
-        raise Impossible("gunicorn moves to another address")
+        raise ImpossibleError("gunicorn moves to another address")
     with open(f"/proc/{pid}/environ", "rb") as environ:
         entries = [entry.partition(b"=") for entry in environ.read().split(b"\0")]
     return Original(
@@ -100,7 +100,7 @@ class Standby:
     _ends: bool = False
     # Where we are among those who share the address, of which there are two.
     _position: int = 1
-    _dies_at: float = field(default_factory=lambda: time.monotonic() + _LIFE_SECONDS)
+    _deadline: float = field(default_factory=lambda: time.monotonic() + _LIFE_SECONDS)
 
     def run(self) -> None:
         """Take over, wait for the original's successor, give back, and end."""
@@ -124,11 +124,11 @@ class Standby:
         try:
             self._socket = sockets.Shared(theirs.family, theirs.host, theirs.port)
         except OSError as why:
-            raise Impossible("the running gunicorn does not share its address") from why
+            raise ImpossibleError("the running gunicorn does not share its address") from why
         try:
             self._socket.listen_after(1 - self._position)
         except OSError as why:
-            raise Impossible(f"the kernel does not let us choose between two sockets ({why.strerror})") from why
+            raise ImpossibleError(f"the kernel does not let us choose between two sockets ({why.strerror})") from why
 
     def _steer(self, to_us: bool) -> None:
         """Have every new connection go to our socket, or to the other one."""
@@ -156,7 +156,7 @@ class Standby:
 
     def _take_over(self) -> None:
         if not self._answers(self._others(), ours=True):
-            raise Impossible(f"the second gunicorn did not answer: {self._last_words()}")
+            raise ImpossibleError(f"the second gunicorn did not answer: {self._last_log_lines()}")
         self._steer(to_us=True)
         self._await_empty(self.original.listener.inode)
 
@@ -238,9 +238,9 @@ class Standby:
 
     def _lives(self) -> bool:
         """Whether the second gunicorn runs and shall do so."""
-        return self._runs() and not self._ends and time.monotonic() < self._dies_at
+        return self._runs() and not self._ends and time.monotonic() < self._deadline
 
-    def _last_words(self) -> str:
+    def _last_log_lines(self) -> str:
         self._output.seek(0)
         lines = self._output.read().decode(errors="replace").strip().splitlines()
         # The first exception is the cause; what gunicorn says of it begins with a time in brackets.
@@ -310,7 +310,7 @@ def _live(pid: int, bind: str, note: str, writing: int) -> None:
         try:
             source = original(pid, bind)
             Standby(source, report).run()
-        except (Impossible, OSError, ValueError) as why:
+        except (ImpossibleError, OSError, ValueError) as why:
             # Told already, if it comes after the take-over; then nobody listens.
             report(str(why))
     finally:

@@ -22,7 +22,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import ma
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import privileges
 
 
-class Invalid(Exception):
+class InvalidError(Exception):
     """supervisor refuses the configuration; the text is its own sentence."""
 
 
@@ -50,7 +50,7 @@ def effective(main_conf: str, overlay: Overlay | None = None) -> dict[str, Any]:
     the control sockets with ``mode``, ``uid`` and ``gid``. ``sections``: the names
     of the sections of each included file. No ``environment``: it may hold secrets.
 
-    Raises `Invalid`. Source: ``supervisor.options.ServerOptions.realize``, which
+    Raises `InvalidError`. Source: ``supervisor.options.ServerOptions.realize``, which
     ends its process on an error, so it gets one of its own.
     """
     return _outcome(lambda: _realize(main_conf, overlay))
@@ -59,7 +59,7 @@ def effective(main_conf: str, overlay: Overlay | None = None) -> dict[str, Any]:
 def environment(main_conf: str, command: str, overlay: Overlay | None = None) -> dict[str, str]:
     """Return what the first program that runs ``command`` (a path) has in its environment; it may hold secrets.
 
-    What the daemon itself has is not among it. Raises `Invalid`.
+    What the daemon itself has is not among it. Raises `InvalidError`.
     """
 
     def found() -> dict[str, Any]:
@@ -88,7 +88,7 @@ def client(main_conf: str) -> dict[str, Any]:
 def _outcome(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     answer = privileges.in_child(lambda: _answer(work))
     if "error" in answer:
-        raise Invalid(answer["error"])
+        raise InvalidError(answer["error"])
     return dict(answer["result"])
 
 
@@ -215,12 +215,12 @@ def secrets(main_conf: str, overlay: Overlay | None = None) -> list[str]:
         options, _included = _parse(main_conf, overlay)
         processes = (process for group in options.process_group_configs for process in group.process_configs)
         return {
-            "values": sorted(set().union(*(managed_file.worth_hiding(process.environment) for process in processes)))
+            "values": sorted(set().union(*(managed_file.secret_values(process.environment) for process in processes)))
         }
 
     try:
         return list(_outcome(found)["values"])
-    except Invalid:
+    except InvalidError:
         return []
 
 

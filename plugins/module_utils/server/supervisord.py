@@ -29,7 +29,7 @@ _NO_FILE, _NOT_EXECUTABLE, _FAILED = 20, 21, 30
 _ABNORMAL_TERMINATION, _SPAWN_ERROR, _ALREADY_STARTED, _NOT_RUNNING = 40, 50, 60, 70
 
 
-class NotAnswering(Exception):
+class NotAnsweringError(Exception):
     """No supervisord answers on its socket; the text says where and why."""
 
 
@@ -81,15 +81,15 @@ def import_supervisor(module: AnsibleModule) -> None:
 
 
 class Daemon:
-    """A connection to supervisord. Every method raises `NotAnswering`, and those with a fault say which."""
+    """A connection to supervisord. Every method raises `NotAnsweringError`, and those with a fault say which."""
 
     def __init__(self, main_conf: str = MAIN_CONF) -> None:
         from supervisor.xmlrpc import SupervisorTransport
 
         try:
             access = supervisor_parser.client(main_conf)
-        except supervisor_parser.Invalid as why:
-            raise NotAnswering(f"{main_conf} does not say how to reach supervisord: {why}") from why
+        except supervisor_parser.InvalidError as why:
+            raise NotAnsweringError(f"{main_conf} does not say how to reach supervisord: {why}") from why
         self.serverurl = str(access["serverurl"])
         # The address is never used: the transport connects to serverurl.
         self._proxy = xmlrpc.client.ServerProxy(
@@ -102,12 +102,14 @@ class Daemon:
             return getattr(self._proxy.supervisor, method)(*arguments)
         except xmlrpc.client.Fault as fault:
             if fault.faultCode == _SHUTDOWN_STATE:
-                raise NotAnswering(f"supervisord at {self.serverurl} is just being stopped or restarted") from fault
+                raise NotAnsweringError(
+                    f"supervisord at {self.serverurl} is just being stopped or restarted"
+                ) from fault
             raise
         except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError) as why:
             # The next call begins anew: the transport would go on with a socket that is not connected.
             self.close()
-            raise NotAnswering(f"supervisord does not answer at {self.serverurl}: {why}") from why
+            raise NotAnsweringError(f"supervisord does not answer at {self.serverurl}: {why}") from why
 
     def close(self) -> None:
         """Give the connection up; the next call makes a new one."""

@@ -55,13 +55,13 @@ def test_a_daemon_that_is_not_there_is_told_by_its_address(tmp_path: Path) -> No
     main = tmp_path / "supervisord.conf"
     main.write_text(f"[supervisorctl]\nserverurl = unix://{tmp_path}/s.sock\n")
     connection = supervisord.Daemon(str(main))
-    with pytest.raises(supervisord.NotAnswering, match=f"does not answer at unix://{tmp_path}/s.sock"):
+    with pytest.raises(supervisord.NotAnsweringError, match=f"does not answer at unix://{tmp_path}/s.sock"):
         connection.pid()
     connection.close()
 
 
 def test_a_main_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(supervisord.NotAnswering, match=r"does not say how to reach supervisord: .*nowhere\.conf"):
+    with pytest.raises(supervisord.NotAnsweringError, match=r"does not say how to reach supervisord: .*nowhere\.conf"):
         supervisord.Daemon(str(tmp_path / "nowhere.conf"))
 
 
@@ -129,5 +129,5 @@ def test_what_cannot_be_stopped_is_told_in_a_sentence(refusing: Any, method: Cal
 def test_a_supervisord_that_is_just_being_stopped_counts_as_not_answering(refusing: Any) -> None:
     connection = refusing(Faults.SHUTDOWN_STATE, None)
     for look in (connection.processes, connection.pid, connection.drift, lambda: connection.start("a:b")):
-        with pytest.raises(supervisord.NotAnswering, match="is just being stopped or restarted"):
+        with pytest.raises(supervisord.NotAnsweringError, match="is just being stopped or restarted"):
             look()

@@ -24,7 +24,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names im
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import drain, proc
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server.supervisord import (
     Daemon,
-    NotAnswering,
+    NotAnsweringError,
     Process,
     RefusedError,
 )
@@ -100,9 +100,15 @@ def release(found: Any) -> None:
     (found.folder / "release").touch()
 
 
-def drained(found: Any, stages: Sequence[Sequence[str]], warm: Sequence[str] = (), **known: Any) -> drain.Drain:
+def drained(
+    found: Any, stages: Sequence[Sequence[str]], warm_shutdowns: Sequence[str] = (), **known: Any
+) -> drain.Drain:
     return drain.Drain(
-        found.daemon, stages, frozenset(warm), known.get("told", {}), known.get("before", lambda names: None)
+        found.daemon,
+        stages,
+        frozenset(warm_shutdowns),
+        known.get("stop_requests", {}),
+        known.get("before", lambda names: None),
     )
 
 
@@ -128,7 +134,9 @@ def test_a_stage_is_told_together_and_the_next_one_only_when_it_has_stopped(runn
     assert {process.state for process in found.daemon.processes()} == {"STOPPED"}
     assert asked == [["one:one", "two:two"], ["site:site"]]
     assert work.changed
-    assert {name for name, told in work.told.items() if told["ended"] >= told["at"]} == {
+    assert {
+        name for name, stop_requests in work.stop_requests.items() if stop_requests["ended"] >= stop_requests["at"]
+    } == {
         "one:one",
         "two:two",
         "site:site",
@@ -137,7 +145,7 @@ def test_a_stage_is_told_together_and_the_next_one_only_when_it_has_stopped(runn
 
 def test_a_warm_worker_gets_longer_than_supervisord_would_give_it_and_stays_stopped(running: Start) -> None:
     found = running(program("worker", "patient", stopwaitsecs=1))
-    work = drained(found, [["worker:worker"], MORE], warm=["worker:worker"])
+    work = drained(found, [["worker:worker"], MORE], warm_shutdowns=["worker:worker"])
     # Three times its stopwaitsecs.
     assert work.run(time.monotonic() + 3) == [("worker:worker", "RUNNING")]
     release(found)
@@ -155,11 +163,11 @@ def test_a_worker_that_is_not_warm_is_killed_by_supervisord_after_its_time(runni
 
 def test_a_drain_goes_on_where_an_earlier_call_has_stopped_and_tells_nobody_twice(running: Start) -> None:
     found = running(program("worker", "patient", stopwaitsecs=1) + program("site"))
-    stages, warm = [["worker:worker"], ["site:site"]], ["worker:worker"]
-    first = drained(found, stages, warm)
+    stages, warm_shutdowns = [["worker:worker"], ["site:site"]], ["worker:worker"]
+    first = drained(found, stages, warm_shutdowns)
     assert first.run(soon()) == [("worker:worker", "RUNNING")]
     asked: list[Sequence[str]] = []
-    second = drained(found, stages, warm, told=first.told, before=asked.append)
+    second = drained(found, stages, warm_shutdowns, stop_requests=first.stop_requests, before=asked.append)
     assert second.run(soon()) == [("worker:worker", "RUNNING")]
     assert found.lines("events") == ["told worker"]
     release(found)
@@ -170,7 +178,7 @@ def test_a_drain_goes_on_where_an_earlier_call_has_stopped_and_tells_nobody_twic
 def test_a_drain_that_nobody_goes_on_with_leaves_the_worker_to_finish_and_run_again(running: Start, wait: Wait) -> None:
     found = running(program("worker", "patient", stopwaitsecs=1))
     before = found.process("worker:worker").pid
-    work = drained(found, [["worker:worker"], MORE], warm=["worker:worker"])
+    work = drained(found, [["worker:worker"], MORE], warm_shutdowns=["worker:worker"])
     assert work.run(soon()) == [("worker:worker", "RUNNING")]
     release(found)
     wait(lambda: found.process("worker:worker").pid not in (0, before))
@@ -219,7 +227,7 @@ def test_an_orphan_is_told_once_and_awaited_before_the_site_stops(running: Start
     assert work.run(in_the_end()) == []
     assert left.wait() == 0
     assert found.lines("events") == ["told orphan", "finished orphan", "told site", "finished site"]
-    assert {name, "site:site"} == set(work.told)
+    assert {name, "site:site"} == set(work.stop_requests)
 
 
 def test_an_orphan_is_drained_though_no_supervisord_answers(orphan: Orphan, tmp_path: Path) -> None:
@@ -228,7 +236,7 @@ def test_an_orphan_is_drained_though_no_supervisord_answers(orphan: Orphan, tmp_
             pass
 
         def call(self, method: str, *arguments: Any) -> Any:
-            raise NotAnswering(method)
+            raise NotAnsweringError(method)
 
     left = orphan(tmp_path)
     work = drain.Drain(Dead(), [[name_of(left)]], frozenset(), {}, lambda names: None)
@@ -277,7 +285,7 @@ def test_an_orphan_that_ends_before_it_is_told_needs_no_word(running: Start, orp
 
     work = drained(found, [[name_of(left)]], before=end)
     assert work.run(in_the_end()) == []
-    assert (work.told, work.changed) == ({}, False)
+    assert (work.stop_requests, work.changed) == ({}, False)
 
 
 def test_another_process_that_gets_an_orphans_number_before_it_is_told_is_left_alone(
@@ -508,7 +516,7 @@ def test_a_command_that_has_gone_is_told_the_same_whether_it_was_tried_or_not(su
     gone = "command = /nowhere/celery\nstartretries = 0\n"
     found = supervisord(f"[program:untried]\n{gone}autostart = false\n[program:tried]\n{gone}")
     wait(lambda: found.state("tried:tried") == "FATAL")
-    said = supervisor_programs.obituary(found.daemon, found.process("tried:tried"))
+    said = supervisor_programs.spawn_error(found.daemon, found.process("tried:tried"))
     assert "/nowhere/celery" in said
     with pytest.raises(RefusedError) as refused:
         start_once(found, "untried:untried", 30)
@@ -527,15 +535,15 @@ def test_check_mode_predicts_what_a_run_would_stop_and_start(running: Start) -> 
 def test_a_program_that_dies_at_once_is_told_of_with_its_last_words(supervisord: Start, wait: Wait) -> None:
     found = supervisord("[program:bad]\ncommand = /bin/sh -c 'echo No such option >&2; exit 1'\nstartretries = 0\n")
     wait(lambda: found.state("bad:bad") == "FATAL")
-    said = supervisor_programs.obituary(found.daemon, found.process("bad:bad"))
+    said = supervisor_programs.spawn_error(found.daemon, found.process("bad:bad"))
     assert "bad:bad" in said
-    assert "No such option" in supervisor_programs.last_lines(found.daemon, found.process("bad:bad"))
+    assert "No such option" in supervisor_programs.last_log_lines(found.daemon, found.process("bad:bad"))
 
 
 def test_a_command_that_is_not_there_is_named(supervisord: Start, wait: Wait) -> None:
     found = supervisord("[program:bad]\ncommand = /nowhere/celery\nstartretries = 0\n")
     wait(lambda: found.state("bad:bad") == "FATAL")
-    assert "/nowhere/celery" in supervisor_programs.obituary(found.daemon, found.process("bad:bad"))
+    assert "/nowhere/celery" in supervisor_programs.spawn_error(found.daemon, found.process("bad:bad"))
 
 
 def test_a_process_counts_as_running_once_it_has_been_for_long_enough(running: Start) -> None:
@@ -564,7 +572,7 @@ def test_the_last_words_are_what_it_died_of(supervisord: Start, wait: Wait, text
     (found.folder / "bad.py").write_text(script)
     found.daemon.call("startProcess", "bad:bad", False)
     wait(lambda: found.process("bad:bad").state == "FATAL")
-    assert supervisor_programs.last_lines(found.daemon, found.process("bad:bad")) == said
+    assert supervisor_programs.last_log_lines(found.daemon, found.process("bad:bad")) == said
 
 
 def test_a_supervisord_that_does_not_answer_yet_is_waited_for(supervisord: Start) -> None:

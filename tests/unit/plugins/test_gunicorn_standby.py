@@ -133,13 +133,13 @@ def test_a_program_that_nobody_can_start_does_not_matter(on_disk: OnDisk) -> Non
 
 def test_an_invalid_configuration_is_no_address(on_disk: OnDisk) -> None:
     on_disk("[program:gunicorn]\n")
-    with pytest.raises(supervisor_parser.Invalid, match="program:gunicorn"):
+    with pytest.raises(supervisor_parser.InvalidError, match="program:gunicorn"):
         gunicorn_standby.next_bind(NAMES, CONFIG)
 
 
 @pytest.mark.parametrize(("processes", "pids"), [([], []), (NAMES, []), (NAMES, [1, 2]), ([*NAMES, "b:gunicorn"], [1])])
 def test_nothing_but_exactly_one_gunicorn_gets_a_second(note: str, processes: list[str], pids: list[int]) -> None:
-    with pytest.raises(standby.Impossible, match="not exactly one gunicorn runs"):
+    with pytest.raises(standby.ImpossibleError, match="not exactly one gunicorn runs"):
         gunicorn_standby.begin(pids, BIND, note, {**GIVEN, "processes": processes})
 
 
@@ -147,7 +147,7 @@ def test_a_gunicorn_needs_its_own_memory_and_its_childrens_again(note: str, wait
     with subprocess.Popen(["/bin/sh", "-c", f"{sys.executable} -c 'import time; time.sleep(1000)'; :"]) as shell:
         # Python takes more than a shell does.
         wait(lambda: any(proc.rss(pid) >= 2 * 1024**2 for pid in proc.children([shell.pid])[shell.pid]))
-        with pytest.raises(standby.Impossible, match=r"there is no memory for ([2-9]|\d\d+) MB more"):
+        with pytest.raises(standby.ImpossibleError, match=r"there is no memory for ([2-9]|\d\d+) MB more"):
             gunicorn_standby.begin([shell.pid], BIND, note, {**GIVEN, "reserve": proc.memory_total()})
         for pid in [*proc.children([shell.pid])[shell.pid], shell.pid]:
             os.kill(pid, signal.SIGKILL)
@@ -156,7 +156,7 @@ def test_a_gunicorn_needs_its_own_memory_and_its_childrens_again(note: str, wait
 
 def test_why_the_second_cannot_take_over_is_passed_on(note: str) -> None:
     with subprocess.Popen(["sleep", "1000"]) as other:
-        with pytest.raises(standby.Impossible, match=f"the process {other.pid} does not show the command"):
+        with pytest.raises(standby.ImpossibleError, match=f"the process {other.pid} does not show the command"):
             gunicorn_standby.begin([other.pid], BIND, note, GIVEN)
         other.kill()
 

@@ -140,10 +140,10 @@ ADDED = {
 
 @pytest.mark.parametrize(("old", "name", "keeper"), ADDED.values(), ids=list(ADDED))
 def test_what_would_be_gone_is_named_with_what_keeps_it(old: str, name: str, keeper: str) -> None:
-    (sentence,) = manual_changes.losses(old, NEW, [])
+    (sentence,) = manual_changes.missing_changes(old, NEW, [])
     assert keeper in sentence
     assert "hunter2" not in sentence
-    assert manual_changes.losses(old, NEW, [name]) == []
+    assert manual_changes.missing_changes(old, NEW, [name]) == []
 
 
 NO_LOSS = {
@@ -165,21 +165,21 @@ NO_LOSS = {
 
 @pytest.mark.parametrize("old", NO_LOSS.values(), ids=list(NO_LOSS))
 def test_what_the_new_file_has_in_its_own_way_is_no_loss(old: str) -> None:
-    assert manual_changes.losses(old, NEW, []) == []
+    assert manual_changes.missing_changes(old, NEW, []) == []
 
 
 def test_what_the_role_wrote_is_no_loss_until_somebody_changes_it() -> None:
     old = managed_file.complete(NEW + "[program:bot]\ncommand = a\n", {})
-    assert manual_changes.losses(old, NEW, []) == []
-    assert manual_changes.losses(old.replace("command = a", "command = b"), NEW, []) != []
+    assert manual_changes.missing_changes(old, NEW, []) == []
+    assert manual_changes.missing_changes(old.replace("command = a", "command = b"), NEW, []) != []
 
 
 def test_the_seal_holds_for_environments_too_and_they_are_not_shown() -> None:
     sections = NEW.replace("user =", "environment = <environment of worker>\nuser =")
     text = managed_file.complete(sections, {"worker": 'TOKEN="hunter2"'})
     assert 'environment = TOKEN="hunter2"' in text
-    assert managed_file.is_sealed(text)
-    assert not managed_file.is_sealed(text.replace("hunter2", "hunter3"))
+    assert managed_file.is_unchanged(text)
+    assert not managed_file.is_unchanged(text.replace("hunter2", "hunter3"))
     shown = managed_file.shown(text)
     assert "hunter2" not in shown
     assert "user = auth" in shown
@@ -187,23 +187,23 @@ def test_the_seal_holds_for_environments_too_and_they_are_not_shown() -> None:
 
 @pytest.mark.parametrize("text", ["", NEW, "; sha1 of what follows: 0\n"])
 def test_another_file_is_not_sealed(text: str) -> None:
-    assert not managed_file.is_sealed(text)
+    assert not managed_file.is_unchanged(text)
 
 
 def test_a_variable_of_all_programs_need_not_be_the_daemons() -> None:
     old = "[supervisord]\nenvironment = TOKEN='hunter2'\n[program:a]\ncommand = a\n[program:b]\ncommand = b\n"
     new = old.replace("environment = TOKEN='hunter2'\n", "environment = AA_USER='auth'\n")
-    assert len(manual_changes.losses(old, new, [])) == 1
+    assert len(manual_changes.missing_changes(old, new, [])) == 1
     for program in "ab":
         new = new.replace(f"command = {program}\n", f"command = {program}\nenvironment = TOKEN='hunter2'\n")
-    assert manual_changes.losses(old, new, []) == []
+    assert manual_changes.missing_changes(old, new, []) == []
 
 
 def test_a_limit_for_all_is_kept_by_a_limit_for_each() -> None:
     old = "[program:a]\ncommand = a\n[eventlistener:memmon]\ncommand = memmon -a 1GB -g myauth=2GB\n"
     new = "[program:a]\ncommand = a\n[eventlistener:memmon_{}]\ncommand = memmon -p {}=1GB\n"
-    assert manual_changes.losses(old, new.format("a", "a"), []) == []
-    assert len(manual_changes.losses(old, new.format("b", "b"), [])) == 2
+    assert manual_changes.missing_changes(old, new.format("a", "a"), []) == []
+    assert len(manual_changes.missing_changes(old, new.format("b", "b"), [])) == 2
 
 
 # All but the last two are what supervisor takes: it expands before it reads.
@@ -219,22 +219,22 @@ SECRETIVE = {
 @pytest.mark.parametrize(("text", "names"), SECRETIVE.items())
 def test_nothing_of_a_value_is_taken_for_a_name(text: str, names: list[str]) -> None:
     old = NEW.replace("user =", f"environment = {text}\nuser =")
-    assert manual_changes.losses(old, NEW, []) == [
+    assert manual_changes.missing_changes(old, NEW, []) == [
         f"the environment variable {name} in [program:worker]: keep it with auth_environment" for name in names
     ]
 
 
 def test_an_address_is_kept_as_the_role_takes_it() -> None:
     old = NEW.replace("--bind 127.0.0.1:8000", "-b :8001")
-    assert manual_changes.losses(old, NEW.replace("127.0.0.1:8000", "0.0.0.0:8001"), []) == []
+    assert manual_changes.missing_changes(old, NEW.replace("127.0.0.1:8000", "0.0.0.0:8001"), []) == []
 
 
 def test_one_limit_that_is_discarded_takes_no_other_with_it() -> None:
-    (sentence,) = manual_changes.losses(memmon("-p a=1GB -p b=1GB"), NEW, ["eventlistener:memmon -p a"])
+    (sentence,) = manual_changes.missing_changes(memmon("-p a=1GB -p b=1GB"), NEW, ["eventlistener:memmon -p a"])
     assert sentence.startswith("-p b=1GB in")
 
 
 def test_a_celery_worker_among_the_extra_programs_is_one_of_those() -> None:
     new = NEW.replace("= kept\n[", "= celery -A other worker\n[")
-    (sentence,) = manual_changes.losses(new.replace("other worker\n", "other worker\numask = 022\n"), new, [])
+    (sentence,) = manual_changes.missing_changes(new.replace("other worker\n", "other worker\numask = 022\n"), new, [])
     assert "auth_extra_programs.kept.umask" in sentence

@@ -25,7 +25,7 @@ def drained() -> progress.Drained:
 
 
 def answer(now: float, *pending: str, state: str = "RUNNING") -> dict[str, Any]:
-    return {"told": TOLD, "now": now, "pending": [{"name": name, "state": state} for name in pending]}
+    return {"stop_requests": TOLD, "now": now, "pending": [{"name": name, "state": state} for name in pending]}
 
 
 def test_a_line_has_the_processes_their_tasks_with_age_and_the_time_they_have_left(
@@ -64,7 +64,7 @@ def test_whom_supervisord_ends_gets_the_seconds_that_it_takes_for_that(
 
 def test_more_time_for_tasks_is_no_advice_for_a_program_without(drained: progress.Drained) -> None:
     drained.update(answer(1020.0, BEAT, state="STOPPING"))
-    said = drained.said_of_abort("")
+    said = drained.abort_message("")
     assert said.startswith("auth1: beat did not stop in time, so the run was called off. What was stopped was started")
     assert "auth_" not in said
     assert "supervisord itself kills a program that is no worker once its stopwaitsecs is over" in said
@@ -82,22 +82,22 @@ def test_an_abort_waits_for_what_supervisord_is_stopping(drained: progress.Drain
 def test_who_is_overdue_is_named_with_the_tasks(drained: progress.Drained) -> None:
     drained.update({**answer(1060.0, NAME, ORPHAN), "tasks": TASKS})
     assert drained.overdue() == [NAME]
-    said = drained.said_of_abort("")
+    said = drained.abort_message("")
     assert said.startswith("auth1: worker_00 (esi.sync for 80 s) did not stop in time, so the run was called off.")
     assert "What was stopped was started again." in said
-    assert "Not all of it could be started again: too bad" in drained.said_of_abort("too bad")
+    assert "Not all of it could be started again: too bad" in drained.abort_message("too bad")
 
 
 def test_lost_tasks_are_named(drained: progress.Drained) -> None:
     drained.update({**answer(1060.0, NAME), "tasks": TASKS})
     drained.update(answer(1061.0))
     assert drained.killed() == [NAME]
-    assert drained.said_of_lost().startswith("auth1: killed after their time: worker_00 (esi.sync for 81 s).")
+    assert drained.lost_tasks_warning().startswith("auth1: killed after their time: worker_00 (esi.sync for 81 s).")
 
 
 def test_who_stopped_in_time_was_not_killed(drained: progress.Drained) -> None:
-    told = {NAME: {"pid": 3, "at": 1000.0, "ended": 1059.0}}
-    drained.update({"told": told, "now": 2000.0, "pending": []})
+    stop_requests = {NAME: {"pid": 3, "at": 1000.0, "ended": 1059.0}}
+    drained.update({"stop_requests": stop_requests, "now": 2000.0, "pending": []})
     assert drained.killed() == []
 
 
@@ -112,7 +112,7 @@ def test_a_start_names_who_does_not_run_yet_and_in_the_end_why() -> None:
     assert progress.waiting("auth1", late, 5) == (
         "auth1: waiting for the site at 127.0.0.1:8000 (no answer), worker_00 (STARTING), 5 s so far"
     )
-    said = progress.said_of_silence(late, 120)
+    said = progress.timeout_message(late, 120)
     assert said.startswith("after 120 s these do not run: ")
     assert "myauth:worker_00 (STARTING)" in said
     assert said.endswith("The log of myauth:worker_00 ends with: No such option.")
@@ -126,7 +126,7 @@ def test_an_orphan_is_not_among_what_can_be_started_again(drained: progress.Drai
 def test_a_program_that_is_started_again_and_again_is_told_of_with_its_last_words() -> None:
     starts = progress.Starts()
     lives = [{"name": NAME, "start": second} for second in (1, 1, 7, 13, 19)]
-    assert [starts.never_stay([life]) for life in lives] == [[], [], [], [], [NAME]]
+    assert [starts.restarted_too_often([life]) for life in lives] == [[], [], [], [], [NAME]]
     said = starts.said({"logs": {NAME: "Address already in use."}})
     assert said == (
         f"supervisord has to start {NAME} again and again. The log of {NAME} ends with: Address already in use."
@@ -136,4 +136,4 @@ def test_a_program_that_is_started_again_and_again_is_told_of_with_its_last_word
 def test_a_program_that_has_not_been_started_yet_has_no_life() -> None:
     starts = progress.Starts()
     looks: list[list[dict[str, Any]]] = [[{"name": NAME, "start": 0}, {"name": "the site"}]] * 9
-    assert [starts.never_stay(look) for look in looks] == [[]] * 9
+    assert [starts.restarted_too_often(look) for look in looks] == [[]] * 9

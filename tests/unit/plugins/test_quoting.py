@@ -56,7 +56,7 @@ def written(write: Callable[[T], str], values: list[T]) -> list[tuple[T, str]]:
     found = []
     for value in values:
         # That a refusal has a reason is what the tests below show.
-        with contextlib.suppress(quoting.Unwritable):
+        with contextlib.suppress(quoting.UnwritableError):
             found.append((value, write(value)))
     return found
 
@@ -106,7 +106,7 @@ def test_a_line_break_is_refused_everywhere(value: str) -> None:
         quoting.option,
         lambda text: quoting.environment({"A": text}),
     ):
-        with pytest.raises(quoting.Unwritable, match="control character"):
+        with pytest.raises(quoting.UnwritableError, match="control character"):
             write(value)
 
 

@@ -61,12 +61,12 @@ def test_who_owns_a_folder_on_the_way_decides_where_it_leads(home: Path) -> None
     (home.parent / "link").symlink_to(home / "file")
     (home.parent / "relative").symlink_to("home/file")
     (home.parent / "loop").symlink_to("loop")
-    assert privileges.stranger("/etc/passwd") is None
-    assert privileges.stranger(str(home)) is None
-    assert privileges.stranger(str(home.parent / "loop")) is None
+    assert privileges.untrusted_owner("/etc/passwd") is None
+    assert privileges.untrusted_owner(str(home)) is None
+    assert privileges.untrusted_owner(str(home.parent / "loop")) is None
     for path in (f"{home}/.", home / "file", home / "root's/file", home.parent / "link", home.parent / "relative"):
-        assert privileges.stranger(str(path)) == NOBODY
-    assert privileges.stranger(f"{home}/../secret") == NOBODY
+        assert privileges.untrusted_owner(str(path)) == NOBODY
+    assert privileges.untrusted_owner(f"{home}/../secret") == NOBODY
 
 
 @as_root

@@ -38,6 +38,6 @@ def test_these_are_what_the_parser_takes(text: str) -> None:
 def test_a_programs_own_words_lose_what_its_environment_may_have_put_there() -> None:
     environment = {"TOKEN": "s3cret", "LONGER": "s3cret-and-more", "DEBUG": "1", "AA_PROJECT_DIRECTORY": "/srv/myauth"}
     words = "ValueError: 's3cret-and-more' and s3cret are no numbers, as 1 is; see /srv/myauth"
-    assert managed_file.redacted(words, managed_file.worth_hiding(environment)) == (
+    assert managed_file.redacted(words, managed_file.secret_values(environment)) == (
         "ValueError: '(not shown)' and (not shown) are no numbers, as 1 is; see /srv/myauth"
     )

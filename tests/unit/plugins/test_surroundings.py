@@ -38,22 +38,22 @@ def socket(mode: int, uid: int = 0, gid: int = 0) -> dict[str, Any]:
 def test_a_listener_that_may_not_connect_is_told_with_the_way_out(
     mode: int, owners: tuple[int, int], admitted: bool
 ) -> None:
-    found = preflight.cut_off([listener(NOBODY.pw_uid)], [socket(mode, *owners)])
+    found = preflight.unable_to_connect([listener(NOBODY.pw_uid)], [socket(mode, *owners)])
     assert bool(found) is not admitted
     for sentence in found:
         assert "memmon_worker_00 runs as nobody, who may not connect to /run/supervisor.sock" in sentence
         assert "auth_memmon_user" in sentence
-    assert preflight.cut_off([listener(0)], [socket(mode, *owners)]) == []
+    assert preflight.unable_to_connect([listener(0)], [socket(mode, *owners)]) == []
 
 
 def test_mail_that_nobody_would_take_is_told(tmp_path: Path) -> None:
     mails = "memmon -p worker_00=256MB -m me@example.com"
     taken = tmp_path / "sendmail"
-    (sentence,) = preflight.mute([listener(None, f"{mails} -s '{taken} -t'")] * 2)
+    (sentence,) = preflight.lost_mail([listener(None, f"{mails} -s '{taken} -t'")] * 2)
     assert f"the mail for me@example.com would be lost, because {taken} does not exist" in sentence
     taken.touch(0o755)
-    assert preflight.mute([listener(None, f"{mails} -s '{taken} -t'")]) == []
-    assert preflight.mute([listener(None)]) == []
+    assert preflight.lost_mail([listener(None, f"{mails} -s '{taken} -t'")]) == []
+    assert preflight.lost_mail([listener(None)]) == []
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
