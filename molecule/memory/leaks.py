@@ -73,8 +73,8 @@ def own_queue(host: Any, process: str) -> str:
     return process
 
 
-def task(host: Any, kind: str, title: str, queue: str, seconds: int, rate: int = 0) -> str:
-    """Queue a task that sleeps, or takes `rate` MB a second; return its name in the ledger."""
+def task(host: Any, kind: str, title: str, queue: str, seconds: int = 1800, rate: int = 0) -> str:
+    """Queue a task that sleeps until it is released, or takes `rate` MB a second; return its name in the ledger."""
     key = unique(title)
     options = f"--seconds {seconds} --megabytes-per-second {rate} --prefix {key} --queue {queue}"
     server.as_user(host, f"{server.VENV}/bin/python manage.py lab_send {kind} {options}")

@@ -117,7 +117,7 @@ def wait(look: Callable[[], T], until: Callable[[T], bool]) -> T:
         seen = look()
         if until(seen) or time.monotonic() > deadline:
             return seen
-        time.sleep(0.5)
+        time.sleep(1)
 
 
 def memmon_checks(host: Any) -> dict[str, int]:
@@ -206,8 +206,13 @@ def pid(host: Any, process: str) -> str:
     return str(host.run(f"supervisorctl pid myauth:{process}").stdout.strip())
 
 
-def keep_busy(host: Any, seconds: float, key: str) -> None:
-    """Have a worker at work on a task of that many seconds, whose key will be `key-0`."""
+def release(host: Any, key: str) -> None:
+    """Let a task of the lab, or a request, end. Source: lab_tasks/patience.py."""
+    run(host, f"touch /var/lib/lab/release-{key}")
+
+
+def keep_busy(host: Any, key: str, seconds: float = 1800) -> None:
+    """Have a worker at work on a task, whose key will be `key-0`, until it is released or so many seconds are over."""
     send(host, 1, seconds, key)
     begun = wait(lambda: ledger(host, f"{key}-"), bool)
     assert begun == {f"{key}-0": ["start"]}
@@ -218,8 +223,9 @@ def done(host: Any, key: str) -> bool:
     return ledger(host, f"{key}-") == {f"{key}-0": ["start", "end"]}
 
 
-def done_in_the_end(host: Any, key: str) -> bool:
-    """Wait for the task of `keep_busy`; whether it was done once."""
+def done_once_released(host: Any, key: str) -> bool:
+    """Let the task of `keep_busy` end; whether it was done once."""
+    release(host, f"{key}-0")
     return wait(lambda: done(host, key), bool)
 
 

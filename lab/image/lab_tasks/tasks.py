@@ -12,6 +12,7 @@ from celery import shared_task
 
 from .ledger import record
 from .memory import hold
+from .patience import last
 
 logger = logging.getLogger(__name__)
 
@@ -29,9 +30,9 @@ def in_ledger(task: Any, key: str) -> Iterator[None]:
 
 @shared_task(bind=True, name="lab_tasks.sleep")
 def sleep(self: Any, seconds: float, key: str) -> None:
-    """Wait, as a task does that asks a slow server."""
+    """Wait, as a task does that asks a slow server, until it is released or the seconds are over."""
     with in_ledger(self, key):
-        time.sleep(seconds)
+        last(seconds, key)
 
 
 @shared_task(bind=True, name="lab_tasks.leak")

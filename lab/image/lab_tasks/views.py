@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-import time
 
 from django.http import HttpRequest, JsonResponse
 
 from .ledger import record
 from .memory import hold
+from .patience import last
 
 
 def slow(request: HttpRequest) -> JsonResponse:
-    """Answer after `seconds`; with a `key`, also in the ledger."""
+    """Answer after `seconds`; with a `key`, also in the ledger, and sooner if it is released."""
     key = request.GET.get("key", "")
     if key:
         record("start", key, "gunicorn", "")
-    time.sleep(float(request.GET.get("seconds", "1")))
+    last(float(request.GET.get("seconds", "1")), key)
     if key:
         record("end", key, "gunicorn", "")
     return JsonResponse({"pid": os.getpid()})

@@ -39,8 +39,7 @@ def test_the_worker_log_names_no_task_by_default(host: Any) -> None:
 
 def test_a_request_in_flight_survives_a_restart_of_gunicorn(host: Any) -> None:
     gunicorn = "myauth:gunicorn"
-    # Shorter than gunicorn's graceful timeout of 30 s.
-    request = server.get("/lab/slow/?seconds=20&key=flight")
+    request = server.get("/lab/slow/?seconds=1800&key=flight")
     server.run(host, f"{request} >/tmp/flight 2>&1 </dev/null &")
     assert server.wait(lambda: server.ledger(host, "flight"), bool) == {"flight": ["start"]}
     server.run(host, f"supervisorctl restart {gunicorn} >/dev/null 2>&1 </dev/null &")
@@ -48,6 +47,7 @@ def test_a_request_in_flight_survives_a_restart_of_gunicorn(host: Any) -> None:
     assert told == "STOPPING"
     # It was told while the request was in flight, and waits for it.
     assert server.ledger(host, "flight") == {"flight": ["start"]}
+    server.release(host, "flight")
     assert server.wait(lambda: server.run(host, "cat /tmp/flight"), bool) == "200\n"
     assert server.ledger(host, "flight") == {"flight": ["start", "end"]}
     assert server.wait(lambda: server.states(host)[gunicorn], lambda state: state == "RUNNING") == "RUNNING"

@@ -56,7 +56,7 @@ def test_a_log_folder_that_is_gone_is_made_again_and_written(host: Any) -> None:
 
 
 def test_what_a_killed_supervisord_leaves_behind_is_drained(host: Any) -> None:
-    server.keep_busy(host, 20, "left")
+    server.keep_busy(host, "left", 20)
     server.run(host, f"kill -9 {main_pid(host)}")
     left = orphans(host)
     assert len(left) > 3
@@ -71,7 +71,7 @@ def test_what_a_killed_supervisord_leaves_behind_is_drained(host: Any) -> None:
 
 
 def test_an_orphan_beside_a_new_supervisord_is_drained(host: Any) -> None:
-    server.keep_busy(host, 30, "orphan")
+    server.keep_busy(host, "orphan", 30)
     server.run(host, f"kill -9 {main_pid(host)}")
     left = orphans(host)
     server.run(host, "systemctl restart supervisor")
@@ -88,7 +88,7 @@ def test_an_orphan_beside_a_new_supervisord_is_drained(host: Any) -> None:
 
 def test_an_orphan_that_does_not_end_calls_the_run_off(host: Any) -> None:
     before = server.configuration(host)
-    server.keep_busy(host, 120, "stubborn")
+    server.keep_busy(host, "stubborn")
     server.run(host, f"kill -9 {main_pid(host)}")
     (worker,) = [pid for pid in orphans(host) if "worker_00" in server.run(host, f"cat /proc/{pid}/cmdline")]
     for pid in orphans(host) - {worker}:
@@ -101,4 +101,4 @@ def test_an_orphan_that_does_not_end_calls_the_run_off(host: Any) -> None:
     assert f"{server.name(host)}: the orphan {worker} did not stop in time, so the run was called off." in said
     assert server.configuration(host) == before
     assert server.healthy(host)
-    assert server.done_in_the_end(host, "stubborn")
+    assert server.done_once_released(host, "stubborn")

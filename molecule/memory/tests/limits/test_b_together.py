@@ -15,9 +15,6 @@ from shared import server
 FIRST, SECOND = "worker_00", "worker_01"
 SINGLE = "/etc/supervisor/conf.d/single.conf"
 
-# The task that the first restart waits for.
-LONG = 60
-
 
 @pytest.fixture
 def one_memmon_for_all(host: Any) -> Iterator[None]:
@@ -39,7 +36,7 @@ def overload(host: Any, prefix: str) -> tuple[str, str]:
     """Have the first worker leak beside its long task and be told to stop, then the second leak; return their tasks."""
     for process in (FIRST, SECOND):
         leaks.own_queue(host, process)
-    long = leaks.task(host, "sleep", f"{prefix}-long", FIRST, LONG)
+    long = leaks.task(host, "sleep", f"{prefix}-long", FIRST)
     leaks.task(host, "leak", f"{prefix}-first", FIRST, seconds=4, rate=80)
     assert leaks.stopping(host, f"myauth:{FIRST}")
     return long, leaks.task(host, "leak", f"{prefix}-second", SECOND, seconds=4, rate=80)
@@ -59,6 +56,7 @@ def test_one_memmon_for_all_leaves_the_second_to_leak_until_the_first_is_done(ho
     long, short = overload(host, "single")
     assert leaks.finished(host, short) == ["start", "end"]
     assert leaks.rss(host, before[f"myauth:{SECOND}"]) > 256 * leaks.MEGABYTE
+    server.release(host, long)
     assert leaks.finished(host, long) == ["start", "end"]
     leaks.await_successor(host, f"myauth:{SECOND}", before)
     assert order(host, start) == [f"{FIRST} told", f"{FIRST} stopped", f"{SECOND} told", f"{SECOND} stopped"]
@@ -71,6 +69,7 @@ def test_a_memmon_for_each_restarts_the_second_while_the_first_waits(host: Any) 
     # It runs again, and the first has not got its way yet.
     assert server.ledger(host, long) == {long: ["start"]}
     assert server.ledger(host, short) == {short: ["start", "end"]}
+    server.release(host, long)
     after = leaks.until_restarted(host, f"myauth:{FIRST}", before)
     assert leaks.restarted(before, after) == {f"myauth:{FIRST}", f"myauth:{SECOND}"}
     assert server.ledger(host, long) == {long: ["start", "end"]}

@@ -14,7 +14,7 @@ LOCK = "/run/allianceauth.tuning.myauth.lock"
 
 
 def test_a_second_run_is_refused_and_the_first_ends_well(host: Any) -> None:
-    server.keep_busy(host, 12, "locked")
+    server.keep_busy(host, "locked", 12)
     first = play.start("apply", auth_worker_concurrency=6)
     held = server.wait(lambda: host.run(f"cat {LOCK}").stdout, lambda text: '"owner"' in text)
     second = play.run("apply", auth_worker_concurrency=5)
@@ -83,7 +83,7 @@ def test_what_was_changed_since_supervisord_started_is_told_by_check_mode_and_re
 
 
 def test_drain_stops_all_and_start_brings_all_back(host: Any) -> None:
-    server.keep_busy(host, 8, "drained")
+    server.keep_busy(host, "drained", 8)
     assert play.run("drain").status == 0
     states = {name: state for name, state in server.states(host).items() if not name.startswith("memmon")}
     assert set(states.values()) <= {"STOPPED", "EXITED"}

@@ -63,7 +63,7 @@ def test_a_memmon_that_cannot_start(host: Any) -> None:
 
 def test_a_task_longer_than_its_time_calls_the_run_off(host: Any) -> None:
     before = server.configuration(host)
-    server.keep_busy(host, 120, "patient")
+    server.keep_busy(host, "patient")
     # Called off long before the worker ends by itself, and is started again.
     said = play.verdict(play.run("apply", auth_worker_concurrency=8, auth_worker_stopwaitsecs=20))
     assert server.healthy(host)
@@ -72,11 +72,11 @@ def test_a_task_longer_than_its_time_calls_the_run_off(host: Any) -> None:
     assert "did not stop in time, so the run was called off. What was stopped was started again." in said
     assert "auth_worker_stopwaitsecs" in said
     assert "auth_drain_timeout_action=kill" in said
-    assert server.done_in_the_end(host, "patient")
+    assert server.done_once_released(host, "patient")
 
 
 def test_a_task_longer_than_its_time_is_given_up_by_name(host: Any) -> None:
-    server.keep_busy(host, 120, "doomed")
+    server.keep_busy(host, "doomed")
     run = play.run("apply", auth_worker_concurrency=9, auth_drain_timeout_action="kill")
     assert run.status == 0
     said = " ".join(run.output.split())
