@@ -64,8 +64,9 @@ build: venv ## Build the collection's archive into dist/
 	@scripts/build
 
 .PHONY: venv
-venv: prerequisites ## Install the tools into .venv, if their pins have changed
+venv: prerequisites ## Install the tools into .venv, if their pins have changed, to be called by hand
 	@scripts/venv "$(VENV)" "$(TOOLS)"
+	@scripts/collection-link >/dev/null
 
 # Certificates have no command; their bundle is where Debian and Arch, Fedora, or macOS have it.
 packages := ca-certificates:/etc/ssl/certs/ca-certificates.crt:/etc/pki/tls/certs/ca-bundle.crt:/etc/ssl/cert.pem

@@ -192,13 +192,12 @@ def finish(story: Story) -> None:
     if os.environ.get("KEEP") != "1":
         commands.down(LAB)
         return
-    collections = controller.environment()["ANSIBLE_COLLECTIONS_PATH"]
     story.say("The server stays. Look around, tune it again, and remove it with:")
-    story.say(f"  .venv/bin/python -m lab exec --name {LAB} {hosts.existing(LAB)[0].name} -- supervisorctl status")
-    story.say(f"  export ANSIBLE_COLLECTIONS_PATH={collections}")
-    story.say(f"  .venv/bin/{shlex.join(controller.apply(LAB))} \\")
+    story.say("  . .venv/bin/activate")
+    story.say(f"  python -m lab exec --name {LAB} {hosts.existing(LAB)[0].name} -- supervisorctl status")
+    story.say(f"  {shlex.join(controller.apply(LAB))} \\")
     story.say(f"      -e auth_worker_numprocs={NUMPROCS} -e auth_worker_concurrency={CONCURRENCY}")
-    story.say(f"  .venv/bin/python -m lab down --name {LAB}")
+    story.say(f"  python -m lab down --name {LAB}")
 
 
 def main() -> int:

@@ -19,6 +19,8 @@ def render(ports: Mapping[str, int], user_key: Path, known_hosts: Path) -> str:
         "  vars:",
         '    ansible_host: "127.0.0.1"',
         "    ansible_user: admin",
+        # Several servers start on few cores here: a login may take longer than Ansible's 10 seconds.
+        "    ansible_ssh_timeout: 120",
         f"    ansible_ssh_private_key_file: {json.dumps(str(user_key))}",
         f"    ansible_ssh_common_args: {json.dumps(ssh_arguments(known_hosts))}",
         "  hosts:",

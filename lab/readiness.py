@@ -14,7 +14,7 @@ from .progress import Progress
 
 # Programs start in parallel, need 2 s each on an idle core and count as running after
 # 10 s more (startsecs); several hosts on a small machine take turns.
-WAIT_SECONDS = 180
+WAIT_SECONDS = 600
 GROUP = "myauth:"
 DAEMON_LOG = "/var/log/supervisor/supervisord.log"
 

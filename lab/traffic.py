@@ -23,9 +23,9 @@ ON_HOST = "/opt/lab"
 LEDGER = "/var/lib/lab/ledger.jsonl"
 PROJECT_DIR = "/home/allianceserver/myauth"
 VENV_PYTHON = "/home/allianceserver/venv/auth/bin/python"
-# The visitor waits at most 10 s for the answers that are still to come.
-STOP_SECONDS = 30
-ANSWER_SECONDS = 60
+# The visitor waits at most 60 s for the answers that are still to come.
+STOP_SECONDS = 90
+ANSWER_SECONDS = 300
 
 
 @dataclass

@@ -47,6 +47,7 @@ SECONDS = {
     "override": 300,
     "lint": 200,
     "unit": 150,
+    "typed": 200,
     "refusals": 100,
 }
 

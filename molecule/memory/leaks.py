@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import shlex
 import uuid
-from pathlib import Path
 from typing import Any
 
 from shared import server
@@ -24,11 +23,6 @@ MEGABYTE = 1024**2
 def place(host: Any, path: str, text: str, owner: str = "root") -> None:
     """Write a file on the server."""
     server.run(host, f"printf %s {shlex.quote(text)} > {path} && chown {owner}: {path}")
-
-
-def place_bot(host: Any) -> None:
-    """Put the program of vars/start.yml where it is expected."""
-    place(host, f"{server.PROJECT}/bot.py", Path(__file__).with_name("bot.py").read_text(), server.USER)
 
 
 def pids(host: Any) -> dict[str, int]:

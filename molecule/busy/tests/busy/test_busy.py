@@ -18,7 +18,7 @@ from lab import hosts, tally
 from lab.traffic import Traffic, traffic
 
 # Each change comes at least once; `make test-all` asks for more of them.
-APPLIES = int(os.environ.get("LAB_BUSY_APPLIES") or 5)
+APPLIES = int(os.environ.get("LAB_BUSY_APPLIES") or 4)
 
 # Tasks for the pool worker and, with a queue, for worker_services, which runs one at a time:
 # every:seconds[:queue]. Mostly short ones; each drain waits for the longest that has just begun.
@@ -32,7 +32,7 @@ CHANGES: tuple[Mapping[str, Any], ...] = (
     {"auth_worker_concurrency": 12},
     {"auth_worker_concurrency": 12, "auth_worker_numprocs": 2},
     {"auth_worker_concurrency": 8, "auth_worker_numprocs": 2, "auth_worker_memory_limit": "300MB"},
-    {"auth_gunicorn_workers": 3},
+    {"auth_gunicorn_workers": 2},
 )
 
 

@@ -29,7 +29,6 @@ PLACES = "/etc /home /opt /root /run /srv /tmp /usr/local /var"
 @pytest.fixture(scope="module", autouse=True)
 def failed(host: Any) -> list[playbook.Run]:
     """Run into failures: while superlance is installed, at the daemon's parser, at the variables themselves."""
-    leaks.place_bot(host)
     no_index = {"auth_pip_extra_args": ["--no-index"], "auth_superlance_version": "1.0.0"}
     runs = [playbook.apply(*VERBOSE, *playbook.extra_vars(no_index))]
     leaks.place(host, "/etc/supervisor/conf.d/broken.conf", "[program:broken]\n")

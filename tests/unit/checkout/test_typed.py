@@ -1,0 +1,89 @@
+# Copyright (c) 2026 The allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What people type in the checkout does what README says, with nothing set for it but the venv's PATH.
+
+What needs a server is in Molecule's scenario `typed`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lab.places import CHECKOUT
+
+README = (CHECKOUT / "README.md").read_text()
+
+
+def type_in(command: str, home: Path, folder: Path = CHECKOUT) -> str:
+    """Run a command as a shell in which nobody has set anything; return what it says if it succeeds."""
+    done = subprocess.run(
+        ["bash", "-c", command],
+        env={"PATH": f"{sys.prefix}/bin:{os.environ['PATH']}", "HOME": str(home)},
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    print(done.stdout)
+    assert done.returncode == 0, command
+    return done.stdout
+
+
+def commands(start: str) -> list[str]:
+    """Return README's commands that begin so, in their order."""
+    found = re.findall(rf"(?m)^ +({start}.*)$", README)
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("linked", [False, True], ids=["a fresh clone", "after make venv"])
+def test_readmes_way_to_a_first_run_is_open_in_the_checkout(linked: bool, tmp_path: Path) -> None:
+    home, folder = tmp_path / "home", tmp_path / "clone"
+    home.mkdir()
+    subprocess.run([CHECKOUT / "scripts/collection-copy", folder], check=True)
+    if linked:
+        subprocess.run([folder / "scripts/collection-link"], check=True, stdout=subprocess.DEVNULL)
+    said = "".join(type_in(command, home, folder) for command in commands("ansible-galaxy "))
+    assert "was installed successfully" in said
+    assert (home / ".ansible/collections/ansible_collections/allianceauth/tuning/MANIFEST.json").is_file()
+    # It has not gone through the link.
+    assert (folder / "galaxy.yml").is_file()
+    for command in (*commands("cp "), *commands("ansible-playbook ")):
+        # Without the servers, as far as it goes.
+        said = type_in(f"{command} --list-tasks" if command.startswith("ansible") else command, home, folder)
+        assert "[WARNING]" not in said
+        if command.startswith("ansible"):
+            used = folder / ".cache/collections" if linked else home / ".ansible/collections"
+            assert f"playbook: {used}/ansible_collections/allianceauth/tuning/playbooks/" in said
+
+
+def test_the_documentation_is_the_checkouts(tmp_path: Path) -> None:
+    (command,) = re.findall(r"`(ansible-doc [^`]*)`", README)
+    said = type_in(command, tmp_path)
+    assert str(CHECKOUT / ".cache/collections/ansible_collections/allianceauth/tuning") in said
+    assert "auth_worker_concurrency" in said
+
+
+def test_playbooks_are_found_by_their_path(tmp_path: Path) -> None:
+    names = sorted(file.name for file in CHECKOUT.glob("playbooks/*.yml"))
+    said = type_in("ansible-playbook -i inventory --syntax-check playbooks/*.yml", tmp_path)
+    assert [Path(name).name for name in re.findall(r"(?m)^playbook: (.*)$", said)] == names
+
+
+@pytest.mark.parametrize("file", sorted(CHECKOUT.glob("molecule/*/molecule.yml")), ids=lambda file: file.parent.name)
+def test_verify_without_a_folder_has_tests_in_every_scenario(file: Path) -> None:
+    shared = yaml.safe_load((CHECKOUT / ".config/molecule/config.yml").read_text())["verifier"]
+    verifier = {**shared, **yaml.safe_load(file.read_text()).get("verifier", {})}
+    folder = file.parent / verifier["directory"]
+    for pattern in ("test_*.py", *verifier.get("additional_files_or_dirs", [])):
+        assert list(folder.glob(pattern)), f"{folder}/{pattern}"
