@@ -88,6 +88,10 @@ exposed:
     - The other configuration files and O(log_dir).
   returned: if supervisor's parser accepts the configuration
   type: dict
+guard:
+  description: Whether the guard of a run is C(pending), and what one has C(said) that had to act and was not told yet.
+  returned: always
+  type: dict
 expected:
   description: The processes (C(GROUP:PROCESS)) that O(supervisor_conf) has supervisord run all the time.
   returned: if supervisor's parser accepts the configuration
@@ -173,7 +177,13 @@ import xmlrpc.client
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.allianceauth.tuning.plugins.module_utils import configuration, memmon, server, surroundings
+from ansible_collections.allianceauth.tuning.plugins.module_utils import (
+    configuration,
+    guard,
+    memmon,
+    server,
+    surroundings,
+)
 from ansible_collections.allianceauth.tuning.plugins.module_utils import daemon as supervisord
 
 
@@ -266,6 +276,7 @@ def main() -> None:
         "log_links": server.links(os.path.join(given["project_dir"], "log")),
         "own_gunicorn_conf": os.path.exists(os.path.join(given["project_dir"], "gunicorn.conf.py")),
         "unit": server.unit_exists(),
+        "guard": guard.look(given["project"]),
         "daemon": look_at_daemon(),
         "orphans": server.orphans(given["venv"]),
     }

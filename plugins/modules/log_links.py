@@ -27,6 +27,7 @@ author:
   - The allianceauth.tuning authors (@allianceauth)
 extends_documentation_fragment:
   - allianceauth.tuning.attributes
+  - allianceauth.tuning.guard
 attributes:
   check_mode:
     support: full
@@ -57,7 +58,7 @@ kept:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.allianceauth.tuning.plugins.module_utils import files, timestamp
+from ansible_collections.allianceauth.tuning.plugins.module_utils import files, guard, timestamp
 
 
 def main() -> None:
@@ -65,6 +66,7 @@ def main() -> None:
         argument_spec={
             "folder": {"type": "path", "required": True},
             "logs": {"type": "list", "elements": "path", "required": True},
+            **guard.SPEC,
         },
         supports_check_mode=True,
     )
@@ -74,12 +76,13 @@ def main() -> None:
     linked: list[str] = []
     kept: list[str] = []
     try:
-        for link, log in missing.items():
-            if module.check_mode:
-                kept += [f"{link}.{stamp}"] if os.path.lexists(link) else []
-            else:
-                kept += files.put_link(link, log, stamp, keeps=True)
-            linked.append(link)
+        with guard.as_owner(module):
+            for link, log in missing.items():
+                if module.check_mode:
+                    kept += [f"{link}.{stamp}"] if os.path.lexists(link) else []
+                else:
+                    kept += files.put_link(link, log, stamp, keeps=True)
+                linked.append(link)
     except OSError as why:
         module.warn(f"{why.strerror} while making links to the logs in {module.params['folder']}.")
     module.exit_json(changed=bool(linked or kept), linked=linked, kept=kept)

@@ -95,6 +95,7 @@ author:
   - The allianceauth.tuning authors (@allianceauth)
 extends_documentation_fragment:
   - allianceauth.tuning.attributes
+  - allianceauth.tuning.guard
 attributes:
   check_mode:
     support: full
@@ -151,6 +152,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils import (
     celery,
     configuration,
     drain,
+    guard,
     sealing,
     server,
     standby,
@@ -320,6 +322,7 @@ def main() -> None:
             "settle": {"type": "int", "default": 10},
             "timeout": {"type": "int", "default": 300},
             "slice": {"type": "int", "default": 5},
+            **guard.SPEC,
         },
         supports_check_mode=True,
     )
@@ -327,16 +330,17 @@ def main() -> None:
     given = module.params
     result: dict[str, Any] = {"changed": False, "pending": [], "told": given["told"], "tasks": {}, "site": None}
     until = time.monotonic() + given["slice"]
-    try:
-        daemon = Daemon()
-        if module.check_mode:
-            result["changed"] = predict(daemon, given)
-        elif given["state"] == "stopped":
-            stop(daemon, given, result, until)
-        else:
-            start_with_patience(daemon, module, result, until)
-    except (supervisord.NotAnswering, supervisord.RefusedError) as why:
-        module.fail_json(msg=str(why), **result)
+    with guard.as_owner(module):
+        try:
+            daemon = Daemon()
+            if module.check_mode:
+                result["changed"] = predict(daemon, given)
+            elif given["state"] == "stopped":
+                stop(daemon, given, result, until)
+            else:
+                start_with_patience(daemon, module, result, until)
+        except (supervisord.NotAnswering, supervisord.RefusedError) as why:
+            module.fail_json(msg=str(why), **result)
     module.exit_json(**result)
 
 
