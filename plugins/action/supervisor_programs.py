@@ -57,10 +57,10 @@ class ActionModule(ActionBase):
                 return answer
             except AnsibleConnectionFailure:
                 # What a call has done whose answer was lost, the next one finds.
-                left = round(until - time.monotonic())
+                left = until - time.monotonic()
                 if left <= 0:
                     raise
-                display.display(progress.cut_off(self._vars["inventory_hostname"], left))
+                display.display(progress.cut_off(self._vars["inventory_hostname"], round(left)))
                 time.sleep(_LINE_SECONDS)
 
     def _stop(self, result: dict[str, Any]) -> dict[str, Any]:

@@ -182,9 +182,11 @@ class _Transport(xmlrpc.client.Transport):
         secret = [("Authorization", "Basic " + base64.b64encode(words).decode())] if access["username"] else []
         super().__init__(headers=secret)
 
-    def make_connection(self, _host: Any) -> http.client.HTTPConnection:
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
         # A new one each time: the last one's supervisord may be gone.
-        return _Connection(self._serverurl)
+        connection = _Connection(self._serverurl)
+        self._connection = host, connection
+        return connection
 
 
 class Supervisord:
@@ -204,6 +206,8 @@ class Supervisord:
             raise
         except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError) as why:
             raise NoAnswer(str(why)) from why
+        finally:
+            self._proxy("close")()
 
     def identity(self) -> dict[str, Any]:
         """Return what tells this supervisord from one before or after it."""
