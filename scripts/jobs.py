@@ -42,6 +42,7 @@ SECONDS = {
     "revert": 600,
     "operations": 500,
     "memory": 600,
+    "cut": 600,
     "busy": 500,
     "default": 500,
     "override": 300,

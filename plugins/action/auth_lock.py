@@ -21,7 +21,8 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         # Tasks run in children of the process that the user has started.
-        arguments = {**self._task.args, "owner": name_of(os.getppid())}
+        owner = name_of(os.getppid())
+        arguments = {**self._task.args, "owner": owner}
         answer = self._execute_module(module_args=arguments, task_vars=task_vars)
         holder = answer.get("held_by", "")
         if holder and is_dead(holder):

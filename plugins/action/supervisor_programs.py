@@ -9,7 +9,7 @@ import os
 import time
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import progress
@@ -21,6 +21,9 @@ _DAEMON_SECONDS = 60
 
 # A worker counts as running after its startsecs, 10 s; on a busy host all of it takes longer.
 _AGAIN_SECONDS = 60
+
+# Between two attempts to reach a server.
+_LINE_SECONDS = 3
 
 
 class ActionModule(ActionBase):
@@ -37,14 +40,28 @@ class ActionModule(ActionBase):
         return self._start(result)
 
     def _call(self, **arguments: Any) -> dict[str, Any]:
-        if os.getppid() != self._run_process:
-            # We are its child, in a session of our own since ansible-core 2.19, and outlive it. The next run may
-            # be at work by now.
-            raise AnsibleActionFail("The run was killed, so this task goes no further.")
-        answer: dict[str, Any] = self._execute_module(
-            module_name="allianceauth.tuning.supervisor_programs", module_args=arguments, task_vars=self._vars
-        )
-        return answer
+        """Call the module; if the line is cut, again and again until the guard on the server has to act."""
+        guard = self._task.args.get("guard") or {}
+        until = time.monotonic() + int(guard.get("seconds", 0))
+        while True:
+            if os.getppid() != self._run_process:
+                # We are its child, in a session of our own since ansible-core 2.19, and outlive it. The next run may
+                # be at work by now.
+                raise AnsibleActionFail("The run was killed, so this task goes no further.")
+            try:
+                answer: dict[str, Any] = self._execute_module(
+                    module_name="allianceauth.tuning.supervisor_programs",
+                    module_args={**arguments, "guard": guard},
+                    task_vars=self._vars,
+                )
+                return answer
+            except AnsibleConnectionFailure:
+                # What a call has done whose answer was lost, the next one finds.
+                left = until - time.monotonic()
+                if left <= 0:
+                    raise
+                display.display(progress.unreachable(self._vars["inventory_hostname"], round(left)))
+                time.sleep(_LINE_SECONDS)
 
     def _stop(self, result: dict[str, Any]) -> dict[str, Any]:
         host, arguments = self._vars["inventory_hostname"], dict(self._task.args)

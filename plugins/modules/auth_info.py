@@ -88,6 +88,10 @@ exposed:
     - The other configuration files and O(log_dir).
   returned: if supervisor's parser accepts the configuration
   type: dict
+guard:
+  description: Whether the guard of a run is C(pending), and what one has C(said) that had to act and was not told yet.
+  returned: always
+  type: dict
 expected:
   description: The processes (C(GROUP:PROCESS)) that O(supervisor_conf) has supervisord run all the time.
   returned: if supervisor's parser accepts the configuration
@@ -176,6 +180,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import make_namespec
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
+    guard,
     preflight,
     proc,
     project,
@@ -273,6 +278,7 @@ def main() -> None:
         "log_links": project.links(os.path.join(given["project_dir"], "log")),
         "own_gunicorn_conf": os.path.exists(os.path.join(given["project_dir"], "gunicorn.conf.py")),
         "unit": proc.unit_exists(),
+        "guard": guard.look(given["project"]),
         "daemon": look_at_daemon(),
         "orphans": proc.orphans(given["venv"]),
     }

@@ -12,6 +12,8 @@ version_added: 0.1.0
 description:
   - Takes or gives back a lock on the server. The action plugin says whose it is.
   - A run that is dead holds no lock. On the controller that it ran on, that is seen at once; elsewhere its lease ends.
+  - Who takes the lock takes the guard of a dead run as well, and who gives it back ends it;
+    see M(allianceauth.tuning.auth_guard).
 options:
   name:
     description: What is locked; the supervisor group.
@@ -68,18 +70,17 @@ path:
   description: The lock's file.
   returned: always
   type: str
+run:
+  description: The run, for the option C(guard) of other modules.
+  returned: always
+  type: str
 """
 
-import fcntl
-import json
-import os
 import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-
-# On a file system that a reboot empties, and where only root can put a file.
-FOLDER = "/run"
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import guard, guard_program
 
 # Longer than a run with the longest tasks takes.
 # Beside the waiting, which it may do twice: on its way, and on its way back.
@@ -111,19 +112,20 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    path = os.path.join(FOLDER, f"allianceauth.tuning.{module.params['name']}.lock")
+    name, owner = module.params["name"], module.params["owner"]
+    path = guard.lock_path(name)
     if module.check_mode:
-        module.exit_json(changed=False, held_by="", path=path)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    with os.fdopen(handle, "r+", encoding="utf-8") as file:
-        # For the moment of looking and writing; the lock itself is what is written.
-        fcntl.flock(file, fcntl.LOCK_EX)
-        text = file.read()
-        held_by, held = decide(json.loads(text) if text else {}, module.params, time.time())
-        file.seek(0)
-        file.truncate()
-        json.dump(held, file)
-    module.exit_json(changed=False, held_by=held_by, path=path)
+        module.exit_json(changed=False, held_by="", path=path, run=owner)
+    with guard_program.opened(path) as lock:
+        was = lock.get("owner", "")
+        held_by, held = decide(dict(lock), module.params, time.time())
+        if module.params["state"] == "present" and not held_by:
+            guard.adopt(name, owner)
+        elif module.params["state"] == "absent" and was == owner:
+            guard.end(name)
+        lock.clear()
+        lock.update(held)
+    module.exit_json(changed=False, held_by=held_by, path=path, run=owner)
 
 
 if __name__ == "__main__":

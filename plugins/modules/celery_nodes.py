@@ -41,6 +41,7 @@ author:
   - The allianceauth.tuning authors (@allianceauth)
 extends_documentation_fragment:
   - allianceauth.tuning.attributes
+  - allianceauth.tuning.guard
 attributes:
   check_mode:
     support: full
@@ -73,7 +74,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.allianceauth.tuning.plugins.module_utils.server import celery_cli, supervisord
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import celery_cli, guard, supervisord
 
 # One question starts Django, which takes a second or two of the CPU that the workers need to start.
 _PAUSE_SECONDS = 1
@@ -98,6 +99,7 @@ def main() -> None:
             **celery_cli.APPLICATION_SPEC,
             "nodes": {"type": "dict", "required": True},
             "timeout": {"type": "int", "default": 120},
+            **guard.SPEC,
         },
         supports_check_mode=True,
     )
@@ -107,7 +109,8 @@ def main() -> None:
     application = celery_cli.Application.configured(given, supervisord.MAIN_CONF)
     until = time.monotonic() + given["timeout"]
     try:
-        answers = ask(application, list(nodes), until)
+        with guard.as_owner(module):
+            answers = ask(application, list(nodes), until)
     except celery_cli.CannotAskError as why:
         module.fail_json(msg=str(why))
     silent = sorted(set(nodes) - set(answers))

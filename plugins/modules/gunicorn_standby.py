@@ -49,6 +49,7 @@ author:
   - The allianceauth.tuning authors (@allianceauth)
 extends_documentation_fragment:
   - allianceauth.tuning.attributes
+  - allianceauth.tuning.guard
 attributes:
   check_mode:
     support: full
@@ -82,6 +83,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import make_namespec
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
+    guard,
     proc,
     standby,
     supervisor_parser,
@@ -135,13 +137,16 @@ def main() -> None:
             "config": {"type": "path", "default": ""},
             "reserve": {"type": "int", "default": 0},
             "timeout": {"type": "int", "default": 90},
+            **guard.SPEC,
         },
         supports_check_mode=True,
     )
     supervisord.import_supervisor(module)
     if module.check_mode:
         module.exit_json(changed=False, running=False, problem="")
-    module.exit_json(**work(module.params))
+    with guard.as_owner(module):
+        result = work(module.params)
+    module.exit_json(**result)
 
 
 def work(given: dict[str, Any]) -> dict[str, Any]:

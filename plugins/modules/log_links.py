@@ -27,6 +27,7 @@ author:
   - The allianceauth.tuning authors (@allianceauth)
 extends_documentation_fragment:
   - allianceauth.tuning.attributes
+  - allianceauth.tuning.guard
 attributes:
   check_mode:
     support: full
@@ -58,7 +59,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import backup_name
-from ansible_collections.allianceauth.tuning.plugins.module_utils.server import files
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import files, guard
 
 
 def main() -> None:
@@ -66,6 +67,7 @@ def main() -> None:
         argument_spec={
             "folder": {"type": "path", "required": True},
             "logs": {"type": "list", "elements": "path", "required": True},
+            **guard.SPEC,
         },
         supports_check_mode=True,
     )
@@ -75,12 +77,13 @@ def main() -> None:
     linked: list[str] = []
     kept: list[str] = []
     try:
-        for link, log in missing.items():
-            if module.check_mode:
-                kept += [f"{link}.{stamp}"] if os.path.lexists(link) else []
-            else:
-                kept += files.put_link(link, log, stamp, keeps=True)
-            linked.append(link)
+        with guard.as_owner(module):
+            for link, log in missing.items():
+                if module.check_mode:
+                    kept += [f"{link}.{stamp}"] if os.path.lexists(link) else []
+                else:
+                    kept += files.put_link(link, log, stamp, keeps=True)
+                linked.append(link)
     except OSError as why:
         module.warn(f"{why.strerror} while making links to the logs in {module.params['folder']}.")
     module.exit_json(changed=bool(linked or kept), linked=linked, kept=kept)

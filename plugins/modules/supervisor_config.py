@@ -80,6 +80,7 @@ author:
   - The allianceauth.tuning authors (@allianceauth)
 extends_documentation_fragment:
   - allianceauth.tuning.attributes
+  - allianceauth.tuning.guard
 attributes:
   check_mode:
     support: full
@@ -132,6 +133,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.model import m
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
     celery_cli,
     files,
+    guard,
     preflight,
     supervisor_parser,
     supervisord,
@@ -241,11 +243,18 @@ def main() -> None:
             "application": {"type": "dict", "default": {}},
             "owner": {"type": "str", "default": "root"},
             "group": {"type": "str", "default": "root"},
+            **guard.SPEC,
         },
         required_one_of=[["content", "restore"]],
         supports_check_mode=True,
     )
     supervisord.import_supervisor(module)
+    with guard.as_owner(module):
+        work(module)
+
+
+def work(module: AnsibleModule) -> None:
+    """Do what is asked for, and end with the result."""
     result: dict[str, Any] = {"kept": []}
     if module.params["restore"]:
         result["restored"] = to_restore(module)
@@ -289,6 +298,11 @@ def main() -> None:
             result["kept"].append(files.keep(path, before, stamp, uid, gid))
         with files.put_back_on_error(path):
             if file_changes:
+                guard.unproven(
+                    module,
+                    files.readable(link) if before is None else before,
+                    {"path": path, "backup": "".join(result["kept"]), "uid": uid, "gid": gid, "mode": files.MODE},
+                )
                 files.replace_file(path, content, uid, gid)
             if link_changes:
                 result["kept"] += files.put_link(link, path, stamp, keeps=not same)

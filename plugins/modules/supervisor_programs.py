@@ -95,6 +95,7 @@ author:
   - The allianceauth.tuning authors (@allianceauth)
 extends_documentation_fragment:
   - allianceauth.tuning.attributes
+  - allianceauth.tuning.guard
 attributes:
   check_mode:
     support: full
@@ -152,6 +153,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names im
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
     celery_cli,
     drain,
+    guard,
     http_probe,
     proc,
     standby,
@@ -323,6 +325,7 @@ def main() -> None:
             "settle": {"type": "int", "default": 10},
             "timeout": {"type": "int", "default": 300},
             "slice": {"type": "int", "default": 5},
+            **guard.SPEC,
         },
         supports_check_mode=True,
     )
@@ -336,16 +339,17 @@ def main() -> None:
         "site": None,
     }
     until = time.monotonic() + given["slice"]
-    try:
-        daemon = Daemon()
-        if module.check_mode:
-            result["changed"] = predict(daemon, given)
-        elif given["state"] == "stopped":
-            stop(daemon, given, result, until)
-        else:
-            start_with_patience(daemon, module, result, until)
-    except (supervisord.NotAnsweringError, supervisord.RefusedError) as why:
-        module.fail_json(msg=str(why), **result)
+    with guard.as_owner(module):
+        try:
+            daemon = Daemon()
+            if module.check_mode:
+                result["changed"] = predict(daemon, given)
+            elif given["state"] == "stopped":
+                stop(daemon, given, result, until)
+            else:
+                start_with_patience(daemon, module, result, until)
+        except (supervisord.NotAnsweringError, supervisord.RefusedError) as why:
+            module.fail_json(msg=str(why), **result)
     module.exit_json(**result)
 
 

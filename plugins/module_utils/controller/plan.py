@@ -107,7 +107,7 @@ def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
             info.get("effective", {}).get("groups", []), [listener.process for listener in listeners]
         ),
         "drift": differences.sentences(declared, info),
-        "warnings": memory.warnings(declared) + _exposed(declared, info),
+        "warnings": memory.warnings(declared) + _exposed(declared, info) + _guard_reports(info),
     }
 
 
@@ -204,6 +204,11 @@ def _exposed(declared: Declared, info: Mapping[str, Any]) -> list[str]:
         # The guide's layout, which is asked for.
         if path != f"{declared.project_dir}/log"
     ]
+
+
+def _guard_reports(info: Mapping[str, Any]) -> list[str]:
+    """Return what the guard of an earlier run has done, which the admin is to read first of all."""
+    return [said for said in [info.get("guard", {}).get("said", "")] if said]
 
 
 def _gunicorn(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any] | None:

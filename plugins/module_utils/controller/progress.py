@@ -137,6 +137,11 @@ def waiting(host: str, answer: Mapping[str, Any], waited: int) -> str:
     return f"{host}: waiting for {names}, {waited} s so far"
 
 
+def unreachable(host: str, left: int) -> str:
+    """Return the line on a server that cannot be reached; ``left`` seconds later it brings itself back."""
+    return f"{host}: cannot be reached; trying again for {left} s, after which it brings itself back"
+
+
 def timeout_message(answer: Mapping[str, Any], waited: int) -> str:
     """Return the sentence on processes that did not come up in time, with their last words."""
     names = ", ".join(f"{process['name']} ({process['state']})" for process in answer["pending"])

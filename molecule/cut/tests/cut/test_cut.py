@@ -1,0 +1,200 @@
+# Copyright (c) 2026 The allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A run that is cut off, at every stage in which something is stopped or not proved yet, and no second run."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from shared import playbook, server, servers
+
+from lab import engine, hosts
+
+# As short as a busy machine allows: from the end of one call to the beginning of the next one.
+GUARD_SECONDS = 30
+
+REPORT = "/var/lib/allianceauth.tuning/myauth.guard.json"
+STATE = "/run/allianceauth.tuning.myauth.guard"
+SSHD = "'[s]shd: admin'"
+MID_DRAIN = r"waiting for .*worker_00 \(lab_tasks\.sleep for "
+
+
+class Machine:
+    """A host as `server` asks it, by podman: the line that is cut is SSH's, which testinfra goes by."""
+
+    def __init__(self) -> None:
+        (found,) = hosts.existing(servers.LAB)
+        self._container = found.container
+
+    def run(self, command: str) -> Any:
+        done = engine.attempt("exec", self._container, "sh", "-c", command, timeout=600)
+        return SimpleNamespace(rc=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+    def file(self, path: str) -> Any:
+        return SimpleNamespace(content_string=server.run(self, f"cat {path}"))
+
+
+@pytest.fixture(scope="module")
+def machine() -> Machine:
+    return Machine()
+
+
+def kill(run: subprocess.Popen[str]) -> None:
+    """Be a controller that is gone, with its lines."""
+    playbook.kill(run)
+
+
+def interrupt(run: subprocess.Popen[str]) -> None:
+    """Press Ctrl-C."""
+    os.killpg(run.pid, signal.SIGINT)
+    run.wait(60)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A stage that begins with a line of the output that matches `sign`, and how the run ends in it.
+
+    `awaits` is a command that succeeds on the server once it has begun there, too; `seconds` is
+    how long the tasks take that run meanwhile.
+    """
+
+    name: str
+    sign: str
+    end: Callable[[subprocess.Popen[str]], None] = kill
+    awaits: str = ""
+    seconds: float = 4
+
+
+CUTS = [
+    Cut("after the new file", r"^TASK .*Drain beat, then the workers together"),
+    Cut("Ctrl-C in mid-drain", MID_DRAIN, interrupt, seconds=50),
+    Cut(
+        "after the site has stopped",
+        r"^TASK .*Stop the site",
+        awaits="supervisorctl status myauth:gunicorn | grep STOP",
+    ),
+    Cut("while it waits for RUNNING", r"waiting for .*worker_00 \(.*, \d+ s so far"),
+]
+
+
+@contextmanager
+def apply(concurrency: int) -> Iterator[subprocess.Popen[str]]:
+    """Begin a run that restarts everything; whatever is left of it in the end is killed."""
+    variables = {"auth_worker_concurrency": concurrency, "__auth_guard_seconds": GUARD_SECONDS}
+    run = playbook.start("apply", *playbook.extra_vars(variables))
+    try:
+        yield run
+    finally:
+        playbook.kill(run)
+        run.communicate()
+
+
+def follow(run: subprocess.Popen[str], sign: str) -> None:
+    """Wait for a line of a run's output."""
+    assert run.stdout
+    for line in run.stdout:
+        print(line, end="")
+        if re.search(sign, line):
+            return
+    pytest.fail(f"The run ended with {run.wait()} and did not come to where it was to be cut off.")
+
+
+def back_by_itself(machine: Machine) -> None:
+    """Wait until the guard has acted, and then until all that it has started has proved to stay."""
+    assert machine.run(f"timeout 300 sh -c 'until [ -e {REPORT} ]; do sleep 1; done'").rc == 0
+    print(server.run(machine, "journalctl -q -o cat -u allianceauth-tuning-myauth-guard.service"))
+    assert server.wait(lambda: server.healthy(machine), bool)
+    assert "--concurrency=10" in server.arguments(machine)["worker_00"]
+    assert "--concurrency=10\n" in server.configuration(machine)
+    assert machine.run(f"test -e {STATE}").rc != 0
+    assert server.wait(lambda: machine.run("pgrep -f '[g]unicorn.* --pid /tmp/'").rc, bool) == 1
+
+
+def all_done(machine: Machine, sent: dict[str, str], prefix: str) -> bool:
+    expected = {key: ["start", "end"] for key in sent}
+    return server.wait(lambda: server.ledger(machine, prefix), lambda tasks: tasks == expected) == expected
+
+
+def told(machine: Machine) -> str:
+    """Return what the next run says of the guard, which it says once."""
+    run = playbook.apply()
+    assert run.status == 0
+    assert set(run.changed.values()) == {0}
+    assert machine.run(f"test -e {REPORT}").rc != 0
+    (said,) = re.findall(r"(?m)^\S+: (The guard of a run of .*)$", run.output)
+    return str(said)
+
+
+@pytest.mark.parametrize("cut", CUTS, ids=[cut.name for cut in CUTS])
+def test_a_server_whose_run_is_cut_off_brings_itself_back(machine: Machine, cut: Cut) -> None:
+    concurrency = 5 + CUTS.index(cut)
+    prefix = f"cut-{CUTS.index(cut)}-"
+    sent = server.send(machine, 2 * concurrency, cut.seconds, prefix.rstrip("-"))
+    with apply(concurrency) as run:
+        follow(run, cut.sign)
+        while cut.awaits and machine.run(cut.awaits).rc != 0:
+            assert run.poll() is None, "The run was over before it was cut off."
+        assert run.poll() is None, "The run was over before it was cut off."
+        cut.end(run)
+    print("-- cut off")
+    back_by_itself(machine)
+    assert all_done(machine, sent, prefix)
+    # The queue is served: those that come now are done as well.
+    after = server.send(machine, 2, 0, f"after-{prefix.rstrip('-')}")
+    assert all_done(machine, after, f"after-{prefix}")
+    # A worker that was still finishing has been started again since.
+    assert server.wait(lambda: server.healthy(machine), bool)
+    assert re.match(r"The guard of a run of \S+ that was cut off at .* UTC had to act: ", told(machine))
+
+
+def test_a_run_whose_line_comes_back_late_touches_nothing_and_says_what_the_guard_did(machine: Machine) -> None:
+    sent = server.send(machine, 10, 20, "late")
+    with apply(11) as run:
+        follow(run, MID_DRAIN)
+        server.run(machine, f"pkill -STOP -f {SSHD}")
+        try:
+            back_by_itself(machine)
+            assert all_done(machine, sent, "late-")
+            assert server.wait(lambda: server.healthy(machine), bool)
+            before = server.states(machine), server.run(machine, "supervisorctl status | grep -o 'pid [0-9]*'")
+        finally:
+            server.run(machine, f"pkill -CONT -f {SSHD}")
+        ended = playbook.finish(run)
+    assert ended.status != 0
+    assert re.search(r"The guard of a run of .* had to act: .*Nothing more was touched: run it again\.", ended.sentence)
+    assert "needs you" not in ended.output
+    assert before == (
+        server.states(machine),
+        server.run(machine, "supervisorctl status | grep -o 'pid [0-9]*'"),
+    )
+    assert "--concurrency=10\n" in server.configuration(machine)
+    assert "myauth:beat" in told(machine)
+
+
+def test_a_line_that_is_cut_for_some_seconds_is_no_failure(machine: Machine) -> None:
+    sent = server.send(machine, 10, 20, "hiccup")
+    with apply(12) as run:
+        follow(run, MID_DRAIN)
+        server.run(machine, f"systemctl stop ssh && pkill -KILL -f {SSHD}")
+        try:
+            time.sleep(6)
+        finally:
+            server.run(machine, "systemctl start ssh")
+        ended = playbook.finish(run)
+    assert ended.status == 0
+    assert "cannot be reached; trying again for" in ended.output
+    assert all_done(machine, sent, "hiccup-")
+    assert "--concurrency=12" in server.arguments(machine)["worker_00"]
+    assert server.healthy(machine)
+    assert machine.run(f"test -e {REPORT} || test -e {STATE}").rc != 0

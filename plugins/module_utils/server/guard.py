@@ -1,0 +1,298 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Set, renew and end the guard of a run, on the server, and do nothing any more once it has acted.
+
+The guard is a transient timer of systemd's with the program in guard_program.py, and
+all that it has to know lies in a folder of root's. Whoever holds the lock owns it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from typing import Any, Iterator, Mapping
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import guard_program as program
+
+# On a file system that a reboot empties: after it, supervisord has started all by itself. Only root can put a file
+# there.
+RUN_FOLDER = "/run"
+# What it has done is to be told after a reboot, too.
+REPORT_FOLDER = "/var/lib/allianceauth.tuning"
+
+# Every module that changes something, or waits for long, takes it.
+SPEC: dict[str, Any] = {"guard": {"type": "dict", "default": {}}}
+
+# No call of a run takes longer: one that hangs is not to keep the guard from acting for ever.
+_LONGEST_CALL_SECONDS = 900
+_LOOK_SECONDS = 0.2
+
+_SYSTEMD_SECONDS = 60
+
+# Of the guard's seconds: how long a timer may have run when it is set anew.
+_TIMER_SHARE = 1 / 3
+
+
+class LostOwnershipError(Exception):
+    """This run no longer holds the lock; the text is a sentence on who has taken it."""
+
+
+class NotSetError(Exception):
+    """systemd does not keep the timer; the text is a sentence that says why."""
+
+
+def lock_path(name: str) -> str:
+    """Return the lock's file of a project."""
+    return os.path.join(RUN_FOLDER, f"allianceauth.tuning.{name}.lock")
+
+
+def report_path(name: str) -> str:
+    """Return the file in which a guard says what it has done."""
+    return os.path.join(REPORT_FOLDER, f"{name}.guard.json")
+
+
+def unit(name: str) -> str:
+    """Return the name of the timer and of what it starts."""
+    return f"allianceauth-tuning-{name}-guard"
+
+
+def _folder(name: str) -> str:
+    return os.path.join(RUN_FOLDER, f"allianceauth.tuning.{name}.guard")
+
+
+def _state_path(name: str) -> str:
+    return os.path.join(_folder(name), "state.json")
+
+
+def look(name: str) -> dict[str, Any]:
+    """Return whether a guard of a run is ``pending``, and what one ``said`` that has acted, "" if nobody was told."""
+    return {
+        "pending": os.path.exists(_state_path(name)),
+        "said": program.sentence(program.load(report_path(name))),
+    }
+
+
+def forget(name: str) -> bool:
+    """Remove what a guard has said; return whether there was anything."""
+    try:
+        os.unlink(report_path(name))
+    except FileNotFoundError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def as_owner(module: AnsibleModule) -> Iterator[None]:
+    """Do what changes the server, or takes long, as the run that holds the lock; the guard waits meanwhile.
+
+    Fails, and nothing is done, if that run was taken for dead. Without a run nothing is asked.
+    """
+    given = of_run(module)
+    if not given:
+        yield
+        return
+    with _failing(module):
+        renew(given)
+    renewer = _keep_renewing(given)
+    try:
+        yield
+    finally:
+        os.kill(renewer, signal.SIGKILL)
+        os.waitpid(renewer, 0)
+
+
+def of_run(module: AnsibleModule) -> dict[str, Any]:
+    """Return the ``name``, ``owner`` and ``seconds`` that a module was given, nothing if no run holds a lock."""
+    given = module.params["guard"]
+    # Numbers from templates are text before ansible-core 2.19.
+    return {**given, "seconds": int(given["seconds"])} if given.get("owner") and not module.check_mode else {}
+
+
+@contextlib.contextmanager
+def _failing(module: AnsibleModule) -> Iterator[None]:
+    try:
+        yield
+    except LostOwnershipError as why:
+        module.fail_json(msg=str(why), guard_acted=True)
+
+
+def renew(given: Mapping[str, Any]) -> None:
+    """Have the guard of this run begin to wait anew, if it has one. Raises `LostOwnershipError`."""
+    with _owned(given):
+        _renew(given["name"])
+
+
+@contextlib.contextmanager
+def _owned(given: Mapping[str, Any]) -> Iterator[None]:
+    """Do what nobody may interfere with, the guard included. Raises `LostOwnershipError`."""
+    with program.opened(lock_path(given["name"])) as held:
+        if held.get("owner") != given["owner"]:
+            raise LostOwnershipError(_taken(given, held.get("owner", "")))
+        yield
+
+
+def _taken(given: Mapping[str, Any], owner: str) -> str:
+    """Return the sentence on a lock that was taken from a run, ``owner`` being whoever has it now."""
+    host = socket.gethostname()
+    seconds = given["seconds"]
+    said = program.sentence(program.load(report_path(given["name"])))
+    if owner.startswith("the guard of "):
+        said = f"{owner[0].upper()}{owner[1:]} is bringing back what ran before."
+    elif owner:
+        said = f"By now it is the turn of {owner.partition(', process ')[0]}. {said}".rstrip()
+    return (
+        f"{host} has not heard of this run for {seconds} s, so it was taken for dead. {said} Nothing more was touched: "
+        "run it again."
+    )
+
+
+def _renew(name: str) -> None:
+    state = program.load(_state_path(name))
+    if not state:
+        return
+    now = time.monotonic()
+    # The deadline is what counts: a timer that goes off before it has the program wait. So not every call of a long
+    # drain has to tell systemd, which writes four lines into its journal each time.
+    due = now - state["timer_set"] >= state["seconds"] * _TIMER_SHARE
+    state.update(deadline=now + state["seconds"], renewed=time.time(), **({"timer_set": now} if due else {}))
+    program.save(_state_path(name), state)
+    if due:
+        # It counts from the beginning.
+        _run("systemctl", "restart", f"{unit(name)}.timer")
+
+
+def _keep_renewing(given: Mapping[str, Any]) -> int:
+    """Renew in a process of its own as long as this one lives; return its number.
+
+    Not a thread's work: what is called meanwhile forks.
+    """
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for number in (0, 1, 2):
+            os.dup2(nothing, number)
+        pause = given["seconds"] * _TIMER_SHARE
+        until = time.monotonic() + _LONGEST_CALL_SECONDS
+        due = time.monotonic() + pause
+        while os.getppid() == parent and time.monotonic() < until:
+            if time.monotonic() >= due:
+                renew(given)
+                due = time.monotonic() + pause
+            time.sleep(_LOOK_SECONDS)
+    finally:
+        # Nobody is there to read a traceback.
+        os._exit(0)
+
+
+def put(module: AnsibleModule, found: Mapping[str, Any]) -> None:
+    """Set the guard of a run. ``found`` is what it shall bring back, in the words of guard_program.
+
+    What a run before, whose guard has not acted yet, has found is to be brought back as well. Raises `NotSetError`.
+    """
+    given = of_run(module)
+    if not given:
+        return
+    name = given["name"]
+    with _failing(module), _owned(given):
+        os.makedirs(_folder(name), 0o700, exist_ok=True)
+        earlier = program.load(_state_path(name))
+        state = {
+            **found,
+            "owner": given["owner"],
+            "seconds": given["seconds"],
+            "lock": lock_path(name),
+            "report": report_path(name),
+            "ran": sorted({*found["ran"], *earlier.get("ran", [])}),
+            "unproven": earlier.get("unproven"),
+            "deadline": time.monotonic() + given["seconds"],
+            "timer_set": time.monotonic(),
+            "renewed": time.time(),
+        }
+        if state["unproven"]:
+            # That one had the file loaded which is to come back; the present one may not.
+            state["daemon"] = earlier["daemon"]
+        path = os.path.join(_folder(name), "guard.py")
+        program.write(path, inspect.getsource(program).encode(), 0, 0, 0o600)
+        program.save(_state_path(name), state)
+        _start_timer(name, given["seconds"], path)
+
+
+def _start_timer(name: str, seconds: int, path: str) -> None:
+    if not _run("systemctl", "restart", f"{unit(name)}.timer"):
+        return
+    problem = _run(
+        "systemd-run",
+        "--quiet",
+        "--collect",
+        f"--unit={unit(name)}",
+        f"--description=Bring {name} back if the run of allianceauth.tuning is cut off",
+        f"--on-active={seconds}",
+        "--timer-property=AccuracySec=1s",
+        "/usr/bin/python3",
+        "-I",
+        path,
+        _state_path(name),
+    )
+    if problem:
+        shutil.rmtree(_folder(name), ignore_errors=True)
+        raise NotSetError(
+            f"systemd on {socket.gethostname()} does not keep the timer that brings the server back if this run is cut "
+            f"off, so nothing was stopped: {problem.rstrip('.')}."
+        )
+
+
+def adopt(name: str, owner: str) -> None:
+    """Have the guard of a run that is dead guard the one that holds the lock now; call it while it is opened."""
+    state = program.load(_state_path(name))
+    if state:
+        program.save(_state_path(name), {**state, "owner": owner})
+        _renew(name)
+
+
+def end(name: str) -> None:
+    """End the guard of the run that gives its lock back; call it while that is opened."""
+    if os.path.exists(_folder(name)):
+        # Without its state it does nothing, should it go off now.
+        shutil.rmtree(_folder(name))
+        _run("systemctl", "stop", f"{unit(name)}.timer")
+
+
+def unproven(module: AnsibleModule, proven: str | None, file: Mapping[str, Any]) -> None:
+    """Have the guard put a file back; call it right before that is replaced.
+
+    ``proven`` is its text, None if there is none, and ``file`` what guard_program has to know of it.
+    The first file that a run replaces is the one that ran; of those after it none has proved itself.
+    """
+    given = of_run(module)
+    if not given:
+        return
+    with _failing(module), _owned(given):
+        path = _state_path(given["name"])
+        state = program.load(path)
+        if state and not state["unproven"]:
+            kept = os.path.join(_folder(given["name"]), program.PROVEN)
+            if proven is not None:
+                program.write(kept, proven.encode(errors="surrogateescape"), 0, 0, 0o600)
+            program.save(path, {**state, "unproven": dict(file)})
+
+
+def _run(*command: str) -> str:
+    """Run a command of systemd's; return "" if it succeeds, or what it says."""
+    try:
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=_SYSTEMD_SECONDS, check=False, text=True
+        )
+    except (OSError, subprocess.TimeoutExpired) as why:
+        return str(why)
+    return done.stdout.strip() or "it does not say why" if done.returncode else ""

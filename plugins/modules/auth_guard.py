@@ -1,0 +1,132 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: auth_guard
+short_description: Have a server bring itself back if the run is cut off
+version_added: 0.1.0
+description:
+  - Sets a transient timer of systemd's on the server. Every module of the run that takes O(guard) renews it, and
+    M(allianceauth.tuning.auth_lock) ends it with the lock. If it is not renewed in time, the controller or the line
+    to it is gone.
+  - Then its program takes the lock over, puts the previous configuration back if the new one has not proved itself,
+    starts what ran before, ends what the run has left, and says in the journal and in a file what it did.
+options:
+  state:
+    description:
+      - V(present) sets it. What runs now is what it brings back, with what a run before has found whose guard has not
+        acted yet.
+      - V(told) removes what one has said that had to act.
+    type: str
+    choices: [present, told]
+    default: present
+  name:
+    description: Whose guard it is; the supervisor group.
+    type: str
+    required: true
+  site:
+    description: The processes (C(GROUP:PROCESS)) that answer the site's visitors.
+    type: list
+    elements: str
+    default: []
+  longest:
+    description: Seconds that the slowest program may take to stop.
+    type: int
+    default: 0
+author:
+  - The allianceauth.tuning authors (@allianceauth)
+extends_documentation_fragment:
+  - allianceauth.tuning.attributes
+  - allianceauth.tuning.guard
+attributes:
+  check_mode:
+    support: full
+    description: Can run in check mode, where it sets and removes nothing.
+  diff_mode:
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Keep other runs out
+  allianceauth.tuning.auth_lock:
+    name: myauth
+  register: locked
+
+- name: Have the server bring itself back if this run is cut off
+  allianceauth.tuning.auth_guard:
+    name: myauth
+    site: ["myauth:gunicorn"]
+    guard:
+      name: myauth
+      owner: "{{ locked.run }}"
+      seconds: 120
+"""
+
+RETURN = r""" # """
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
+    guard,
+    guard_program,
+    standby,
+    supervisor_parser,
+    supervisord,
+)
+
+# Beside the time to stop: programs start, those that fail three times, and Django loads on a busy host.
+_START_SECONDS = 300
+
+
+def what_runs(given: dict[str, Any]) -> dict[str, Any]:
+    """Return what the guard shall bring back, in the words of guard_program; little if no supervisord answers."""
+    found: dict[str, Any] = {
+        "daemon": {},
+        "ran": [],
+        "site": given["site"],
+        "standby": standby.note(given["name"]),
+        "patience": given["longest"] + _START_SECONDS,
+        "access": supervisor_parser.client(supervisord.MAIN_CONF),
+    }
+    try:
+        daemon = supervisord.Daemon()
+        pid = daemon.pid()
+        found["daemon"] = {"pid": pid, "start": guard_program.start_ticks(pid)}
+        found["ran"] = [process.namespec for process in daemon.processes() if process.pid]
+    except supervisord.NotAnsweringError:
+        # Started, it runs what its configuration has.
+        pass
+    return found
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["present", "told"], "default": "present"},
+            "name": {"type": "str", "required": True},
+            "site": {"type": "list", "elements": "str", "default": []},
+            "longest": {"type": "int", "default": 0},
+            **guard.SPEC,
+        },
+        supports_check_mode=True,
+    )
+    if module.check_mode:
+        module.exit_json(changed=False)
+    if module.params["state"] == "told":
+        guard.forget(module.params["name"])
+        module.exit_json(changed=False)
+    supervisord.import_supervisor(module)
+    try:
+        guard.put(module, what_runs(module.params))
+    except (supervisor_parser.InvalidError, guard.NotSetError) as why:
+        module.fail_json(msg=str(why))
+    module.exit_json(changed=False)
+
+
+if __name__ == "__main__":
+    main()
