@@ -31,7 +31,7 @@ def rooms_imported(source: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(UTILS):
             below = f"{node.module}."[len(UTILS) :].rstrip(".")
-            yield from [below.split(".")[0]] if below else [alias.name for alias in node.names]
+            yield from [below.split(".", maxsplit=1)[0]] if below else [alias.name for alias in node.names]
 
 
 @pytest.mark.parametrize("room", ALLOWED)
