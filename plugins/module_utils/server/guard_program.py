@@ -224,6 +224,12 @@ class Supervisord:
         return [*added, *changed, *removed]
 
 
+def say(words: str) -> None:
+    """Write a line into the unit's journal."""
+    sys.stdout.write(f"{words}\n")
+    sys.stdout.flush()
+
+
 def systemctl(*arguments: str) -> str:
     """Run systemctl; return what it prints, whether it succeeds or not."""
     try:
@@ -266,12 +272,12 @@ class Guard:
                 return
 
     def _did(self, words: str) -> None:
-        print(words, flush=True)
+        say(words)
         self.report["did"].append(words)
 
     def problem(self, words: str) -> None:
         """Have the report name what could not be done."""
-        print(words, flush=True)
+        say(words)
         self.report["problems"].append(words)
 
     def _put_back(self) -> bool:
@@ -440,7 +446,7 @@ def main(path: str) -> int:
         return 0
     folder = os.path.dirname(path)
     guard = Guard(state, folder)
-    print(f"{of(state['owner'], state['renewed'])}: bringing back what ran before", flush=True)
+    say(f"{of(state['owner'], state['renewed'])}: bringing back what ran before")
     try:
         guard.act()
     except Exception as why:  # noqa: BLE001 - whatever it is, the next run has to be told
@@ -458,4 +464,4 @@ def main(path: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    raise SystemExit(main(sys.argv[1]))

@@ -368,7 +368,8 @@ class Action(action.ActionModule):
 
 
 def test_a_task_goes_no_further_than_its_run_that_was_killed() -> None:
-    task = object.__new__(action.ActionModule)
+    task: Any = object.__new__(action.ActionModule)
+    task._task = types.SimpleNamespace(args={})
     # Another one is our parent now.
     task._run_process = os.getppid() + 1
     with pytest.raises(AnsibleActionFail, match="The run was killed"):
