@@ -129,7 +129,7 @@ def cut(supervisord: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_what_the_run_has_stopped_runs_again_and_what_ran_is_left_alone(cut: Callable[[str], Cut]) -> None:
     run = cut(program("beat") + program("worker") + program("by_hand", autostart="false"))
     worker = run.found.process("worker:worker").pid
-    run.found.daemon.stop("beat:beat")
+    run.found.daemon.call("stopProcess", "beat:beat")
     assert run.end() == 0
     assert run.found.state("beat:beat") == "RUNNING"
     assert run.found.process("worker:worker").pid == worker
@@ -195,7 +195,7 @@ def test_what_the_daemon_knows_is_started_if_the_file_cannot_be_put_back(cut: Ca
     run = cut(program("worker"))
     run.has_replaced("the proven one\n", "the new one\n")
     run.state["unproven"].update(path=str(run.folder / "gone/myauth.conf"), backup="")
-    run.found.daemon.stop("worker:worker")
+    run.found.daemon.call("stopProcess", "worker:worker")
     assert run.end() == 1
     assert run.found.state("worker:worker") == "RUNNING"
     assert "could not be put back as it was before that run: No such file or directory." in run.said()
@@ -214,6 +214,11 @@ def loaded_anew(run: Cut) -> Path:
     return main
 
 
+def command_line(run: Cut, namespec: str) -> list[str]:
+    """Return what a process runs; between fork and exec it is not its program's yet."""
+    return proc.command_line(run.found.process(namespec).pid)
+
+
 def answers(run: Cut) -> bool:
     try:
         return [process.state for process in run.found.daemon.processes()] == ["RUNNING"] * len(run.state["ran"])
@@ -224,19 +229,21 @@ def answers(run: Cut) -> bool:
 def test_a_daemon_that_has_loaded_what_did_not_prove_itself_restarts_once_its_programs_have_finished(
     cut: Callable[[str], Cut], wait: Wait
 ) -> None:
-    work = "sh -c 'trap \"sleep 2; echo finished >> {here}/events; exit\" TERM; sleep 1000 & wait; wait'"
+    finish = 'trap "sleep 2; echo finished >> {here}/events; exit" TERM; touch {here}/ready-$$; sleep 1000 & wait; wait'
+    work = f"sh -c '{finish}'"
     run = cut(program("worker", work, stopwaitsecs=30) + program("site"))
     run.state["site"] = ["site:site"]
     main = loaded_anew(run)
     wait(lambda: answers(run))
-    (run.found.folder / "events").unlink()
-    time.sleep(0.5)
+    # It may have been restarted before it could say that it finishes.
+    (run.found.folder / "events").unlink(missing_ok=True)
+    wait((run.found.folder / f"ready-{run.found.process('worker:worker').pid}").exists)
     assert run.end() == 0
     assert "sleep 1000" in main.read_text()
     assert run.found.lines("events") == ["finished"]
     assert run.calls() == ["restart supervisor"]
     assert {process.state for process in run.found.daemon.processes()} == {"RUNNING"}
-    assert proc.command_line(run.found.process("site:site").pid) == ["sleep", "1000"]
+    wait(lambda: command_line(run, "site:site") == ["sleep", "1000"])
     assert "supervisord was restarted with it" in run.said()
 
 
@@ -247,7 +254,7 @@ def test_a_revert_that_was_cut_off_before_its_restart_gets_it(cut: Callable[[str
     main.write_text((run.path.parent / guard_program.PROVEN).read_text())
     assert run.end() == 0
     assert run.calls() == ["restart supervisor"]
-    assert proc.command_line(run.found.process("worker:worker").pid) == ["sleep", "1000"]
+    wait(lambda: command_line(run, "worker:worker") == ["sleep", "1000"])
 
 
 def test_a_daemon_that_could_not_start_again_is_not_restarted(cut: Callable[[str], Cut], wait: Wait) -> None:
@@ -303,7 +310,7 @@ def test_a_second_gunicorn_whose_first_was_not_stopped_yet_ends(cut: Callable[[s
 
 def test_it_works_by_itself_without_the_collection(cut: Callable[[str], Cut], tmp_path: Path) -> None:
     run = cut(program("worker"))
-    run.found.daemon.stop("worker:worker")
+    run.found.daemon.call("stopProcess", "worker:worker")
     alone = tmp_path / "guard/guard.py"
     alone.write_text(Path(guard_program.__file__).read_text())
     run.path.write_text(json.dumps(run.state))
@@ -316,7 +323,7 @@ def test_it_works_by_itself_without_the_collection(cut: Callable[[str], Cut], tm
 
 def test_it_waits_as_long_as_it_is_renewed_and_ends_with_the_run(cut: Callable[[str], Cut], wait: Wait) -> None:
     run = cut(program("worker"))
-    run.found.daemon.stop("worker:worker")
+    run.found.daemon.call("stopProcess", "worker:worker")
     # The timer went off in the moment of a renewal.
     run.state["deadline"] = time.monotonic() + 1
     statuses: list[int] = []
