@@ -29,12 +29,13 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / ".cache/junit"
 PYTHON = sys.executable
 
-# A scenario's servers, with the controller that works on them, take about that much. Half of the
-# time a scenario waits, for tasks, ticks and programs that start, so two of them share a core.
+# A scenario's servers, with the controller that works on them, take about that much. A part of the
+# time a scenario waits, for tasks, ticks and programs that start; with three for two cores these are
+# never idle, and a fourth only has all of them take turns.
 _JOB_BYTES = 2 * 1024**3
-_JOBS_PER_CORE = 2
+_JOBS_PER_CORE = 1.5
 
-# How long each takes, in seconds, with four at once on two cores: the longest begin first. One
+# How long each takes, in seconds, with three at once on two cores: the longest begin first. One
 # that is not here yet may be the longest.
 SECONDS = {
     "faults": 600,
@@ -103,7 +104,7 @@ def matrix() -> list[Job]:
         # Begins at once, because others wait for it.
         Job("debian13", IMAGES.command, {**IMAGES.environment, "LAB_DISTRO": "debian13"}, ("images",)),
         scenario("default", "default-debian13", ("debian13",), LAB_DISTRO="debian13"),
-        scenario("busy", "busy-long", LAB_BUSY_APPLIES="12"),
+        scenario("busy", "busy-long", LAB_BUSY_APPLIES="8"),
         Job("tools-oldest", (os.environ.get("MAKE", "make"), "--no-print-directory", "venv", "TOOLS=oldest")),
         Job("unit-oldest", UNIT.command, {"VENV": OLDEST, "JUNIT_SUITE": "unit-oldest"}, ("tools-oldest",), 150),
         scenario("refusals", "refusals-oldest", ("tools-oldest",), VENV=OLDEST),
@@ -131,7 +132,7 @@ def longest_first(jobs: Iterable[Job]) -> list[Job]:
 
 def at_once(cores: int, available: int) -> int:
     """Return how many jobs run at once on so many cores with so many bytes of free memory."""
-    return max(1, min(cores * _JOBS_PER_CORE, available // _JOB_BYTES))
+    return max(1, min(int(cores * _JOBS_PER_CORE), available // _JOB_BYTES))
 
 
 def available_memory() -> int:
