@@ -138,6 +138,15 @@ def supervisord() -> Iterator[Callable[[str], Supervisord]]:
             wait_until(lambda: (folder / "s.sock").exists() or process.poll() is not None)
             assert process.poll() is None, (folder / "log").read_text()
             connection = rpc.Daemon(str(main))
+
+            def answers() -> bool:
+                # The socket has its name a moment before anybody listens on it.
+                try:
+                    return connection.pid() > 0
+                except rpc.NotAnsweringError:
+                    return False
+
+            wait_until(answers)
             # A module's process ends with its connection; this one goes on.
             cleanup.callback(connection.close)
             return Supervisord(folder, connection)
