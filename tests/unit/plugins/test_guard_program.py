@@ -144,9 +144,10 @@ def test_what_the_run_has_stopped_runs_again_and_what_ran_is_left_alone(cut: Cal
     assert Path(run.state["report"]).stat().st_mode & 0o777 == 0o600
 
 
-def test_a_program_that_is_still_stopping_is_awaited(cut: Callable[[str], Cut]) -> None:
-    run = cut(program("worker", "sh -c 'trap \"sleep 2; exit\" TERM; while :; do sleep 0.1; done'", stopwaitsecs=30))
-    time.sleep(0.5)
+def test_a_program_that_is_still_stopping_is_awaited(cut: Callable[[str], Cut], wait: Wait) -> None:
+    work = "sh -c 'trap \"sleep 2; exit\" TERM; touch {here}/ready; while :; do sleep 0.1; done'"
+    run = cut(program("worker", work, stopwaitsecs=30))
+    wait((run.found.folder / "ready").exists)
     run.found.daemon.stop("worker:worker")
     assert run.found.state("worker:worker") == "STOPPING"
     assert run.end() == 0
