@@ -5,10 +5,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import plan, variables
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import plan, refusals, sections, variables
+from ansible_collections.allianceauth.tuning.plugins.plugin_utils import role
+
+_STEPS = ("install", "configure", "restart", "verify")
 
 
 class ActionModule(ActionBase):
@@ -20,15 +28,65 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        _validation, given = self.validate_argument_spec(
-            argument_spec={"variables": {"type": "dict", "required": True}, "info": {"type": "dict", "required": True}}
+        _validation, self._given = self.validate_argument_spec(
+            argument_spec={
+                "job": {
+                    "type": "str",
+                    "choices": ["apply", "verify", "drain", "rollback", "revert"],
+                    "default": "apply",
+                },
+                "info": {"type": "dict", "required": True},
+                "before": {"type": "dict", "default": {}},
+                "replaced": {"type": "bool", "default": False},
+                "gunicorn_conf": {"type": "path", "required": True},
+            }
         )
-        host = (task_vars or {})["inventory_hostname"]
-        declared, refusals = variables.declare(given["variables"], host, given["info"]["routed_queues"])
-        refusals = refusals or plan.refusals(declared, given["info"], host)
-        if refusals:
-            result.update(failed=True, msg=" ".join(refusals))
+        self._vars = task_vars or {}
+        job, info, host = self._given["job"], self._given["info"], self._vars["inventory_hostname"]
+        self._values = role.read_variables(self._templar, self._vars)
+        declared, problems = variables.declare(self._values, host, info["routed_queues"])
+        # What ran before runs again, whatever is to be said of the server.
+        if not problems and job != "revert":
+            problems = refusals.refusals(declared, info, host)
+        if problems:
+            result.update(failed=True, msg=" ".join(problems))
             return result
-        decided = {**plan.plan(declared, given["info"]), "switched_off": variables.switched_off(given["variables"])}
-        result.update(changed=False, plan=decided, warnings=[f"{host}: {warning}" for warning in decided["warnings"]])
-        return result
+        result["changed"] = False
+        if job == "verify":
+            left = plan.problems_left(declared, info, self._wanted(declared, info), self._steps())
+            if left:
+                result.update(failed=True, msg=f"{host}: after the restart {'; '.join(left)}.")
+            return result
+        decided = self._decide(job, declared, info)
+        # As tasks read it again, with lists for tuples.
+        as_data = json.loads(json.dumps(asdict(decided)))
+        return {**result, "plan": as_data, "warnings": [f"{host}: {said}" for said in decided.warnings]}
+
+    def _decide(self, job: str, declared: variables.Declared, info: dict[str, Any]) -> plan.Plan:
+        wanted = self._wanted(declared, info)
+        if job == "drain":
+            return plan.drain(declared, info, wanted)
+        if job == "rollback":
+            return plan.rollback(declared, info, wanted, self._given["replaced"])
+        if job == "revert":
+            return plan.revert(declared, info, wanted, self._given["before"])
+        return plan.apply(declared, info, wanted, self._steps())
+
+    def _wanted(self, declared: variables.Declared, info: dict[str, Any]) -> plan.Wanted:
+        template = Path(self._find_needle("templates", "supervisor.conf.j2")).read_text(encoding="utf-8")
+        content = role.render(template, sections.context(declared, info, self._given["gunicorn_conf"]))
+        gunicorn_conf = Path(self._find_needle("files", "gunicorn.py")).read_bytes()
+        environments = variables.environments(self._values, [program.name for program in declared.programs])
+        return plan.Wanted(
+            content=content,
+            checksum=hashlib.sha1(managed_file.complete(content, environments).encode()).hexdigest(),
+            gunicorn_conf_checksum=hashlib.sha1(gunicorn_conf).hexdigest(),
+            superlance=str(self._values["auth_superlance_version"]),
+            discard=(*self._values["auth_discard"], *variables.switched_off(self._values)),
+        )
+
+    def _steps(self) -> list[str]:
+        """Return the steps that the run's tags let run."""
+        wanted = set(self._vars.get("ansible_run_tags") or ["all"])
+        skipped = set(self._vars.get("ansible_skip_tags") or [])
+        return [step for step in _STEPS if wanted & {step, "all", "tagged"} and not skipped & {step, "tagged"}]

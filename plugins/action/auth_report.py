@@ -26,10 +26,10 @@ class ActionModule(ActionBase):
         _validation, given = self.validate_argument_spec(
             argument_spec={
                 "plan": {"type": "dict", "required": True},
-                "changes": {"type": "list", "elements": "str", "required": True},
+                "results": {"type": "dict", "default": {}},
             }
         )
-        lines = report.lines((task_vars or {})["inventory_hostname"], given["plan"], given["changes"])
-        display.display("\n".join(lines))
+        host, check_mode = (task_vars or {})["inventory_hostname"], bool(self._task.check_mode)
+        display.display("\n".join(report.Report(host, given["plan"], given["results"], check_mode).lines()))
         result.update(changed=False)
         return result

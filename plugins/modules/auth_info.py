@@ -34,10 +34,6 @@ options:
     description: The file that holds the programs' sections, or will hold them.
     type: path
     required: true
-  link:
-    description: The link that leads to O(supervisor_conf), or will lead to it.
-    type: path
-    required: true
   gunicorn_conf:
     description: Where the role puts gunicorn's configuration file.
     type: path
@@ -66,7 +62,6 @@ EXAMPLES = r"""
     project_dir: /home/allianceserver/myauth
     venv: /home/allianceserver/venv/auth
     supervisor_conf: /etc/supervisor/conf.d/myauth.conf
-    link: /home/allianceserver/myauth/supervisor.conf
     gunicorn_conf: /etc/supervisor/myauth.gunicorn.py
     log_dir: /var/log/supervisor/myauth
   register: server
@@ -127,7 +122,7 @@ supervisor_conf:
   returned: always
   type: dict
 link:
-  description: The same for O(link).
+  description: The same for the link that leads to O(supervisor_conf), or will lead to it.
   returned: always
   type: dict
 gunicorn_conf:
@@ -178,7 +173,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
-from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import make_namespec
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import link_to, make_namespec
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
     guard,
     preflight,
@@ -255,7 +250,6 @@ def main() -> None:
             "project_dir": {"type": "path", "required": True},
             "venv": {"type": "path", "required": True},
             "supervisor_conf": {"type": "path", "required": True},
-            "link": {"type": "path", "required": True},
             "gunicorn_conf": {"type": "path", "required": True},
             "log_dir": {"type": "path", "required": True},
         },
@@ -263,6 +257,7 @@ def main() -> None:
     )
     supervisord.import_supervisor(module)
     given = module.params
+    link = link_to(given["supervisor_conf"], given["project"], given["project_dir"])
     found: dict[str, Any] = {
         "now": time.time(),
         "hostname": socket.gethostname(),
@@ -272,7 +267,7 @@ def main() -> None:
         "routed_queues": project.routed_queues(os.path.join(given["project_dir"], given["project"], "celery.py")),
         "venv": project.venv(given["venv"]),
         "supervisor_conf": project.file(given["supervisor_conf"]),
-        "link": project.file(given["link"]),
+        "link": project.file(link),
         "gunicorn_conf": project.file(given["gunicorn_conf"]),
         "log_dir_exists": os.path.isdir(given["log_dir"]),
         "log_links": project.links(os.path.join(given["project_dir"], "log")),
@@ -284,7 +279,7 @@ def main() -> None:
     }
     try:
         found["effective"] = supervisor_parser.effective(supervisord.MAIN_CONF)
-        own = (given["supervisor_conf"], given["link"])
+        own = (given["supervisor_conf"], link)
         groups = own_groups(found["effective"], *own)
         found["own_groups"] = [group["name"] for group in groups]
         found["expected"] = expected(groups)

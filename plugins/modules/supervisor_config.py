@@ -29,6 +29,7 @@ options:
     description:
       - The values of C(environment) options by program, as a JSON object. They may be secrets, so they are not shown.
       - Each replaces C(<environment of PROGRAM>) in O(content).
+      - If it is left out, it comes from the variables of the role C(auth).
     type: str
   restore:
     description:
@@ -99,7 +100,7 @@ EXAMPLES = r"""
 - name: Put the configuration in place
   allianceauth.tuning.supervisor_config:
     path: /etc/supervisor/conf.d/myauth.conf
-    content: "{{ lookup('ansible.builtin.template', 'supervisor.conf.j2') }}"
+    content: "{{ decided.plan.files.content }}"
     link: /home/allianceserver/myauth/supervisor.conf
     group: allianceserver
 """
@@ -141,11 +142,11 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
 
 
 def file_is_right(path: str, content: str, uid: int, gid: int) -> bool:
-    """Whether ``path`` is a plain file with this content, these owners and `files.MODE`."""
+    """Whether ``path`` is a plain file with this content, these owners and `managed_file.MODE`."""
     if os.path.islink(path) or files.read(path) != content:
         return False
     status = os.stat(path)
-    return (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (uid, gid, files.MODE)
+    return (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (uid, gid, managed_file.MODE)
 
 
 def link_is_right(link: str, path: str) -> bool:
@@ -301,7 +302,13 @@ def work(module: AnsibleModule) -> None:
                 guard.unproven(
                     module,
                     files.readable(link) if before is None else before,
-                    {"path": path, "backup": "".join(result["kept"]), "uid": uid, "gid": gid, "mode": files.MODE},
+                    {
+                        "path": path,
+                        "backup": "".join(result["kept"]),
+                        "uid": uid,
+                        "gid": gid,
+                        "mode": managed_file.MODE,
+                    },
                 )
                 files.replace_file(path, content, uid, gid)
             if link_changes:

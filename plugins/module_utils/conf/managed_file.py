@@ -9,6 +9,9 @@ import hashlib
 import re
 from typing import Iterable, Mapping
 
+# An environment in it may hold secrets.
+MODE = 0o640
+
 _HEADER = """\
 ; The auth programs, written by the Ansible role allianceauth.tuning.auth.
 ; It follows Alliance Auth's own template; where it does not, the reason is beside it.
@@ -39,6 +42,11 @@ def complete(sections: str, environments: Mapping[str, str]) -> str:
         body = body.replace(_PLACE.format(name=name), text)
     # For comparing only: whoever can write the file can write its seal.
     return f"{_HEADER}{_CHECKSUM}{hashlib.sha1(body.encode()).hexdigest()}\n{body}"
+
+
+def programs_with_environment(sections: str) -> list[str]:
+    """Return the programs into whose sections `complete` has to put an environment."""
+    return re.findall(_PLACE.format(name="([^>\n]+)"), sections)
 
 
 def is_unchanged(text: str) -> bool:

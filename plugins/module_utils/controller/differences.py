@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import Declared
 
@@ -22,19 +22,23 @@ def sentences(declared: Declared, info: Mapping[str, Any]) -> list[str]:
     ]
     if "problem" in daemon:
         return [str(daemon["problem"]), *left]
-    found = left + [
+    return left + [
         f"{name} is {how} on disk since supervisord read its configuration"
         for how, names in unread(declared, info).items()
         for name in names
     ]
-    if declared.needs_socket and info["user"]:
-        gid = info["user"]["gid"]
-        found += [
-            f"the socket {socket['file']} does not admit the group {info['user']['group']}"
-            for socket in daemon.get("sockets", [])
-            if (socket["mode"], socket["gid"]) != (SOCKET_MODE, gid)
-        ]
-    return found
+
+
+def socket_sentences(declared: Declared, info: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each control socket that the listeners could not use."""
+    if not declared.needs_socket or "problem" in info["daemon"]:
+        return []
+    user = info["user"]
+    return [
+        f"the socket {socket['file']} does not admit the group {user['group']}"
+        for socket in info["daemon"].get("sockets", [])
+        if (socket["mode"], socket["gid"]) != (SOCKET_MODE, user["gid"])
+    ]
 
 
 def unread(declared: Declared, info: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -53,46 +57,38 @@ def unread(declared: Declared, info: Mapping[str, Any]) -> dict[str, list[str]]:
     }
 
 
-def disagreements(decided: Mapping[str, Any], info: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each way in which what runs, by a later ``info``, is not what ``decided`` says."""
+def disagreements(
+    declared: Declared, expected: Sequence[str], limits: Mapping[str, str], info: Mapping[str, Any]
+) -> list[str]:
+    """Return a sentence for each of the processes (namespecs) and limits that is not as it was expected."""
     processes = info["daemon"]["processes"]
     known = {process["name"] for process in processes}
     # What the memmons of others watch is theirs.
-    listeners = [process for process in processes if process["group"] in decided["listeners"]]
+    listeners = [process for process in processes if process["group"] in declared.listener_names]
     watched = {name: size for process in listeners for name, size in process["limits"].items()}
-    unlimited = {
-        name for program in decided["programs"] if not program["memory_limit"] for name in program["process_names"]
-    }
+    unlimited = {name for program in declared.programs if not program.memory_limit for name in program.process_names}
     workers = {
-        process["name"]
-        for process in processes
-        if process["kind"] == "worker" and process["namespec"] in decided["processes"]
+        process["name"] for process in processes if process["kind"] == "worker" and process["namespec"] in expected
     }
-    found = [f"{name} does not run" for name in stopped(decided["processes"], processes)]
+    found = [f"{name} does not run" for name in stopped(expected, processes)]
     found += [f"memmon watches {name}, which does not exist" for name in sorted(set(watched) - known)]
     found += [
         f"memmon has the limit {watched.get(name, 'none')} for {name} and not {size}"
-        for name, size in decided["limits"].items()
+        for name, size in limits.items()
         if watched.get(name) != size
     ]
-    if decided["limits"]:
+    if limits:
         found += [f"no memmon watches the worker {name}" for name in sorted(workers - set(watched) - unlimited)]
-    ours = {*info.get("own_groups", []), *decided["listeners"]}
-    return found + [
-        f"{group} still differs from the disk"
-        for groups in info["daemon"]["drift"].values()
-        for group in groups
-        if group in ours
-    ]
+    return found
 
 
-def stopped(expected: list[str], processes: list[Mapping[str, Any]]) -> list[str]:
+def stopped(expected: Sequence[str], processes: list[Mapping[str, Any]]) -> list[str]:
     """Return those of the expected processes that have no process number."""
     running = {process["namespec"] for process in processes if process["pid"]}
     return [name for name in expected if name not in running]
 
 
-def starting(expected: list[str], processes: list[Mapping[str, Any]]) -> list[str]:
+def starting(expected: Sequence[str], processes: list[Mapping[str, Any]]) -> list[str]:
     """Return those of the expected processes that have only just been started."""
     starting = {process["namespec"] for process in processes if process["state"] == "STARTING"}
     return [name for name in expected if name in starting]

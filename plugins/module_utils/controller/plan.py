@@ -1,152 +1,296 @@
 # Copyright (c) 2026, the allianceauth.tuning authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Decide what to do to a server from what is asked for and what is there."""
+"""Decide what to do to a server from what is asked for and what is there: once a run, for each kind of job.
+
+In all functions ``info`` is `auth_info`'s result.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Iterable, Mapping, Sequence
 
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import differences, memory
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import (
+    differences,
+    memory,
+    report,
+    sections,
+    stages,
+)
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import Declared
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
-from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import (
-    is_orphan,
-    make_namespec,
-    orphan_name,
-)
-from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import (
-    DEFAULT_STOPWAITSECS,
-    IMPLEMENTATIONS,
-    Worker,
-)
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import link_to, make_namespec
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import IMPLEMENTATIONS, Worker
 
-# Listeners go before the workers that memmon would start again in mid-drain; whoever
-# answers the site's visitors goes last.
-_STAGES = (("beat", "listener"), ("worker",), ("other",), ("gunicorn",))
+# The tag of the role's task for each step.
+_TAGS = {
+    "install": "install",
+    "configure": "configure",
+    "restart": "restart",
+    "start": "restart",
+    "link_logs": "restart",
+    "verify": "verify",
+}
 
-# httpok's own 10 s are less than Django takes to start on a busy host: it would restart a
-# gunicorn that is still starting, again and again.
-_HTTPOK_SECONDS = 45
+# States of a process that nobody can expect to run again.
+_FAILED = ("FATAL", "BACKOFF", "EXITED")
 
 
-def plan(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the role's tasks and template need; ``info`` is `auth_info`'s result.
+@dataclass(frozen=True)
+class Wanted:
+    """What the role would put on the server, beside the variables.
 
-    ``processes``: every process that shall run, ``GROUP:PROCESS``; ``stopped``: those
-    of them that do not; ``starting``: those that supervisord has started and does not
-    count as running yet. ``stages``: the processes that run now, in the order in which
-    they are to be stopped, each with ``stopwaitsecs``; ``running_workers``: the
-    workers among them; ``own_stages``: without the programs of others;
-    ``site_stage``: the site's alone. ``own_log_dir``: where the logs lie, "" if that is the project's
-    folder; ``new_log_dir``: the same if it is yet to be made; ``new_log_links``: logs to which the
-    project's folder has no link yet. ``nodes``: what
-    Celery has to say of each worker. ``limits``: memmon's, by process. ``drift``:
-    sentences on how what runs differs from what is on disk; ``unread``: our groups that do.
-    ``on_disk``: every process of the configuration on disk; ``in_file``: what the auth programs'
-    own file there has, whatever the variables say. ``ambiguous``, ``warnings``:
-    sentences.
+    ``content`` are the sections of the auth programs' file, ``checksum`` is the SHA-1 of that file once it is complete.
+    ``gunicorn_conf_checksum`` is that of the role's configuration file of gunicorn, ``superlance`` the version.
+    ``discard`` are the names of what may go of a file that was changed by hand.
     """
-    listeners = declared.listeners
-    names = declared.listener_names
-    expected = [
-        *(
-            make_namespec(declared.project, name)
-            for program in declared.programs
-            if program.always_runs
-            for name in program.process_names
-        ),
-        *(make_namespec(name, name) for name in names),
+
+    content: str
+    checksum: str
+    gunicorn_conf_checksum: str
+    superlance: str
+    discard: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files that a run may change.
+
+    ``path`` is the auth programs' file, ``link`` leads to it, ``group`` may read it. ``project_logs`` is the folder in
+    which the guide has people look for logs, ``log_dir`` the one in which they lie, empty if that is the same.
+    ``new_log_dir`` is ``log_dir`` if it is yet to be made, ``log_links`` are the logs to which ``project_logs`` has no
+    link yet. ``gunicorn_conf`` says whether gunicorn's configuration file has to be written.
+    """
+
+    path: str
+    content: str
+    discard: tuple[str, ...]
+    link: str
+    group: str
+    project_logs: str
+    log_dir: str
+    new_log_dir: str
+    log_links: tuple[str, ...]
+    gunicorn_conf: bool
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What has to run at the end.
+
+    ``processes`` are namespecs, ``listeners`` those of them that are listeners. ``site`` is the address that has to
+    answer, empty for none. ``nodes`` has what Celery must say of each worker's pool, ``limits`` what memmon watches.
+    """
+
+    processes: tuple[str, ...]
+    listeners: tuple[str, ...] = ()
+    site: str = ""
+    nodes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    limits: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run does to a server.
+
+    ``job`` is the kind of run. ``actions`` has the reasons for each step, in the order of the steps; with none there is
+    nothing to do.
+    ``daemon_problem`` says why supervisord does not answer, if it does not.
+    ``found`` says what was not as it had to be before the run. ``unread`` are our groups that differ from the disk,
+    ``stopped`` the processes that shall run and do not, ``new_page`` is what httpok would ask for and never did.
+    ``guard_report`` is what the guard of a run before has done, ``superlance`` the version that is asked for, ``table``
+    what the report ends with, ``warnings`` are for the admin to read at once.
+    """
+
+    job: str
+    drain: stages.Drain
+    expected: Expected
+    files: Files
+    daemon_problem: str = ""
+    actions: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    found: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    stopped: tuple[str, ...] = ()
+    new_page: str = ""
+    guard_report: str = ""
+    superlance: str = ""
+    table: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def apply(declared: Declared, info: Mapping[str, Any], wanted: Wanted, steps: Iterable[str]) -> Plan:
+    """Return how the server becomes what is declared; ``steps`` are those that the run's tags let run."""
+    plan = _plan(declared, info, wanted)
+    not_running = (*plan.stopped, *differences.starting(plan.expected.processes, info["daemon"]["processes"]))
+    steps = frozenset(steps)
+    text_differs = info["supervisor_conf"]["checksum"] != wanted.checksum
+    is_replaced = text_differs and "configure" in steps
+    found, sockets = differences.sentences(declared, info), differences.socket_sentences(declared, info)
+    if plan.files.new_log_dir and not text_differs:
+        found.append(f"the folder {plan.files.log_dir} is gone, into which supervisord logs")
+    reasons = {
+        "install": _install_reasons(declared, info, wanted),
+        "configure": _configure_reasons(declared, info, wanted, plan.files),
+        "restart": found + sockets + ["supervisord has to read its new configuration"] * is_replaced,
+        "start": [f"{name} does not run" for name in not_running],
+        "link_logs": [f"{log} has no link in the project's folder" for log in plan.files.log_links],
+        "verify": [],
+    }
+    if reasons["restart"]:
+        reasons["start"] = []
+    elif reasons["install"]:
+        reasons["start"].append("the listeners run the previous superlance")
+    if info["guard"]["pending"]:
+        reasons["verify"].append("a run before was cut off, and its guard has not acted yet")
+    reasons["verify"] += reasons["restart"] or [f"{name} did not run" for name in not_running]
+    actions = {step: why for step, why in reasons.items() if why and _TAGS[step] in steps}
+    groups = info.get("effective", {}).get("groups", [])
+    # They are refused before anything is touched.
+    if ambiguous := memmon.ambiguous(groups, plan.expected.limits):
+        actions = {"refuse": ambiguous, **actions}
+    # Of a file that is replaced, what it differs in is no news.
+    return replace(plan, actions=actions, found=tuple(found if is_replaced else found + sockets))
+
+
+def problems_left(declared: Declared, info: Mapping[str, Any], wanted: Wanted, steps: Iterable[str]) -> list[str]:
+    """Return a sentence for each thing that a run did not bring about; ``info`` is of its end."""
+    plan = apply(declared, info, wanted, steps)
+    # What is only just starting is for who waited for it; memmon may start a process again at any time.
+    left = [why for step, reasons in plan.actions.items() if step not in ("start", "verify") for why in reasons]
+    return differences.disagreements(declared, plan.expected.processes, plan.expected.limits, info) + left
+
+
+def drain(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
+    """Return how the auth programs are stopped and started again, and those of others left alone."""
+    plan = _plan(declared, info, wanted)
+    ours = {p["namespec"] for p in info["daemon"]["processes"] if p["group"] == declared.project}
+    expected = tuple(info.get("expected", []))
+    return replace(
+        plan,
+        job="drain",
+        drain=plan.drain.only(ours.union(expected)),
+        expected=Expected(expected, site=plan.expected.site),
+    )
+
+
+def rollback(declared: Declared, info: Mapping[str, Any], wanted: Wanted, replaced: bool) -> Plan:
+    """Return how the file on disk comes into service, whatever the variables say.
+
+    ``replaced`` says that check mode would have put another file there, which ``info`` cannot show.
+    """
+    plan = _plan(declared, info, wanted)
+    why = differences.sentences(declared, info) + differences.socket_sentences(declared, info)
+    why = why or ["supervisord has to read the file"] * replaced
+    return replace(
+        plan,
+        job="rollback",
+        expected=_in_file(declared, info),
+        actions={"restart": why} if why else {},
+    )
+
+
+def revert(declared: Declared, info: Mapping[str, Any], wanted: Wanted, before: Mapping[str, Any]) -> Plan:
+    """Return how what ran before a run that failed runs again; ``before`` is what was seen then."""
+    plan = _plan(declared, info, wanted)
+    seen = before["daemon"]["processes"]
+    failed = {process["namespec"] for process in seen if process["state"] in _FAILED}
+    # Those of others as well, which the drain has stopped.
+    ran = {process["namespec"] for process in seen if process["pid"]}
+    on_disk = [
+        make_namespec(group["name"], process["name"])
+        for group in info.get("effective", {}).get("groups", [])
+        for process in group["processes"]
     ]
-    return {
-        "programs": [{**asdict(program), "process_names": program.process_names} for program in declared.programs],
-        "beat": asdict(declared.beat) if declared.beat else None,
-        "workers": [{**asdict(worker), "process_names": worker.process_names} for worker in declared.workers],
-        "gunicorn": _gunicorn(declared, info),
-        "extra_programs": [asdict(program) for program in declared.extra],
-        "memmons": [
-            {"name": listener.name, "arguments": listener.arguments(declared.mail), "tree": listener.cumulative}
-            for listener in listeners
-        ],
-        "listeners": names,
-        "crashmail": _crashmail(declared),
-        "httpok": _httpok(declared),
-        "log_dir": declared.log_dir,
-        "own_log_dir": _own_log_dir(declared),
-        "new_log_dir": "" if info["log_dir_exists"] else _own_log_dir(declared),
-        "new_log_links": _new_log_links(declared, info),
-        "new_page": _new_page(declared, info),
-        "other_weight": memory.memory_of_others(info),
-        "processes": expected,
-        "stopped": differences.stopped(expected, info["daemon"]["processes"]),
-        "starting": differences.starting(expected, info["daemon"]["processes"]),
-        "stages": _stages(info),
-        "own_stages": _own_stages(declared, info),
-        "site_stage": _running(info, ("gunicorn",)),
-        "running_workers": _running(info, ("worker",)),
-        "stopwaitsecs": _stopwaitsecs(declared, info),
-        "nodes": {
+    back = dict.fromkeys([*info.get("expected", []), *(name for name in on_disk if name in ran)])
+    # Not for an orphan alone, which may be what was waited for in vain.
+    why = [plan.daemon_problem] if plan.daemon_problem else []
+    why += [f"{group} differs from the disk" for group in plan.unread]
+    return replace(
+        plan,
+        job="revert",
+        # One that works on is no reason to leave the server without the others.
+        drain=plan.drain.without_orphan_workers(),
+        expected=Expected(tuple(name for name in back if name not in failed)),
+        actions={"restart": why} if why else {},
+    )
+
+
+def _plan(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
+    """Return what all jobs share."""
+    expected = _expected(declared, info)
+    project_logs = f"{declared.project_dir}/log"
+    own_log_dir = "" if declared.log_dir == project_logs else declared.log_dir
+    differs = info["gunicorn_conf"]["checksum"] != wanted.gunicorn_conf_checksum
+    return Plan(
+        job="apply",
+        drain=stages.drain(declared, info),
+        expected=expected,
+        files=Files(
+            path=declared.supervisor_conf,
+            content=wanted.content,
+            discard=wanted.discard,
+            link=link_to(declared.supervisor_conf, declared.project, declared.project_dir),
+            group=info["user"]["group"],
+            project_logs=project_logs,
+            log_dir=own_log_dir,
+            new_log_dir="" if info["log_dir_exists"] else own_log_dir,
+            log_links=tuple(_missing_log_links(declared, own_log_dir, info["log_links"])),
+            gunicorn_conf=bool((sections.gunicorn(declared, info) or {}).get("shares")) and differs,
+        ),
+        daemon_problem=str(info["daemon"].get("problem", "")),
+        unread=tuple(name for names in differences.unread(declared, info).values() for name in names),
+        stopped=tuple(differences.stopped(expected.processes, info["daemon"]["processes"])),
+        new_page=_new_page(declared, info),
+        guard_report=info["guard"]["said"],
+        superlance=wanted.superlance,
+        table=tuple(report.table(declared)),
+        warnings=(*filter(None, [info["guard"]["said"]]), *memory.warnings(declared), *_exposed(declared, info)),
+    )
+
+
+def _expected(declared: Declared, info: Mapping[str, Any]) -> Expected:
+    always = [program for program in declared.programs if program.always_runs]
+    listeners = tuple(make_namespec(name, name) for name in declared.listener_names)
+    return Expected(
+        processes=(
+            *(make_namespec(declared.project, name) for program in always for name in program.process_names),
+            *listeners,
+        ),
+        listeners=listeners,
+        site=declared.gunicorn_options.bind if declared.gunicorn in always else "",
+        nodes={
             f"{name}@{info['hostname']}": _pool_figures(worker)
             for worker in declared.workers
             if worker.always_runs
             for name in worker.process_names
         },
-        "limits": {listener.process: listener.size for listener in listeners},
-        "site": declared.gunicorn_options.bind if declared.gunicorn and declared.gunicorn.always_runs else "",
-        "in_file": _in_file(declared, info),
-        "on_disk": [
-            make_namespec(group["name"], process["name"])
-            for group in info.get("effective", {}).get("groups", [])
-            for process in group["processes"]
-        ],
-        "unread": [name for names in differences.unread(declared, info).values() for name in names],
-        "socket_group": info["user"]["group"] if declared.needs_socket else "",
-        "ambiguous": memmon.ambiguous(
-            info.get("effective", {}).get("groups", []), [listener.process for listener in listeners]
-        ),
-        "drift": differences.sentences(declared, info),
-        "warnings": memory.warnings(declared) + _exposed(declared, info) + _guard_reports(info),
+        limits={listener.process: listener.size for listener in declared.listeners},
+    )
+
+
+def _install_reasons(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> list[str]:
+    installed = info["venv"]["versions"].get("superlance", "")
+    if not declared.listener_names or installed == wanted.superlance:
+        return []
+    return [f"superlance {wanted.superlance} is asked for, and {installed or 'none'} is installed"]
+
+
+def _configure_reasons(declared: Declared, info: Mapping[str, Any], wanted: Wanted, files: Files) -> list[str]:
+    found, path = info["supervisor_conf"], declared.supervisor_conf
+    reasons = {
+        f"{path} is no file yet": found["kind"] != "file",
+        f"{path} has other contents": found["kind"] == "file" and found["checksum"] != wanted.checksum,
+        f"{path} has other owners or another mode": found["kind"] == "file"
+        and (found["uid"], found["gid"], found["mode"]) != (0, info["user"]["gid"], managed_file.MODE),
+        f"{files.link} is no link to it": info["link"]["target"] != path,
+        "gunicorn's configuration file has other contents": files.gunicorn_conf,
+        f"the folder {files.new_log_dir} is missing": bool(files.new_log_dir),
+        info.get("invalid", ""): "invalid" in info,
     }
-
-
-def refusals(declared: Declared, info: Mapping[str, Any], host: str) -> list[str]:
-    """Return a sentence for each thing that the server lacks and the role does not bring."""
-    found = []
-    if not info["unit"]:
-        found.append(
-            f"{host}: systemd has no unit supervisor here; install the package supervisor, "
-            "as Alliance Auth's installation guide says."
-        )
-    elif not info["daemon"].get("of_systemd", True):
-        found.append(
-            f"{host}: supervisord (process {info['daemon']['pid']}) was not started by systemd; stop it "
-            "(supervisorctl shutdown) and start it with systemctl start supervisor."
-        )
-    if info["user"] is None:
-        found.append(f"{host}: there is no user {declared.user}; set auth_user to the one that runs Alliance Auth.")
-    if not info["project_exists"]:
-        found.append(
-            f"{host}: {declared.project_dir} has no manage.py; set auth_project_dir to the project's folder, "
-            f"or auth_project and auth_user, from which it is made."
-        )
-    if not info["venv"]["exists"]:
-        found.append(f"{host}: {declared.venv} is no virtual environment; set auth_venv to the one of Alliance Auth.")
-        return found
-    needed = {"celery": bool(declared.workers or declared.beat), "gunicorn": bool(declared.gunicorn), "python": True}
-    for program, need in needed.items():
-        if need and program not in info["venv"]["programs"]:
-            found.append(
-                f"{host}: {declared.venv}/bin/{program} is missing or cannot be executed; install it there first."
-            )
-    for pool in {worker.pool for worker in declared.workers} & {"gevent", "eventlet"}:
-        if pool not in info["venv"]["versions"]:
-            found.append(
-                f"{host}: the pool {pool} needs the package {pool} in {declared.venv}; install it there first."
-            )
-    found += memory.limits_below_rest(declared, info, host)
-    return found if declared.memory_overcommit else found + memory.excess(declared, info, host)
+    return [reason for reason, holds in reasons.items() if holds]
 
 
 def _pool_figures(worker: Worker) -> dict[str, Any]:
@@ -156,43 +300,6 @@ def _pool_figures(worker: Worker) -> dict[str, Any]:
     if not any(option.startswith("--autoscale") for option in worker.options):
         figures["max-concurrency"] = worker.concurrency
     return figures
-
-
-def _stages(info: Mapping[str, Any]) -> list[list[str]]:
-    stages = [_running(info, kinds) for kinds in _STAGES]
-    return [names for names in stages if names]
-
-
-def _own_stages(declared: Declared, info: Mapping[str, Any]) -> list[list[str]]:
-    """Return the stages without the programs of others that the same daemon runs."""
-    ours = {
-        *info.get("expected", []),
-        *(make_namespec(declared.project, p["name"]) for p in info["daemon"]["processes"]),
-    }
-    stages = [[name for name in names if name in ours or is_orphan(name)] for names in _stages(info)]
-    return [names for names in stages if names]
-
-
-def _running(info: Mapping[str, Any], kinds: tuple[str, ...]) -> list[str]:
-    supervised = [process["namespec"] for process in info["daemon"]["processes"] if process["kind"] in kinds]
-    return supervised + [orphan_name(orphan) for orphan in info["orphans"] if orphan["kind"] in kinds]
-
-
-def _stopwaitsecs(declared: Declared, info: Mapping[str, Any]) -> dict[str, int]:
-    """Return each process's seconds: as declared, else as the configuration on disk says, for orphans the workers'."""
-    found = {
-        make_namespec(group["name"], process["name"]): int(process["stopwaitsecs"])
-        for group in info.get("effective", {}).get("groups", [])
-        for process in group["processes"]
-    }
-    found.update(
-        (make_namespec(declared.project, name), program.stopwaitsecs)
-        for program in declared.programs
-        for name in program.process_names
-    )
-    longest = max([DEFAULT_STOPWAITSECS, *(worker.stopwaitsecs for worker in declared.workers)])
-    found.update((orphan_name(orphan), longest) for orphan in info["orphans"])
-    return found
 
 
 def _exposed(declared: Declared, info: Mapping[str, Any]) -> list[str]:
@@ -206,45 +313,8 @@ def _exposed(declared: Declared, info: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _guard_reports(info: Mapping[str, Any]) -> list[str]:
-    """Return what the guard of an earlier run has done, which the admin is to read first of all."""
-    return [said for said in [info.get("guard", {}).get("said", "")] if said]
-
-
-def _gunicorn(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return gunicorn's part; ``shares``: whether its address is shared, for a second gunicorn during a restart."""
-    if declared.gunicorn is None:
-        return None
-    program, options = declared.gunicorn, declared.gunicorn_options
-    # The role's configuration file would hide the admin's.
-    configured = (
-        info["own_gunicorn_conf"]
-        or "GUNICORN_CMD_ARGS" in program.environment
-        or any(option.startswith(("-c", "--config", "--reuse-port")) for option in program.options)
-    )
-    shares = options.standby and not options.bind.startswith("unix:") and not configured
-    return {**asdict(program), **asdict(options), "shares": shares}
-
-
-def _crashmail(declared: Declared) -> list[str]:
-    if not declared.crashmail:
-        return []
-    # Its -p has no effect (superlance 2.0.0, crashmail.py: runforever never looks at it).
-    return ["-m", declared.crashmail, *(["-s", declared.mail.sendmail] if declared.mail.sendmail else [])]
-
-
-def _httpok(declared: Declared) -> list[str]:
-    if not declared.httpok or declared.gunicorn is None:
-        return []
-    return ["-t", str(_HTTPOK_SECONDS), "-p", make_namespec(declared.project, "gunicorn"), declared.httpok]
-
-
-def _own_log_dir(declared: Declared) -> str:
-    return "" if declared.log_dir == f"{declared.project_dir}/log" else declared.log_dir
-
-
-def _new_log_links(declared: Declared, info: Mapping[str, Any]) -> list[str]:
-    folder, links = _own_log_dir(declared), info["log_links"]
+def _missing_log_links(declared: Declared, folder: str, links: Mapping[str, str] | None) -> list[str]:
+    """Return the logs of ``folder`` to which the project's folder has no link; ``links`` is None without that."""
     if not folder or links is None:
         return []
     elsewhere = {"stdout_logfile", "stderr_logfile"}
@@ -263,12 +333,13 @@ def _new_page(declared: Declared, info: Mapping[str, Any]) -> str:
     """
     commands = [split_command(process["command"]) for process in _on_disk("httpok", info)]
     known = any(declared.httpok in command[1:] for command in commands if command[0].endswith("/httpok"))
-    moves = _in_file(declared, info)["site"] not in ("", declared.gunicorn_options.bind)
-    return declared.httpok if _httpok(declared) and _running(info, ("gunicorn",)) and not known and not moves else ""
+    moves = _in_file(declared, info).site not in ("", declared.gunicorn_options.bind)
+    answers = bool(stages.drain(declared, info).site)
+    return declared.httpok if sections.httpok(declared) and answers and not known and not moves else ""
 
 
-def _in_file(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the programs of the file on disk are to show, whatever the variables say: ``nodes`` and ``site``."""
+def _in_file(declared: Declared, info: Mapping[str, Any]) -> Expected:
+    """Return what the programs of the file on disk are to show, whatever the variables say."""
     nodes: dict[str, dict[str, Any]] = {}
     site = ""
     for process in _on_disk(declared.project, info):
@@ -279,7 +350,7 @@ def _in_file(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any]:
         elif process["always_runs"] and command[0].endswith("/celery") and "worker" in command and "-n" in options:
             node = options["-n"].replace("%h", info["hostname"])
             nodes[node if "@" in node else f"celery@{node}"] = {}
-    return {"nodes": nodes, "site": site}
+    return Expected(tuple(info.get("expected", [])), site=site, nodes=nodes)
 
 
 def _on_disk(group: str, info: Mapping[str, Any]) -> list[Mapping[str, Any]]:

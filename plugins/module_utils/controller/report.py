@@ -1,47 +1,116 @@
 # Copyright (c) 2026, the allianceauth.tuning authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The table that ends a run."""
+"""What ends a run: the sentences on what has changed, and a table of the programs."""
 
 from __future__ import annotations
 
+import os
 from typing import Any, Mapping, Sequence
 
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import Declared
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import Program, Worker
 
 _HEADINGS = ("program", "processes", "concurrency", "pool", "memory limit")
 _MEGABYTE = 1024**2
 
 
-def lines(host: str, plan: Mapping[str, Any], changes: Sequence[str]) -> list[str]:
-    """Return the report on one host: what changed, then a row for each program."""
-    rows = [_HEADINGS, *(_row(program, plan) for program in plan["programs"])]
+def table(declared: Declared) -> list[str]:
+    """Return a line for each program, under a line of headings, and the sums."""
+    rows = [_HEADINGS, *(_row(program, declared) for program in declared.programs)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    tasks = sum(worker.numprocs * worker.concurrency for worker in declared.workers)
+    limits = sum(memmon.parse_size(listener.size) for listener in declared.listeners)
     return [
-        "",
-        f"{host}: {' '.join(changes) or 'nothing to do, all is as the variables say.'}",
-        *(f"  {line}" for line in table),
-        f"  {_sums(plan)}",
+        *("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows),
+        f"numprocs * concurrency: {tasks} tasks at once; limits: {limits // _MEGABYTE} MB in all",
     ]
 
 
-def _row(program: Mapping[str, Any], plan: Mapping[str, Any]) -> tuple[str, ...]:
-    processes = len(program["process_names"])
-    limit = program["memory_limit"] if program["name"] in _watched(plan) else "none"
+def _row(program: Program, declared: Declared) -> tuple[str, ...]:
+    processes = len(program.process_names)
+    limit = program.memory_limit if declared.watches and program.memory_limit else "none"
     if limit != "none":
-        limit += " with its children" if program["tree"] else " each" if processes > 1 else ""
-    concurrency, pool = str(program.get("concurrency", "-")), str(program.get("pool", "-"))
-    if program["name"] == "gunicorn" and plan["gunicorn"]:
-        pool = f"{plan['gunicorn']['workers']} workers"
-    return program["name"], str(processes), concurrency, pool, limit
+        limit += " with its children" if program.tree else " each" if processes > 1 else ""
+    concurrency = pool = "-"
+    if isinstance(program, Worker):
+        concurrency, pool = str(program.concurrency), program.pool
+    elif program is declared.gunicorn:
+        pool = f"{declared.gunicorn_options.workers} workers"
+    return program.name, str(processes), concurrency, pool, limit
 
 
-def _watched(plan: Mapping[str, Any]) -> set[str]:
-    return {program["name"] for program in plan["programs"] if set(program["process_names"]) & set(plan["limits"])}
+class Report:
+    """The sentences on one host.
 
+    ``plan`` is the run's. ``results`` are the registered results of its steps by name: ``installed``, ``configured``,
+    ``standby``, ``site_stopped``, ``supervisord``, ``started``, ``resumed``, ``linked``; what was not run has none, or
+    no ``changed``.
+    """
 
-def _sums(plan: Mapping[str, Any]) -> str:
-    tasks = sum(worker["numprocs"] * worker["concurrency"] for worker in plan["workers"])
-    limits = sum(memmon.parse_size(size) for size in plan["limits"].values())
-    return f"numprocs * concurrency: {tasks} tasks at once; limits: {limits // _MEGABYTE} MB in all"
+    def __init__(
+        self, host: str, plan: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]], check_mode: bool
+    ) -> None:
+        self.host = host
+        self.plan = plan
+        self.check_mode = check_mode
+        self._results = results
+        self._was = "would be" if check_mode else "was"
+
+    def lines(self) -> list[str]:
+        """Return what changed, then the table."""
+        changes = " ".join(self.changes()) or "nothing to do, all is as the variables say."
+        return ["", f"{self.host}: {changes}", *(f"  {line}" for line in self.plan["table"])]
+
+    def changes(self) -> list[str]:
+        """Return a sentence for each thing that was found or changed, in the order of the steps."""
+        found = f"It was found that {'; '.join(self.plan['found'])}." if self.plan["found"] else ""
+        sentences = [self.plan["guard_report"], found, self._superlance(), self._file(), self._restart()]
+        return [sentence for sentence in [*sentences, self._start(), self._logs()] if sentence]
+
+    def _changed(self, step: str) -> bool:
+        return bool(self._results.get(step, {}).get("changed"))
+
+    def _superlance(self) -> str:
+        # In check mode pip is not run.
+        installs = "install" in self.plan["actions"] and (self.check_mode or self._changed("installed"))
+        return f"superlance {self.plan['superlance']} {self._was} installed." if installs else ""
+
+    def _file(self) -> str:
+        if not self._changed("configured"):
+            return ""
+        kept: Sequence[str] = self._results["configured"].get("kept", [])
+        before = f" What was there before is kept as {' and '.join(kept)}." if kept else ""
+        return f"{self.plan['files']['path']} {self._was} replaced.{before}"
+
+    def _restart(self) -> str:
+        return f"supervisord {self._was} restarted{self._absence()}." if self._changed("supervisord") else ""
+
+    def _absence(self) -> str:
+        """Return how long the site was away, and why."""
+        standby = self._results.get("standby", {})
+        if standby.get("running"):
+            return ", a second gunicorn answered for the site meanwhile"
+        answered = self._results.get("started", {}).get("site")
+        requests: Mapping[str, Any] = self._results.get("site_stopped", {}).get("stop_requests", {})
+        asked = [requests[name]["at"] for name in self.plan["drain"]["site"] if name in requests]
+        if not answered or not asked:
+            return ""
+        alone = f" (without a second gunicorn: {standby['problem']})" if standby.get("problem") else ""
+        return f", the site was away for {answered['at'] - min(asked):.1f} s{alone}"
+
+    def _start(self) -> str:
+        names = self.plan["stopped"]
+        return f"{', '.join(names)} {self._was} started." if self._changed("resumed") and names else ""
+
+    def _logs(self) -> str:
+        if not self._changed("linked"):
+            return ""
+        files, kept = self.plan["files"], self._results["linked"].get("kept", [])
+        ending = os.path.splitext(kept[0])[1] if kept else ""
+        before = f" What was there before is kept beside them, with {ending} at the end of its name." if ending else ""
+        return (
+            f"The logs {'would be' if self.check_mode else 'are'} in {files['log_dir']} from now on, with links to "
+            f"them in {files['project_logs']}.{'' if self.check_mode else before}"
+        )

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the allianceauth.tuning authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names of processes: supervisor's namespec, and one for what runs on without a supervisord."""
+"""Names of processes, supervisor's namespec and one for what runs on without a supervisord, and of the file's link."""
 
 from __future__ import annotations
 
@@ -13,6 +13,15 @@ _ORPHAN = "pid:"
 def make_namespec(group: str, process: str) -> str:
     """Return supervisor's name of a process, ``GROUP:PROCESS``. Source: supervisor/options.py (make_namespec)."""
     return f"{group}:{process}"
+
+
+def link_to(supervisor_conf: str, project: str, project_dir: str) -> str:
+    """Return where a link leads to the auth programs' file: in the project's folder, where the guide has people look.
+
+    If the file itself is there, the link is in the daemon's include folder.
+    """
+    in_project = f"{project_dir}/supervisor.conf"
+    return f"/etc/supervisor/conf.d/{project}.conf" if supervisor_conf == in_project else in_project
 
 
 def orphan_name(found: Mapping[str, Any]) -> str:

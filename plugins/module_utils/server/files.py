@@ -11,11 +11,8 @@ import tempfile
 import uuid
 from typing import Iterator
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import backup_name
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import backup_name, managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import privileges
-
-# The owner writes, the group reads: an environment may hold secrets.
-MODE = 0o640
 
 KEPT_FILES = 10
 
@@ -45,7 +42,7 @@ def replace_file(path: str, content: str, uid: int, gid: int) -> None:
             file.write(content)
             file.flush()
             os.fchown(handle, uid, gid)
-            os.fchmod(handle, MODE)
+            os.fchmod(handle, managed_file.MODE)
             os.fsync(handle)
         os.replace(temporary, path)
     except BaseException:

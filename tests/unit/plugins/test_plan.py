@@ -6,10 +6,18 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import differences, plan, variables
+import yaml
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import (
+    differences,
+    plan,
+    refusals,
+    sections,
+    variables,
+)
 
 GIGABYTE = 1024**3
 
@@ -33,6 +41,9 @@ def on_disk(name: str, command: str, stopwaitsecs: int = 10) -> dict[str, Any]:
     return {"name": name, "command": command, "stopwaitsecs": stopwaitsecs, "always_runs": True}
 
 
+STEPS = ("install", "configure", "restart", "verify")
+WANTED = plan.Wanted("[program:beat]", "sum", "gunicorn's sum", "2.0.0", ())
+
 # In no order that would do for a drain.
 INFO: dict[str, Any] = {
     "unit": True,
@@ -40,9 +51,13 @@ INFO: dict[str, Any] = {
     "user": {"uid": 1000, "gid": 1000, "group": "allianceserver"},
     "project_exists": True,
     "log_dir_exists": True,
-    "log_links": {},
+    "log_links": None,
+    "supervisor_conf": {"kind": "file", "checksum": "sum", "uid": 0, "gid": 1000, "mode": 0o640},
+    "link": {"target": "/etc/supervisor/conf.d/myauth.conf"},
+    "gunicorn_conf": {"checksum": "gunicorn's sum"},
+    "guard": {"pending": False, "said": ""},
     "own_gunicorn_conf": False,
-    "venv": {"exists": True, "programs": ["celery", "gunicorn", "python"], "versions": {}},
+    "venv": {"exists": True, "programs": ["celery", "gunicorn", "python"], "versions": {"superlance": "2.0.0"}},
     "memory_total": 4 * GIGABYTE,
     "orphans": [{"pid": 5, "start": 77, "kind": "worker", "command": "celery worker"}],
     "own_groups": ["memmon_worker_00", "myauth"],
@@ -79,24 +94,28 @@ def declare(defaults: dict[str, Any], **changes: Any) -> variables.Declared:
     return declared
 
 
+def decide(defaults: dict[str, Any], info: dict[str, Any], steps: tuple[str, ...] = STEPS, **changes: Any) -> plan.Plan:
+    return plan.apply(declare(defaults, **changes), info, WANTED, steps)
+
+
 def test_beat_and_listeners_stop_first_then_all_workers_and_the_site_last(
     defaults: dict[str, Any], info: dict[str, Any]
 ) -> None:
-    decided = plan.plan(declare(defaults), info)
-    assert decided["stages"] == [
-        ["memmon_worker_00:memmon_worker_00", "myauth:beat"],
-        ["myauth:worker_00", "pid:5@77"],
-        ["bots:bot"],
-        ["myauth:gunicorn"],
-    ]
-    assert decided["running_workers"] == ["myauth:worker_00", "pid:5@77"]
+    decided = decide(defaults, info)
+    assert decided.drain.stages == (
+        ("memmon_worker_00:memmon_worker_00", "myauth:beat"),
+        ("myauth:worker_00", "pid:5@77"),
+        ("bots:bot",),
+    )
+    assert decided.drain.site == ("myauth:gunicorn",)
+    assert decided.drain.workers == ("myauth:worker_00", "pid:5@77")
 
 
 def test_a_drain_for_maintenance_leaves_the_programs_of_others_alone(
     defaults: dict[str, Any], info: dict[str, Any]
 ) -> None:
-    stages = plan.plan(declare(defaults), info)["own_stages"]
-    assert [name for names in stages for name in names] == [
+    drained = plan.drain(declare(defaults), info, WANTED).drain
+    assert [name for names in (*drained.stages, drained.site) for name in names] == [
         "memmon_worker_00:memmon_worker_00",
         "myauth:beat",
         "myauth:worker_00",
@@ -109,7 +128,7 @@ def test_each_process_has_its_own_seconds_and_an_orphan_the_longest_of_the_worke
     defaults: dict[str, Any], info: dict[str, Any]
 ) -> None:
     pools = [{"name": "big", "queues": ["big"], "stopwaitsecs": 900}]
-    seconds = plan.plan(declare(defaults, auth_workers=pools), info)["stopwaitsecs"]
+    seconds = decide(defaults, info, auth_workers=pools).drain.stopwaitsecs
     expected = {
         "bots:bot": 33,
         "myauth:worker_00": 600,
@@ -124,26 +143,32 @@ def test_a_server_as_it_shall_be_has_no_drift_and_nothing_stopped(
     defaults: dict[str, Any], info: dict[str, Any]
 ) -> None:
     info["orphans"] = []
-    decided = plan.plan(declare(defaults), info)
-    assert (decided["drift"], decided["stopped"], decided["starting"]) == ([], [], [])
-    assert differences.disagreements(decided, info) == []
+    decided = decide(defaults, info)
+    assert (decided.found, decided.stopped, decided.actions) == ((), (), {})
+    assert plan.problems_left(declare(defaults), info, WANTED, STEPS) == []
 
 
 def test_what_is_only_just_coming_up_is_neither_stopped_nor_running(
     defaults: dict[str, Any], info: dict[str, Any]
 ) -> None:
+    info["orphans"] = []
     for one in info["daemon"]["processes"]:
         # Also the bot, which is nobody's business here.
         one["state"] = "RUNNING" if one["name"] == "beat" else "STARTING"
-    decided = plan.plan(declare(defaults), info)
-    assert decided["stopped"] == []
-    assert decided["starting"] == ["myauth:worker_00", "myauth:gunicorn", "memmon_worker_00:memmon_worker_00"]
+    decided = decide(defaults, info)
+    assert decided.stopped == ()
+    starting = ["myauth:worker_00", "myauth:gunicorn", "memmon_worker_00:memmon_worker_00"]
+    assert decided.actions["start"] == [f"{name} does not run" for name in starting]
+    assert decided.actions["verify"] == [f"{name} did not run" for name in starting]
 
 
 def test_drift_is_seen_though_no_file_changes(defaults: dict[str, Any], info: dict[str, Any]) -> None:
     info["daemon"]["drift"].update(changed=["myauth", "bots"], removed=["memmon"])
     info["daemon"]["sockets"][0]["mode"] = 0o700
-    assert plan.plan(declare(defaults), info)["drift"] == [
+    decided = decide(defaults, info)
+    assert list(decided.actions) == ["restart", "verify"]
+    assert decided.actions["restart"] == list(decided.found)
+    assert list(decided.found) == [
         "celery worker (process 5) runs on from an earlier supervisord",
         "myauth is changed on disk since supervisord read its configuration",
         "memmon is removed on disk since supervisord read its configuration",
@@ -156,33 +181,33 @@ def test_a_neighbour_of_the_same_name_is_seen_though_nothing_of_ours_changes(
 ) -> None:
     groups = info["effective"]["groups"]
     groups.append({"name": "myauth", "processes": [on_disk("worker_00", "x")]})
-    assert plan.plan(declare(defaults), info)["ambiguous"] == []
+    assert "refuse" not in decide(defaults, info).actions
     groups[0]["processes"].append(on_disk("worker_00", "x"))
-    (sentence,) = plan.plan(declare(defaults), info)["ambiguous"]
+    (sentence,) = decide(defaults, info).actions["refuse"]
     assert "exists in the groups bots and myauth" in sentence
 
 
 def test_a_daemon_that_does_not_answer_is_drift(defaults: dict[str, Any], info: dict[str, Any]) -> None:
     info["daemon"] = {"problem": "supervisord does not answer", "processes": [], "drift": {}}
-    decided = plan.plan(declare(defaults), info)
-    assert decided["drift"][0] == "supervisord does not answer"
-    assert set(decided["stopped"]) == set(decided["processes"])
+    decided = decide(defaults, info)
+    assert decided.found[0] == "supervisord does not answer"
+    assert set(decided.stopped) == set(decided.expected.processes)
 
 
 def test_what_runs_otherwise_than_decided_is_told(defaults: dict[str, Any], info: dict[str, Any]) -> None:
-    decided = plan.plan(declare(defaults), info)
+    info["orphans"] = []
     beat, watcher = info["daemon"]["processes"][4], info["daemon"]["processes"][3]
     beat["pid"] = 0
     watcher["limits"] = {"worker": "256MB"}
     info["daemon"]["drift"]["changed"] = ["myauth", "bots"]
     # Another one's memmon, which watches what it likes.
     info["daemon"]["processes"].append(process("memmon", "memmon", "listener", limits={"gone": "1GB"}))
-    assert differences.disagreements(decided, info) == [
+    assert plan.problems_left(declare(defaults), info, WANTED, STEPS) == [
         "myauth:beat does not run",
         "memmon watches worker, which does not exist",
         "memmon has the limit none for worker_00 and not 256MB",
         "no memmon watches the worker worker_00",
-        "myauth still differs from the disk",
+        "myauth is changed on disk since supervisord read its configuration",
     ]
 
 
@@ -202,20 +227,20 @@ LACKING: list[tuple[dict[str, Any], str]] = [
 def test_what_the_server_lacks_is_refused_with_what_to_do(
     defaults: dict[str, Any], info: dict[str, Any], lack: dict[str, Any], sentence: str
 ) -> None:
-    assert plan.refusals(declare(defaults), info, "auth1") == []
-    (refusal,) = plan.refusals(declare(defaults), {**info, **lack}, "auth1")
+    assert refusals.refusals(declare(defaults), info, "auth1") == []
+    (refusal,) = refusals.refusals(declare(defaults), {**info, **lack}, "auth1")
     assert refusal.startswith("auth1: ")
     assert sentence in refusal
 
 
 def test_a_supervisord_that_systemd_did_not_start_is_refused(defaults: dict[str, Any], info: dict[str, Any]) -> None:
     info["daemon"]["of_systemd"] = False
-    (refusal,) = plan.refusals(declare(defaults), info, "auth1")
+    (refusal,) = refusals.refusals(declare(defaults), info, "auth1")
     assert "supervisord (process 1) was not started by systemd" in refusal
 
 
 def test_a_pool_without_its_package_is_refused(defaults: dict[str, Any], info: dict[str, Any]) -> None:
-    (refusal,) = plan.refusals(declare(defaults, auth_worker_pool="gevent"), info, "auth1")
+    (refusal,) = refusals.refusals(declare(defaults, auth_worker_pool="gevent"), info, "auth1")
     assert "the pool gevent needs the package gevent" in refusal
 
 
@@ -223,17 +248,17 @@ def test_limits_above_the_hosts_memory_are_refused_with_the_numbers_unless_allow
     defaults: dict[str, Any], info: dict[str, Any]
 ) -> None:
     big = {"auth_worker_numprocs": 5, "auth_worker_memory_limit": "1GB"}
-    (refusal,) = plan.refusals(declare(defaults, **big), info, "auth1")
+    (refusal,) = refusals.refusals(declare(defaults, **big), info, "auth1")
     assert "the memory limits of 5 processes are 5120 MB in all, and the host has 4096 MB" in refusal
-    assert plan.refusals(declare(defaults, **big, auth_memory_overcommit=True), info, "auth1") == []
+    assert refusals.refusals(declare(defaults, **big, auth_memory_overcommit=True), info, "auth1") == []
 
 
 def test_a_limit_below_what_the_tree_needs_at_rest_is_refused(defaults: dict[str, Any], info: dict[str, Any]) -> None:
     info["daemon"]["processes"][0]["children"] = [2 * 10**8, 10**8]
-    (refusal,) = plan.refusals(declare(defaults, auth_gunicorn_memory_limit="300MB"), info, "auth1")
+    (refusal,) = refusals.refusals(declare(defaults, auth_gunicorn_memory_limit="300MB"), info, "auth1")
     # 100 MB for the master and as much for each of three children, of which the lightest is taken.
     assert f"needs {4 * 10**8 // 1024**2} MB at rest" in refusal
-    assert plan.refusals(declare(defaults, auth_gunicorn_memory_limit="400MB"), info, "auth1") == []
+    assert refusals.refusals(declare(defaults, auth_gunicorn_memory_limit="400MB"), info, "auth1") == []
 
 
 @pytest.mark.parametrize("runs", [True, False])
@@ -243,31 +268,31 @@ def test_a_limit_for_a_tree_that_has_not_run_yet_is_compared_with_what_is_like_i
     pools = [{"name": "worker_fork", "queues": ["fork"], "pool": "prefork", "concurrency": 8}]
     if not runs:
         info["daemon"]["processes"] = []
-    (refusal,) = plan.refusals(declare(defaults, auth_workers=pools), info, "auth1")
+    (refusal,) = refusals.refusals(declare(defaults, auth_workers=pools), info, "auth1")
     weight = 10**8 if runs else 80 * 1024**2
     assert "the memory_limit of worker_fork (auth_worker_memory_limit, or its own in auth_workers) is 256MB" in refusal
     assert "but with 8 children" in refusal
     assert f"needs {9 * weight // 1024**2} MB at rest" in refusal
     enough = [{**pools[0], "memory_limit": "1500MB"}]
-    assert plan.refusals(declare(defaults, auth_workers=enough), info, "auth1") == []
+    assert refusals.refusals(declare(defaults, auth_workers=enough), info, "auth1") == []
 
 
 def test_what_others_can_change_of_what_root_loads_is_warned_of(defaults: dict[str, Any], info: dict[str, Any]) -> None:
     info["exposed"] = {"/etc/supervisor/conf.d/bot.conf": "bot", "/home/allianceserver/myauth/log": "allianceserver"}
-    (warning,) = plan.plan(declare(defaults), info)["warnings"]
+    (warning,) = decide(defaults, info).warnings
     assert "loads or writes /etc/supervisor/conf.d/bot.conf, which bot can change" in warning
 
 
 def test_a_small_limit_and_a_missing_one_are_warned_of(defaults: dict[str, Any], info: dict[str, Any]) -> None:
-    (small,) = plan.plan(declare(defaults, auth_worker_memory_limit="100MB"), info)["warnings"]
+    (small,) = decide(defaults, info, auth_worker_memory_limit="100MB").warnings
     assert "worker has a memory limit of 100MB" in small
-    (missing,) = plan.plan(declare(defaults, auth_worker_memory_limit=""), info)["warnings"]
+    (missing,) = decide(defaults, info, auth_worker_memory_limit="").warnings
     assert missing == "worker has no memory limit: memmon does not watch it."
-    assert plan.plan(declare(defaults, auth_worker_memory_limit="", auth_memmon=False), info)["warnings"] == []
+    assert decide(defaults, info, auth_worker_memory_limit="", auth_memmon=False).warnings == ()
 
 
 def test_every_process_of_a_pool_is_a_node_with_the_hosts_name(defaults: dict[str, Any], info: dict[str, Any]) -> None:
-    nodes = plan.plan(declare(defaults, auth_worker_numprocs=2, auth_worker_pool="solo"), info)["nodes"]
+    nodes = decide(defaults, info, auth_worker_numprocs=2, auth_worker_pool="solo").expected.nodes
     assert set(nodes) == {"worker_00@auth1", "worker_01@auth1"}
     # solo has one slot, whatever it is told.
     assert {node["max-concurrency"] for node in nodes.values()} == {1}
@@ -276,28 +301,28 @@ def test_every_process_of_a_pool_is_a_node_with_the_hosts_name(defaults: dict[st
 def test_a_pool_that_scales_by_itself_has_no_concurrency_to_show(
     defaults: dict[str, Any], info: dict[str, Any]
 ) -> None:
-    decided = plan.plan(declare(defaults, auth_worker_options=["--autoscale=10,3"]), info)
-    assert "max-concurrency" not in decided["nodes"]["worker_00@auth1"]
+    decided = decide(defaults, info, auth_worker_options=["--autoscale=10,3"])
+    assert "max-concurrency" not in decided.expected.nodes["worker_00@auth1"]
 
 
 @pytest.mark.parametrize("option", ["autostart", "autorestart"])
 def test_nobody_waits_for_what_does_not_run_all_the_time(
     defaults: dict[str, Any], info: dict[str, Any], option: str
 ) -> None:
-    asked = {
+    asked: dict[str, Any] = {
         "auth_extra_programs": {"bot": {"command": "/bin/true", option: False}},
         "auth_program_settings": {"worker": {option: "no"}, "gunicorn": {option.upper(): "Off"}},
     }
-    decided = plan.plan(declare(defaults, **asked), info)
-    assert decided["processes"] == ["myauth:beat", "memmon_worker_00:memmon_worker_00"]
-    assert (decided["nodes"], decided["site"]) == ({}, "")
-    assert {program["name"] for program in decided["programs"]} == {"beat", "worker", "gunicorn", "bot"}
+    decided = decide(defaults, info, **asked)
+    assert decided.expected.processes == ("myauth:beat", "memmon_worker_00:memmon_worker_00")
+    assert (decided.expected.nodes, decided.expected.site) == ({}, "")
+    assert [line.split()[0] for line in decided.table[1:-1]] == ["beat", "worker", "gunicorn", "bot"]
 
 
 def test_our_groups_are_those_of_the_file_on_disk_too(defaults: dict[str, Any], info: dict[str, Any]) -> None:
     info["own_groups"].append("memmon_gunicorn")
     info["daemon"]["drift"].update(added=["memmon_gunicorn", "bots"], removed=["crashmail"])
-    assert plan.plan(declare(defaults), info)["unread"] == ["memmon_gunicorn", "crashmail"]
+    assert decide(defaults, info).unread == ("memmon_gunicorn", "crashmail")
 
 
 def test_a_kept_file_says_itself_what_it_has_to_show(defaults: dict[str, Any], info: dict[str, Any]) -> None:
@@ -309,19 +334,19 @@ def test_a_kept_file_says_itself_what_it_has_to_show(defaults: dict[str, Any], i
         on_disk("gunicorn", f"{venv}/gunicorn myauth.wsgi --bind 127.0.0.1:8001"),
     ]
     info["effective"]["groups"].append({"name": "myauth", "processes": processes})
-    decided = plan.plan(declare(defaults), info)
-    assert decided["in_file"] == {
-        "nodes": {"worker_00@auth1": {}, "celery@worker_services_00": {}},
-        "site": "127.0.0.1:8001",
-    }
-    assert decided["on_disk"][:2] == ["bots:bot", "myauth:worker_00"]
+    info["expected"] = ["myauth:worker_00"]
+    decided = plan.rollback(declare(defaults), info, WANTED, replaced=False)
+    assert decided.expected.nodes == {"worker_00@auth1": {}, "celery@worker_services_00": {}}
+    assert decided.expected.site == "127.0.0.1:8001"
+    assert decided.expected.processes == ("myauth:worker_00",)
 
 
 def test_gunicorn_shares_its_address_unless_the_admin_configures_it(
     defaults: dict[str, Any], info: dict[str, Any]
 ) -> None:
     def shares(**changes: Any) -> bool:
-        return bool(plan.plan(declare(defaults, **changes), info)["gunicorn"]["shares"])
+        section = sections.gunicorn(declare(defaults, **changes), info)
+        return bool(section and section["shares"])
 
     assert shares()
     assert shares(auth_gunicorn_options=["--capture-output"])
@@ -342,7 +367,7 @@ def test_httpoks_page_is_asked_for_before_unless_it_is_known_or_the_site_moves(
     page = "http://127.0.0.1:8000/account/login/"
 
     def asked(**changes: Any) -> str:
-        return str(plan.plan(declare(defaults, **{"auth_httpok_url": page, **changes}), info)["new_page"])
+        return str(decide(defaults, info, **{"auth_httpok_url": page, **changes}).new_page)
 
     def run(name: str, command: str) -> None:
         group = name if name == "httpok" else "myauth"
@@ -370,28 +395,28 @@ def test_what_runs_beside_a_second_gunicorn_is_weighed(defaults: dict[str, Any],
         process("myauth", "worker_00", "worker", rss=10, children=[3, 4]),
         process("myauth", "beat", "beat", rss=5),
     ]
-    assert plan.plan(declare(defaults), info)["other_weight"] == 22
+    assert decide(defaults, info).drain.other_memory == 22
 
 
 def test_the_folder_for_the_logs_is_made_once_and_the_projects_own_never(
     defaults: dict[str, Any], info: dict[str, Any]
 ) -> None:
     def folders(**changes: Any) -> tuple[str, str, str]:
-        decided = plan.plan(declare(defaults, **changes), info)
-        return decided["log_dir"], decided["own_log_dir"], decided["new_log_dir"]
+        files = decide(defaults, info, **changes).files
+        return files.project_logs, files.log_dir, files.new_log_dir
 
     own, guide = "/var/log/supervisor/myauth", "/home/allianceserver/myauth/log"
-    assert folders() == (own, own, "")
+    assert folders() == (guide, own, "")
     assert folders(auth_log_dir=f"{guide}/") == (guide, "", "")
     info["log_dir_exists"] = False
-    assert folders() == (own, own, own)
+    assert folders() == (guide, own, own)
     # supervisor's parser says that it is missing.
     assert folders(auth_log_dir=guide) == (guide, "", "")
 
 
 def test_each_log_gets_a_link_unless_it_lies_elsewhere(defaults: dict[str, Any], info: dict[str, Any]) -> None:
     own = "/var/log/supervisor/myauth"
-    asked = {
+    asked: dict[str, Any] = {
         "auth_worker_numprocs": 2,
         "auth_crashmail_email": "a@example.com",
         "auth_extra_programs": {
@@ -401,13 +426,100 @@ def test_each_log_gets_a_link_unless_it_lies_elsewhere(defaults: dict[str, Any],
     }
 
     def names(**changes: Any) -> list[str]:
-        logs = plan.plan(declare(defaults, **asked, **changes), info)["new_log_links"]
+        logs = decide(defaults, info, **asked, **changes).files.log_links
         assert all(log.startswith(own + "/") for log in logs)
         return [log.removeprefix(own + "/") for log in logs]
 
+    info["log_links"] = {}
     assert names() == ["beat.log", "worker.log", "gunicorn.log", "bot.log", "memmon.log", "crashmail.log"]
     info["log_links"] = {"beat.log": f"{own}/beat.log", "worker.log": "/elsewhere/worker.log"}
     assert names() == ["worker.log", "gunicorn.log", "bot.log", "memmon.log", "crashmail.log"]
     assert names(auth_log_dir="/home/allianceserver/myauth/log") == []
     info["log_links"] = None
     assert names() == []
+
+
+def test_each_step_has_its_reasons(defaults: dict[str, Any], info: dict[str, Any]) -> None:
+    info["orphans"] = []
+    conf = info["supervisor_conf"]
+    reasons: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
+        (info["venv"]["versions"], {"superlance": "1.0.0"}, ["install", "start"]),
+        (info["gunicorn_conf"], {"checksum": "another"}, ["configure"]),
+        (conf, {"mode": 0o644}, ["configure"]),
+        (conf, {"uid": 1000}, ["configure"]),
+        (info["link"], {"target": "/elsewhere"}, ["configure"]),
+        (conf, {"checksum": "another"}, ["configure", "restart", "verify"]),
+        (conf, {"kind": "link"}, ["configure"]),
+        (info, {"invalid": "the parser's sentence"}, ["configure"]),
+        # Its links are gone, or the folder into which supervisord writes on.
+        (info, {"log_links": {}}, ["link_logs"]),
+        (info, {"log_dir_exists": False}, ["configure", "restart", "verify"]),
+        (info["guard"], {"pending": True}, ["verify"]),
+    ]
+    for where, change, steps in reasons:
+        before = dict(where)
+        where.update(change)
+        actions = decide(defaults, info).actions
+        assert list(actions) == steps, change
+        assert all(actions.values())
+        where.clear()
+        where.update(before)
+
+
+def test_a_step_that_the_tags_leave_out_is_not_decided(defaults: dict[str, Any], info: dict[str, Any]) -> None:
+    info["orphans"] = []
+    info["supervisor_conf"]["checksum"] = "another"
+    assert list(decide(defaults, info, ("configure",)).actions) == ["configure"]
+    # Nothing would be new for supervisord.
+    assert decide(defaults, info, ("restart", "verify")).actions == {}
+    info["daemon"]["drift"]["changed"] = ["myauth"]
+    assert list(decide(defaults, info, ("restart",)).actions) == ["restart"]
+
+
+def test_of_a_file_that_is_replaced_the_socket_is_no_news(defaults: dict[str, Any], info: dict[str, Any]) -> None:
+    info["orphans"] = []
+    info["daemon"]["sockets"][0]["mode"] = 0o700
+    assert len(decide(defaults, info).found) == 1
+    info["supervisor_conf"]["checksum"] = "another"
+    assert decide(defaults, info).found == ()
+
+
+def test_what_ran_before_a_failed_run_runs_again_but_for_what_had_failed(
+    defaults: dict[str, Any], info: dict[str, Any]
+) -> None:
+    before = copy.deepcopy(info)
+    bot, beat = before["daemon"]["processes"][1], before["daemon"]["processes"][4]
+    beat.update(state="FATAL", pid=0)
+    for one in info["daemon"]["processes"]:
+        one.update(state="STOPPED", pid=0)
+    decided = plan.revert(declare(defaults), info, WANTED, before)
+    assert set(decided.expected.processes) == {
+        "myauth:worker_00",
+        "myauth:gunicorn",
+        "memmon_worker_00:memmon_worker_00",
+        "bots:bot",
+    }
+    # The orphan works on, and may be what was waited for in vain.
+    assert "pid:5@77" not in decided.drain.workers
+    assert decided.actions == {}
+    bot["pid"] = 0
+    assert "bots:bot" not in plan.revert(declare(defaults), info, WANTED, before).expected.processes
+    info["daemon"]["drift"]["changed"] = ["myauth"]
+    assert "restart" in plan.revert(declare(defaults), info, WANTED, before).actions
+
+
+def test_a_rollback_restarts_for_what_differs_from_the_disk(defaults: dict[str, Any], info: dict[str, Any]) -> None:
+    info["orphans"] = []
+    declared = declare(defaults)
+    assert plan.rollback(declared, info, WANTED, replaced=False).actions == {}
+    # In check mode nothing on the disk has changed.
+    assert list(plan.rollback(declared, info, WANTED, replaced=True).actions) == ["restart"]
+    info["daemon"]["drift"]["changed"] = ["myauth"]
+    assert list(plan.rollback(declared, info, WANTED, replaced=False).actions) == ["restart"]
+
+
+def test_the_table_of_variables_is_that_of_the_role(role_defaults: dict[str, Any]) -> None:
+    role = Path(__file__).parents[3] / "roles/auth"
+    specs = yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]
+    assert sorted(variables.NAMES) == sorted(role_defaults)
+    assert {frozenset(entry["options"]) for entry in specs.values()} == {frozenset(variables.NAMES)}

@@ -9,29 +9,25 @@ import json
 import os
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jinja2
 import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible.plugins.filter.core import combine
-from ansible_collections.allianceauth.tuning.plugins.filter import command_line, supervisor_option
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import differences, plan, variables
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import differences, sections, variables
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import refusals as lacking
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import project
+from ansible_collections.allianceauth.tuning.plugins.plugin_utils import role
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from superlance.memmon import memmon_from_args
 from supervisor.datatypes import dict_of_key_value_pairs, name_to_uid
 from supervisor.options import UnhosedConfigParser
 
-CHECKOUT = Path(__file__).parents[3]
-ROLE = CHECKOUT / "roles/auth"
+ROLE = Path(__file__).parents[3] / "roles/auth"
 GUNICORN_CONF = "/etc/supervisor/a folder/50%.gunicorn.py"
 HOST = "auth1"
 
@@ -166,14 +162,8 @@ def validator() -> ArgumentSpecValidator:
 
 
 @pytest.fixture(scope="session")
-def template() -> jinja2.Template:
-    """Return the role's template with what Ansible gives it; see test_ansible_renders_the_same."""
-    environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined)
-    environment.filters["combine"] = combine
-    for module in (command_line, supervisor_option):
-        for name, function in module.FilterModule().filters().items():
-            environment.filters[f"allianceauth.tuning.{name}"] = function
-    return environment.from_string((ROLE / "templates/supervisor.conf.j2").read_text())
+def template() -> str:
+    return (ROLE / "templates/supervisor.conf.j2").read_text()
 
 
 def look(given_variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -214,24 +204,13 @@ def decide(
         return wrong, None, {}
     info = look(given_variables)
     declared, refusals = variables.declare(given_variables, HOST, info["routed_queues"])
-    refusals = refusals or plan.refusals(declared, info, HOST)
+    refusals = refusals or lacking.refusals(declared, info, HOST)
     assert all(SENTENCE.match(sentence) for sentence in refusals), refusals
     return refusals, declared, info
 
 
-def render(
-    template: jinja2.Template, given_variables: dict[str, Any], declared: variables.Declared, info: dict[str, Any]
-) -> str:
-    return template.render(given_variables, **internal(declared, info))
-
-
-def internal(declared: variables.Declared, info: dict[str, Any]) -> dict[str, Any]:
-    """Return those of the role's own variables that the template reads."""
-    return {
-        "__auth_plan": plan.plan(declared, info),
-        "__auth_info": info,
-        "__auth_gunicorn_conf": GUNICORN_CONF,
-    }
+def render(template: str, declared: variables.Declared, info: dict[str, Any]) -> str:
+    return role.render(template, sections.context(declared, info, GUNICORN_CONF))
 
 
 def complete(sections: str, given_variables: dict[str, Any], declared: variables.Declared) -> str:
@@ -430,7 +409,7 @@ def test_variables_are_refused_or_read_back_as_given(
     role_defaults: dict[str, Any],
     parser: Any,
     validator: ArgumentSpecValidator,
-    template: jinja2.Template,
+    template: str,
     project_dir: str,
 ) -> None:
     inputs: set[str] = set()
@@ -454,7 +433,7 @@ def test_variables_are_refused_or_read_back_as_given(
             assert names_a_culprit(refusals, set_here), refusals
         else:
             assert declared
-            content = complete(render(template, asked, declared, info), asked, declared)
+            content = complete(render(template, declared, info), asked, declared)
             accepted[name] = Accepted(set_here, asked, content)
 
     refuse_or_render()
@@ -504,50 +483,3 @@ def left_to_the_parser(asked: Mapping[str, Any]) -> set[str]:
         found |= {f"Invalid user name {watcher} in section 'eventlistener:{name}'" for name in listeners}
     # The sentence arrives in one line.
     return {" ".join(sentence.split()) for sentence in found}
-
-
-def test_ansible_renders_the_same(
-    defaults: dict[str, Any],
-    template: jinja2.Template,
-    project_dir: str,
-    validator: ArgumentSpecValidator,
-    tmp_path: Path,
-) -> None:
-    asked = {
-        **defaults,
-        "auth_project_dir": project_dir,
-        "auth_log_dir": f"{project_dir}/log",
-        "auth_user": "daemon",
-        "auth_memmon_user": "daemon",
-        "auth_memmon_email": "a@example.com",
-        "auth_gunicorn_memory_limit": "1GB",
-        "auth_workers": [
-            {"name": "big", "queues": ["a", "b"], "loglevel": "info", "pool": "prefork", "options": ["-E", "a;b"]}
-        ],
-        "auth_worker_memory_limit": "1GB",
-        "auth_extra_programs": {"bot": {"command": ["/bin/echo", "50%"], "environment": {"A": "é"}, "umask": "022"}},
-        "auth_program_settings": {
-            "beat": {"umask": "027"},
-            "worker": {"priority": 5},
-            "gunicorn": {"umask": "002"},
-        },
-    }
-    refusals, declared, info = decide(validator, asked)
-    assert not refusals
-    assert declared
-    given_to_ansible = {**asked, **internal(declared, info)}
-    (tmp_path / "variables.json").write_text(json.dumps(given_to_ansible))
-    subprocess.run(
-        [
-            f"{sys.exec_prefix}/bin/ansible",
-            *("localhost", "--inventory", "localhost,", "--connection", "local"),
-            *("--extra-vars", f"@{tmp_path}/variables.json"),
-            *("--extra-vars", json.dumps({"ansible_python_interpreter": sys.executable})),
-            *("--module-name", "ansible.builtin.template"),
-            *("--args", f"src={ROLE}/templates/supervisor.conf.j2 dest={tmp_path}/rendered"),
-        ],
-        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".cache/collections")},
-        check=True,
-        stdout=subprocess.PIPE,
-    )
-    assert (tmp_path / "rendered").read_text().rstrip("\n") == render(template, asked, declared, info).rstrip("\n")

@@ -22,7 +22,7 @@ ALLOWED = {
     "module_utils/server": {"model", "conf", "server"},
     "modules": {"model", "conf", "server"},
     "action": {"model", "conf", "controller"},
-    "filter": {"model", "conf", "controller"},
+    "plugin_utils": {"model", "conf", "controller"},
 }
 
 

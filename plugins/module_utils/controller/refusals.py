@@ -1,0 +1,49 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Say what a server lacks that the role does not bring."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import memory
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import Declared
+
+
+def refusals(declared: Declared, info: Mapping[str, Any], host: str) -> list[str]:
+    """Return a sentence for each thing that the server lacks and the role does not bring."""
+    found = []
+    if not info["unit"]:
+        found.append(
+            f"{host}: systemd has no unit supervisor here; install the package supervisor, "
+            "as Alliance Auth's installation guide says."
+        )
+    elif not info["daemon"].get("of_systemd", True):
+        found.append(
+            f"{host}: supervisord (process {info['daemon']['pid']}) was not started by systemd; stop it "
+            "(supervisorctl shutdown) and start it with systemctl start supervisor."
+        )
+    if info["user"] is None:
+        found.append(f"{host}: there is no user {declared.user}; set auth_user to the one that runs Alliance Auth.")
+    if not info["project_exists"]:
+        found.append(
+            f"{host}: {declared.project_dir} has no manage.py; set auth_project_dir to the project's folder, "
+            f"or auth_project and auth_user, from which it is made."
+        )
+    if not info["venv"]["exists"]:
+        found.append(f"{host}: {declared.venv} is no virtual environment; set auth_venv to the one of Alliance Auth.")
+        return found
+    needed = {"celery": bool(declared.workers or declared.beat), "gunicorn": bool(declared.gunicorn), "python": True}
+    for program, need in needed.items():
+        if need and program not in info["venv"]["programs"]:
+            found.append(
+                f"{host}: {declared.venv}/bin/{program} is missing or cannot be executed; install it there first."
+            )
+    for pool in {worker.pool for worker in declared.workers} & {"gevent", "eventlet"}:
+        if pool not in info["venv"]["versions"]:
+            found.append(
+                f"{host}: the pool {pool} needs the package {pool} in {declared.venv}; install it there first."
+            )
+    found += memory.limits_below_rest(declared, info, host)
+    return found if declared.memory_overcommit else found + memory.excess(declared, info, host)

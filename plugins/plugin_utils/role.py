@@ -1,0 +1,25 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Read what the role ``auth`` has: its variables, as the play gives them, and its template."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jinja2
+from ansible.template import Templar
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import sections, variables
+
+
+def read_variables(templar: Templar, task_vars: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the value of each variable that shapes the configuration; secrets among them."""
+    return {name: templar.template(task_vars[name]) for name in variables.NAMES}
+
+
+def render(template: str, context: Mapping[str, Any]) -> str:
+    """Return the text of ``supervisor.conf.j2`` with what `sections.context` returned."""
+    environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
+    environment.filters.update(sections.FILTERS)
+    return environment.from_string(template).render(context)
