@@ -172,6 +172,7 @@ import xmlrpc.client
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import link_to, make_namespec
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
@@ -192,7 +193,10 @@ def look_at_daemon() -> dict[str, Any]:
         found["of_systemd"] = proc.supervised_by_systemd(found["pid"])
         processes = daemon.processes()
         below = proc.children(process.pid for process in processes if process.pid)
-        found["processes"] = [describe(process, below.get(process.pid, [])) for process in processes]
+        commands = daemon.commands()
+        found["processes"] = [
+            describe(process, below.get(process.pid, []), commands.get(process.namespec, "")) for process in processes
+        ]
     except supervisord.NotAnsweringError as why:
         return {"problem": str(why), "processes": [], "drift": {}}
     try:
@@ -203,14 +207,21 @@ def look_at_daemon() -> dict[str, Any]:
     return found
 
 
-def describe(process: supervisord.Process, below: list[int]) -> dict[str, Any]:
-    """Return what the daemon says of a process, and what the kernel does; ``below`` are its children's numbers."""
+def describe(process: supervisord.Process, below: list[int], command: str) -> dict[str, Any]:
+    """Return what the daemon says of a process, and what the kernel does.
+
+    ``below`` are its children's numbers. ``command`` is the configured one, which tells what a process is that
+    has just been forked, or that has given itself a title.
+    """
     arguments = proc.command_line(process.pid) if process.pid else []
+    kind = proc.kind(arguments)
+    if process.pid and kind == "other":
+        kind = proc.kind(split_command(command))
     return {
         **process.as_dict(),
         "rss": proc.rss(process.pid),
         "children": [proc.rss(pid) for pid in below],
-        "kind": proc.kind(arguments),
+        "kind": kind,
         "limits": memmon.watched(arguments),
     }
 

@@ -6,9 +6,19 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 from typing import Any, Iterable, Sequence
 
 _LISTENERS = {"crashmail", "crashmailbatch", "crashsms", "fatalmailbatch", "httpok", "memmon", "oomparachute"}
+
+# With setproctitle in the venv. Source: celery/platforms.py (set_process_title), apps/worker.py, apps/beat.py.
+_TITLES = {"[celeryd: ": "worker", "[celery beat]": "beat"}
+
+# The unit of Debian's and Ubuntu's package.
+_SUPERVISOR_UNIT = "supervisor.service"
+
+_SYSTEMD_SECONDS = 30
 
 
 def memory_total() -> int:
@@ -47,6 +57,9 @@ def kind(arguments: Sequence[str]) -> str:
     What runs may have been started from a configuration that is no longer on disk,
     so the process itself is asked.
     """
+    for title, titled in _TITLES.items():
+        if arguments and arguments[0].startswith(title):
+            return titled
     # The interpreter comes first, then the script. A gunicorn that knows setproctitle
     # calls itself "gunicorn: master [myauth.wsgi]".
     names = [os.path.basename(word) for word in arguments[:2]]
@@ -69,14 +82,82 @@ def orphans(venv_path: str) -> list[dict[str, Any]]:
     for entry in os.listdir("/proc"):
         if not entry.isdigit() or parent(int(entry)) != 1:
             continue
-        arguments = command_line(int(entry))
-        if any(word.startswith(venv_path + "/bin/") for word in arguments[:2]):
-            started = start_ticks(int(entry))
-            if kind(arguments) != "other" and started is not None:
-                found.append(
-                    {"pid": int(entry), "kind": kind(arguments), "start": started, "command": " ".join(arguments)}
-                )
+        pid = int(entry)
+        arguments = command_line(pid)
+        if _is_auth_program(pid, arguments, venv_path) and not _is_of_another_unit(pid, venv_path):
+            started = start_ticks(pid)
+            if started is not None:
+                found.append({"pid": pid, "kind": kind(arguments), "start": started, "command": " ".join(arguments)})
     return found
+
+
+def _is_auth_program(pid: int, arguments: Sequence[str], venv_path: str) -> bool:
+    """Whether a process is a worker, beat, gunicorn or listener out of this venv."""
+    if kind(arguments) == "other":
+        return False
+    if any(word.startswith(venv_path + "/bin/") for word in arguments[:2]):
+        return True
+    # Its title has taken the command's place, and the module that has set that is the venv's.
+    return not os.path.isabs(arguments[0]) and _has_loaded_from(pid, venv_path)
+
+
+def _has_loaded_from(pid: int, folder: str) -> bool:
+    """Whether a process has a library out of a folder. Source: proc(5), maps."""
+    try:
+        with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as maps:
+            return any(f" {folder}/" in line for line in maps)
+    except OSError:
+        return False
+
+
+def _is_of_another_unit(pid: int, venv_path: str) -> bool:
+    """Whether systemd looks after a process, in a unit besides supervisor's: its parent is PID 1 as well.
+
+    Who was left behind by a supervisord that somebody had started in a session is in the
+    unit of sshd or cron, whose main process is something else.
+    """
+    unit = service_of(_cgroup(pid))
+    if unit in ("", _SUPERVISOR_UNIT):
+        return False
+    try:
+        shown = subprocess.run(
+            ["systemctl", "show", "--property=LoadState,MainPID", unit],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=_SYSTEMD_SECONDS,
+            check=False,
+            text=True,
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    found = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+    main = int(found.get("MainPID", 0))
+    # Celery's own "multi" starts several workers in one unit, which has one main process or none.
+    return found.get("LoadState") == "loaded" and (
+        main in (0, pid) or _is_auth_program(main, command_line(main), venv_path)
+    )
+
+
+def service_of(cgroup: str) -> str:
+    """Return the service that is named in ``/proc/PID/cgroup``, "" for none: the innermost one.
+
+    Source: cgroups(7); systemd has a hierarchy of that name, or the only one.
+    """
+    for line in cgroup.splitlines():
+        _number, controllers, path = line.split(":", 2)
+        if controllers in ("", "name=systemd"):
+            services = re.findall(r"[^/]+\.service(?=/|\Z)", path)
+            if services:
+                return str(services[-1])
+    return ""
+
+
+def _cgroup(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as cgroup:
+            return cgroup.read()
+    except OSError:
+        return ""
 
 
 def parent(pid: int) -> int | None:
@@ -107,18 +188,14 @@ def _stat(pid: int) -> list[str]:
 
 def supervised_by_systemd(pid: int) -> bool:
     """Whether the daemon is the one that systemd's unit ``supervisor`` started."""
-    try:
-        with open(f"/proc/{pid}/cgroup", encoding="ascii") as cgroup:
-            return "/supervisor.service" in cgroup.read()
-    except OSError:
-        return False
+    return service_of(_cgroup(pid)) == _SUPERVISOR_UNIT
 
 
 def unit_exists() -> bool:
     """Whether systemd runs this host and has a unit ``supervisor``."""
     folders = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
     return os.path.isdir("/run/systemd/system") and any(
-        os.path.exists(os.path.join(folder, "supervisor.service")) for folder in folders
+        os.path.exists(os.path.join(folder, _SUPERVISOR_UNIT)) for folder in folders
     )
 
 

@@ -167,6 +167,15 @@ class Daemon:
             for info in self.call("getAllProcessInfo")
         ]
 
+    def commands(self) -> dict[str, str]:
+        """Return the command of each process as it is configured, by GROUP:PROCESS.
+
+        After `drift` that is what the disk has.
+        """
+        return {
+            make_namespec(info["group"], info["name"]): str(info["command"]) for info in self.call("getAllConfigInfo")
+        }
+
     def drift(self) -> dict[str, list[str]]:
         """Return the groups whose configuration on disk differs from what the daemon runs.
 

@@ -96,18 +96,29 @@ def test_a_process_that_runs_has_its_weight_kind_and_limits(tmp_path: Path, wait
     with subprocess.Popen(["/bin/sh", str(script), "-p", "worker_00=256MB"], start_new_session=True) as running:
         # The kernel has it a moment after it has begun the program.
         wait(lambda: proc.command_line(running.pid))
-        found = auth_info.describe(process(running.pid), [os.getpid(), NO_PID])
+        found = auth_info.describe(process(running.pid), [os.getpid(), NO_PID], str(script))
         os.killpg(running.pid, signal.SIGKILL)
     assert (found["kind"], found["limits"]) == ("listener", {"worker_00": "256MB"})
     # The last of those below has ended meanwhile.
     assert (found["rss"] > 0, found["children"][0] > 0, found["children"][1]) == (True, True, 0)
 
 
+def test_what_a_process_is_that_has_given_itself_a_title_is_told_by_its_configured_command(
+    start: Start, tmp_path: Path, wait: Wait
+) -> None:
+    script = tmp_path / "celery"
+    script.write_text("#!/bin/bash\nexec -a 'a title' sleep 1000\n")
+    script.chmod(0o755)
+    running = start(f"[program:worker_00]\ncommand = {script} -A myauth worker\nstartsecs = 0\n")
+    wait(lambda: proc.command_line(running.process("worker_00:worker_00").pid)[:1] == ["a title"])
+    assert [one["kind"] for one in auth_info.look_at_daemon()["processes"]] == ["worker"]
+
+
 def test_a_process_that_does_not_run_is_described_all_the_same() -> None:
     said = process(0).as_dict()
     assert said["namespec"] == "myauth:worker_00"
     nothing = {"rss": 0, "children": [], "kind": "other", "limits": {}}
-    assert auth_info.describe(process(0), []) == {**said, **nothing}
+    assert auth_info.describe(process(0), [], "/venv/bin/celery worker") == {**said, **nothing}
 
 
 def test_a_socket_is_told_with_who_may_connect(tmp_path: Path) -> None:

@@ -102,3 +102,21 @@ def test_an_orphan_that_does_not_end_calls_the_run_off(host: Any) -> None:
     assert server.configuration(host) == before
     assert server.healthy(host)
     assert server.done_once_released(host, "stubborn")
+
+
+def test_the_main_process_of_another_unit_is_no_orphan(host: Any) -> None:
+    # Its parent is PID 1, too.
+    gunicorn = f"{server.VENV}/bin/gunicorn myauth.wsgi --bind 127.0.0.1:8010 --workers 1"
+    user = f"--uid={server.USER} --working-directory={server.PROJECT}"
+    server.run(host, f"systemd-run --quiet --unit own-gunicorn {user} {gunicorn}")
+    try:
+        number = server.run(host, "systemctl show -p MainPID --value own-gunicorn").strip()
+        assert server.wait(lambda: host.run("ss -Hltn sport = 8010").stdout, bool)
+        assert number in orphans(host)
+        run = play.run("apply", auth_worker_concurrency=7)
+        assert run.status == 0
+        assert "runs on from an earlier supervisord" not in " ".join(run.output.split())
+        assert server.run(host, "systemctl show -p MainPID --value own-gunicorn").strip() == number
+        assert server.healthy(host)
+    finally:
+        server.run(host, "systemctl stop own-gunicorn")
