@@ -120,7 +120,7 @@ def main() -> None:
     if module.params["state"] == "told":
         guard.forget(module.params["name"])
         module.exit_json(changed=False)
-    supervisord.import_supervisor(module)
+    supervisord.find_supervisor(module)
     try:
         guard.put(module, what_runs(module.params))
     except (supervisor_parser.InvalidError, guard.NotSetError) as why:

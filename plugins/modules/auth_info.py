@@ -266,7 +266,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    supervisord.import_supervisor(module)
+    supervisord.find_supervisor(module)
     given = module.params
     link = link_to(given["supervisor_conf"], given["project"], given["project_dir"])
     found: dict[str, Any] = {

@@ -92,7 +92,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    supervisord.import_supervisor(module)
+    supervisord.find_supervisor(module)
     given = module.params
     if module.check_mode:
         module.exit_json(changed=True, id="", nodes=[])

@@ -103,7 +103,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    supervisord.import_supervisor(module)
+    supervisord.find_supervisor(module)
     given = module.params
     nodes = given["nodes"]
     application = celery_cli.Application.configured(given, supervisord.MAIN_CONF)

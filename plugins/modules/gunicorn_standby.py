@@ -141,7 +141,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    supervisord.import_supervisor(module)
+    supervisord.find_supervisor(module)
     if module.check_mode:
         module.exit_json(changed=False, running=False, problem="")
     with guard.as_owner(module):

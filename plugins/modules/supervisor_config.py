@@ -249,7 +249,7 @@ def main() -> None:
         required_one_of=[["content", "restore"]],
         supports_check_mode=True,
     )
-    supervisord.import_supervisor(module)
+    supervisord.find_supervisor(module)
     with guard.as_owner(module):
         work(module)
 

@@ -329,7 +329,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    supervisord.import_supervisor(module)
+    supervisord.find_supervisor(module)
     given = module.params
     result: dict[str, Any] = {
         "changed": False,

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
+import signal
 import subprocess
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Sequence
@@ -96,22 +98,31 @@ class Application:
         names = {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
 
         try:
-            return subprocess.run(
+            running = subprocess.Popen(
                 [path, *arguments],
                 cwd=self.project_dir,
                 env={**os.environ, **names, **self.environment},
                 # Before anything of the auth user's is run or its environment means anything: root would
                 # run what is first in its PATH, and load what its LD_PRELOAD names.
-                preexec_fn=lambda: privileges.become(user.pw_uid),
-                capture_output=True,
+                **privileges.of_user(user),
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 text=True,
-                check=False,
-                timeout=seconds,
+                errors="replace",
             )
         except OSError as why:
             raise CannotAskError(f"{path} cannot be run: {why.strerror}") from why
-        except subprocess.TimeoutExpired as why:
-            raise CannotAskError(f"{path} took longer than {seconds:.0f} s") from why
+        with running:
+            try:
+                said, problem = running.communicate(timeout=seconds)
+            except subprocess.TimeoutExpired as why:
+                # What it has started may keep our ends of its pipes open.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(running.pid, signal.SIGKILL)
+                raise CannotAskError(f"{path} took longer than {seconds:.0f} s") from why
+        return subprocess.CompletedProcess(running.args, running.returncode, said, problem)
 
     def _last_log_lines(self, done: subprocess.CompletedProcess[str], count: int = 3) -> str:
         lines = (done.stderr.strip() or done.stdout.strip()).splitlines()

@@ -158,6 +158,10 @@ class NoAnswer(Exception):
     """supervisord does not answer, or is about to end."""
 
 
+class ShuttingDown(NoAnswer):
+    """supervisord answers that it is about to end."""
+
+
 class _Connection(http.client.HTTPConnection):
     """A connection to a socket in the file system, or to a port."""
 
@@ -202,7 +206,7 @@ class Supervisord:
             return getattr(self._proxy.supervisor, method)(*arguments)
         except xmlrpc.client.Fault as fault:
             if fault.faultCode == _SHUTDOWN_STATE:
-                raise NoAnswer("it is just being stopped or restarted") from fault
+                raise ShuttingDown("it is just being stopped or restarted") from fault
             raise
         except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError) as why:
             raise NoAnswer(str(why)) from why

@@ -15,13 +15,22 @@ import errno
 import json
 import os
 import pwd
+import select
+import signal
 import stat
+import time
 from typing import Any, Callable, TypeVar
 
 T = TypeVar("T")
 
 # As many as the kernel follows. Source: path_resolution(7)
 _MOST_LINKS = 40
+
+# Far more than any look takes on a busy host. A file system of the user's own may never answer.
+_SECONDS = 120
+
+# Far more than any file has that is read here.
+_LARGEST_FILE = 4 * 1024**2
 
 
 def become(uid: int) -> None:
@@ -33,10 +42,19 @@ def become(uid: int) -> None:
         os.setuid(uid)
 
 
+def of_user(user: pwd.struct_passwd) -> dict[str, Any]:
+    """Return what `subprocess.Popen` needs for the same, nothing if that is us."""
+    if user.pw_uid == os.getuid():
+        return {}
+    groups = os.getgrouplist(user.pw_name, user.pw_gid)
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": groups}
+
+
 def in_child(work: Callable[[], T], uid: int | None = None) -> T:
     """Return what ``work`` returns in a process of its own, by the user ``uid`` if one is given.
 
-    What it returns comes as JSON. Raises the `OSError` that it raises, RuntimeError for any other exception.
+    What it returns comes as JSON. Raises the `OSError` that it raises, one with ETIMEDOUT if it never ends, and
+    RuntimeError for any other exception.
     """
     reading, writing = os.pipe()
     pid = os.fork()
@@ -49,9 +67,15 @@ def in_child(work: Callable[[], T], uid: int | None = None) -> T:
             # No clean-up of the parent's: this is a copy of it.
             os._exit(0)
     os.close(writing)
-    with os.fdopen(reading) as pipe:
-        text = pipe.read()
-    os.waitpid(pid, 0)
+    try:
+        with os.fdopen(reading, "rb") as pipe:
+            text = _all_of(pipe.fileno())
+    finally:
+        # It has ended, or is not to go on.
+        os.kill(pid, signal.SIGKILL)
+        status = os.waitpid(pid, 0)[1]
+    if not text:
+        raise RuntimeError(f"a process that was to look at something ended at once (wait status {status})")
     answer = json.loads(text)
     if "errno" in answer:
         raise OSError(answer["errno"], answer["strerror"], answer["filename"])
@@ -59,6 +83,20 @@ def in_child(work: Callable[[], T], uid: int | None = None) -> T:
         raise RuntimeError(answer["error"])
     result: T = answer["result"]
     return result
+
+
+def _all_of(reading: int) -> bytes:
+    """Return what a child writes until it ends. Raises `TimeoutError` if it does not."""
+    parts: list[bytes] = []
+    until = time.monotonic() + _SECONDS
+    while True:
+        left = until - time.monotonic()
+        if left <= 0 or not select.select([reading], [], [], left)[0]:
+            raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+        part = os.read(reading, 65536)
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
 
 
 def _answer(work: Callable[[], Any], uid: int | None) -> str:
@@ -106,13 +144,16 @@ def as_untrusted_owner(path: str, work: Callable[[], T]) -> T:
 
 
 def read(path: str) -> str:
-    """Return the text of the regular file that ``path`` leads to. Raises OSError."""
+    """Return the text of the regular file that ``path`` leads to. Raises OSError, with EFBIG for one without end."""
 
     def text() -> str:
         # A pipe would have us wait for whoever writes into it.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8", errors="surrogateescape") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise OSError(errno.EINVAL, "Not a regular file", path)
-            return file.read()
+            content = file.read(_LARGEST_FILE + 1)
+            if len(content) > _LARGEST_FILE:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+            return content
 
     return as_untrusted_owner(path, text)

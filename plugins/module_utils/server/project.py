@@ -42,10 +42,10 @@ def venv(path: str) -> dict[str, Any]:
         "exists": os.path.isfile(os.path.join(path, "pyvenv.cfg")),
         "programs": [name for name in programs if os.access(os.path.join(path, "bin", name), os.X_OK)],
         "versions": _versions(packages),
-        "gunicorn_control_socket": _mentions(os.path.join(packages, "gunicorn", "config.py"), b"--no-control-socket"),
+        "gunicorn_control_socket": _mentions(os.path.join(packages, "gunicorn", "config.py"), "--no-control-socket"),
         # From 4.13 on, its template declares these for all programs.
         "template_environment": _mentions(
-            os.path.join(packages, "allianceauth", "project_template", "supervisor.conf"), b"AA_PROJECT_NAME"
+            os.path.join(packages, "allianceauth", "project_template", "supervisor.conf"), "AA_PROJECT_NAME"
         ),
     }
 
@@ -57,10 +57,9 @@ def _versions(packages: str) -> dict[str, str]:
     return {match.group(1).lower(): match.group(2) for match in found if match}
 
 
-def _mentions(path: str, text: bytes) -> bool:
+def _mentions(path: str, text: str) -> bool:
     try:
-        with open(path, "rb") as file:
-            return text in file.read()
+        return text in privileges.read(path)
     except OSError:
         return False
 
@@ -72,10 +71,15 @@ def routed_queues(celery_py: str) -> list[str]:
     ``app.conf.task_routes = {PATTERN: {"queue": NAME}}``.
     """
     try:
-        with open(celery_py, "rb") as file:
-            tree = ast.parse(file.read())
-    except (OSError, SyntaxError, ValueError):
+        source = privileges.read(celery_py)
+        # In a child, because a source may be so deeply nested that Python's parser ends its process.
+        return privileges.in_child(lambda: _queues_of(source))
+    except (OSError, RuntimeError):
         return []
+
+
+def _queues_of(source: str) -> list[str]:
+    tree = ast.parse(source)
     queues = set()
     for statement in ast.walk(tree):
         if isinstance(statement, ast.Assign) and any(_is_task_routes(target) for target in statement.targets):

@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import http.client
-import importlib
+import importlib.util
 import xmlrpc.client
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.respawn import has_respawned, probe_interpreters_for_module, respawn_module
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import make_namespec
-from ansible_collections.allianceauth.tuning.plugins.module_utils.server import supervisor_parser
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import guard_program, supervisor_parser
 
 # What Debian's and Ubuntu's unit starts; every file that matters is reached from here.
 MAIN_CONF = "/etc/supervisor/supervisord.conf"
@@ -24,7 +23,7 @@ STOPPED_STATES = frozenset({"STOPPED", "EXITED", "FATAL", "UNKNOWN"})
 
 
 # Faults that the methods called here raise. Source: supervisor/xmlrpc.py, Faults; rpcinterface.py says which when.
-_SHUTDOWN_STATE, _BAD_NAME = 6, 10
+_BAD_NAME = 10
 _NO_FILE, _NOT_EXECUTABLE, _FAILED = 20, 21, 30
 _ABNORMAL_TERMINATION, _SPAWN_ERROR, _ALREADY_STARTED, _NOT_RUNNING = 40, 50, 60, 70
 
@@ -60,15 +59,17 @@ class Process:
         return {**asdict(self), "namespec": self.namespec}
 
 
-def import_supervisor(module: AnsibleModule) -> None:
-    """Make sure that ``supervisor`` can be imported, if need be by another interpreter.
+def find_supervisor(module: AnsibleModule) -> None:
+    """Make sure that ``supervisor`` can be imported, if need be by another interpreter; imports nothing yet.
 
     The daemon's own parser is what validates; it belongs to the system's Python,
     while Ansible may have found a newer one beside it.
     """
     try:
-        importlib.import_module("supervisor.options")
+        found = importlib.util.find_spec("supervisor.options")
     except ImportError:
+        found = None
+    if found is None:
         interpreter = (
             None if has_respawned() else probe_interpreters_for_module(["/usr/bin/python3"], "supervisor.options")
         )
@@ -84,36 +85,22 @@ class Daemon:
     """A connection to supervisord. Every method raises `NotAnsweringError`, and those with a fault say which."""
 
     def __init__(self, main_conf: str = MAIN_CONF) -> None:
-        from supervisor.xmlrpc import SupervisorTransport
-
         try:
             access = supervisor_parser.client(main_conf)
         except supervisor_parser.InvalidError as why:
             raise NotAnsweringError(f"{main_conf} does not say how to reach supervisord: {why}") from why
         self.serverurl = str(access["serverurl"])
-        # The address is never used: the transport connects to serverurl.
-        self._proxy = xmlrpc.client.ServerProxy(
-            "http://127.0.0.1", SupervisorTransport(access["username"], access["password"], self.serverurl)
-        )
+        # Not supervisor's own: that waits for ever for one that does not go on.
+        self._supervisord = guard_program.Supervisord(access)
 
     def call(self, method: str, *arguments: Any) -> Any:
         """Call ``supervisor.METHOD``; raises ``xmlrpc.client.Fault`` as well."""
         try:
-            return getattr(self._proxy.supervisor, method)(*arguments)
-        except xmlrpc.client.Fault as fault:
-            if fault.faultCode == _SHUTDOWN_STATE:
-                raise NotAnsweringError(
-                    f"supervisord at {self.serverurl} is just being stopped or restarted"
-                ) from fault
-            raise
-        except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError) as why:
-            # The next call begins anew: the transport would go on with a socket that is not connected.
-            self.close()
+            return self._supervisord.call(method, *arguments)
+        except guard_program.ShuttingDown as why:
+            raise NotAnsweringError(f"supervisord at {self.serverurl} is just being stopped or restarted") from why
+        except guard_program.NoAnswer as why:
             raise NotAnsweringError(f"supervisord does not answer at {self.serverurl}: {why}") from why
-
-    def close(self) -> None:
-        """Give the connection up; the next call makes a new one."""
-        self._proxy("close")()
 
     def start(self, namespec: str) -> None:
         """Have a process started, without waiting until it runs: `processes` shows what becomes of it.

@@ -147,8 +147,6 @@ def supervisord() -> Iterator[Callable[[str], Supervisord]]:
                     return False
 
             wait_until(answers)
-            # A module's process ends with its connection; this one goes on.
-            cleanup.callback(connection.close)
             return Supervisord(folder, connection)
 
         yield start

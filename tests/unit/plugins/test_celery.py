@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+from collections.abc import Callable
 from pathlib import Path
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils.server import celery_cli
+import pytest
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import celery_cli, proc
 
 
 def test_running_tasks_are_those_of_this_hosts_processes_by_their_names() -> None:
@@ -54,3 +58,18 @@ environment = TOKEN = "100%%; it's all", BOTH = "the worker's"
     # A configuration that supervisor refuses is no reason not to ask.
     conf.write_text("[program:worker]\n")
     assert celery_cli.Application.configured(given, str(conf)).environment == {}
+
+
+def test_a_project_that_never_loads_is_given_up_with_all_that_it_has_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait: Callable[[Callable[[], object]], None]
+) -> None:
+    monkeypatch.setattr(celery_cli, "_LOAD_SECONDS", 3)
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin/python"
+    # What it has started has its output, which would be read to the end.
+    python.write_text(f"#!/bin/sh\nsleep 1000 &\necho $! > {tmp_path}/child\nsleep 1000\n")
+    python.chmod(0o755)
+    me = pwd.getpwuid(os.getuid()).pw_name
+    application = celery_cli.Application(str(tmp_path), "myauth", str(tmp_path), me)
+    assert application.problem() == f"{python} took longer than 3 s"
+    wait(lambda: proc.start_ticks(int((tmp_path / "child").read_text())) is None)

@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 import xmlrpc.client
 import xmlrpc.server
@@ -13,7 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils.server import supervisord
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
+    guard_program,
+    supervisor_parser,
+    supervisord,
+)
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import supervisord as rpc
 from supervisor.xmlrpc import Faults, RPCError
 
 SLEEP = "command = /bin/sleep 1000\nstartsecs = 0\n"
@@ -54,10 +63,8 @@ def test_drift_of_an_invalid_file_is_a_fault(supervisord: Start) -> None:
 def test_a_daemon_that_is_not_there_is_told_by_its_address(tmp_path: Path) -> None:
     main = tmp_path / "supervisord.conf"
     main.write_text(f"[supervisorctl]\nserverurl = unix://{tmp_path}/s.sock\n")
-    connection = supervisord.Daemon(str(main))
     with pytest.raises(supervisord.NotAnsweringError, match=f"does not answer at unix://{tmp_path}/s.sock"):
-        connection.pid()
-    connection.close()
+        supervisord.Daemon(str(main)).pid()
 
 
 def test_a_main_file_that_is_not_there_is_told(tmp_path: Path) -> None:
@@ -87,7 +94,6 @@ def refusing(tmp_path: Path) -> Iterator[Callable[[int, str], supervisord.Daemon
             return connection
 
         yield refuse
-        connection.close()
         answering.shutdown()
         thread.join()
 
@@ -131,3 +137,49 @@ def test_a_supervisord_that_is_just_being_stopped_counts_as_not_answering(refusi
     for look in (connection.processes, connection.pid, connection.drift, lambda: connection.start("a:b")):
         with pytest.raises(supervisord.NotAnsweringError, match="is just being stopped or restarted"):
             look()
+
+
+def test_a_supervisord_that_has_been_stopped_is_not_waited_for_without_end(
+    supervisord: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The test has as much time as it takes; a user has not.
+    monkeypatch.setattr(guard_program, "_RPC_SECONDS", 1)
+    found = supervisord(f"[program:a]\n{SLEEP}")
+    os.kill(found.daemon.pid(), signal.SIGSTOP)
+    try:
+        with pytest.raises(rpc.NotAnsweringError, match=r"does not answer at unix:///.*/s\.sock: timed out"):
+            found.daemon.processes()
+    finally:
+        os.kill(int((found.folder / "pid").read_text()), signal.SIGCONT)
+    assert [process.name for process in found.daemon.processes()] == ["a"]
+
+
+PLAIN = "[supervisord]\n[supervisorctl]\n; how it is reached\nserverurl = {url} ; by root\n{more}"
+
+
+@pytest.mark.parametrize(
+    ("url", "more"),
+    [
+        ("unix:///run//s.sock", ""),
+        ("http://127.0.0.1:9001", "username = admin\npassword = a;b#c"),
+        ("http://127.0.0.1:9001", "username = admin\npassword = x ; not this"),
+        ("unix:///run/s.sock", "Password: %(ENV_HOME)s%%"),
+        ("unix://%(here)s/s.sock", ""),
+        ("unix://~/s.sock", ""),
+    ],
+)
+def test_how_it_is_reached_is_read_as_supervisorctl_reads_it(tmp_path: Path, url: str, more: str) -> None:
+    main = tmp_path / "supervisord.conf"
+    main.write_text(PLAIN.format(url=url, more=more))
+    theirs = supervisor_parser._outcome(lambda: supervisor_parser._realize_client(str(main)))
+    assert supervisor_parser.client(str(main)) == theirs
+    assert bool(supervisor_parser._plain_client(str(main))) == ("%" not in url + more and "~" not in url)
+
+
+def test_a_daemon_is_asked_without_the_import_of_supervisors_parser(supervisord: Start) -> None:
+    found = supervisord(f"[program:a]\n{SLEEP}")
+    main = str(found.folder / "supervisord.conf")
+    ask = f"import sys; from {rpc.__name__} import Daemon; print(Daemon({main!r}).pid(), 'supervisor' in sys.modules)"
+    path = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    said = subprocess.run([sys.executable, "-c", ask], env=path, capture_output=True, text=True, check=True)
+    assert said.stdout.split() == [str(found.daemon.pid()), "False"]

@@ -595,6 +595,5 @@ def test_a_supervisord_that_does_not_answer_yet_is_waited_for(supervisord: Start
     opened.start()
     result = wait_for_it(60)
     opened.join()
-    daemon.close()
     assert (result["pending"], result["changed"]) == ([], True)
     assert found.state("worker:worker") == "RUNNING"

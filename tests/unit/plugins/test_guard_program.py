@@ -84,10 +84,7 @@ class Cut:
     def end(self) -> int:
         """Have its time be over; return the guard's exit status."""
         self.path.write_text(json.dumps(self.state))
-        status = guard_program.main(str(self.path))
-        # That of another supervisord, perhaps.
-        self.found.daemon.close()
-        return status
+        return guard_program.main(str(self.path))
 
     def report(self) -> dict[str, Any]:
         return guard_program.load(self.state["report"])
@@ -119,7 +116,6 @@ def cut(supervisord: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     yield begin
     for found in started:
-        found.daemon.close()
         # One that systemctl has started.
         for line in found.lines("pid"):
             if proc.start_ticks(int(line)):

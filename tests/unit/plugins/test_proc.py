@@ -12,23 +12,6 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "kind"),
-    [
-        (["/venv/bin/python", "/venv/bin/celery", "-A", "myauth", "worker"], "worker"),
-        (["/venv/bin/celery", "-A", "myauth", "beat"], "beat"),
-        (["[celeryd: worker_00@auth1:MainProcess] -active- (-A myauth worker --pool=threads)"], "worker"),
-        (["[celery beat] (-A myauth beat)"], "beat"),
-        (["gunicorn: master [myauth.wsgi]"], "gunicorn"),
-        (["/venv/bin/python", "/venv/bin/memmon", "-p", "worker_00=256MB"], "listener"),
-        (["/usr/bin/redis-server"], "other"),
-        ([], "other"),
-    ],
-)
-def test_what_a_process_is_shows_in_its_command_or_its_title(arguments: list[str], kind: str) -> None:
-    assert proc.kind(arguments) == kind
-
-
-@pytest.mark.parametrize(
     ("cgroup", "service"),
     [
         ("0::/system.slice/supervisor.service\n", "supervisor.service"),

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
+import signal
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -44,6 +46,26 @@ def test_a_child_hands_over_what_it_finds_and_what_goes_wrong() -> None:
         privileges.in_child(lambda: os.stat("/nowhere").st_uid)
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
         privileges.in_child(lambda: 1 // 0)
+
+
+def test_a_child_that_never_ends_or_dies_is_no_reason_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(privileges, "_SECONDS", 0.5)
+    with pytest.raises(TimeoutError):
+        privileges.in_child(lambda: signal.pause())
+    with pytest.raises(RuntimeError, match="ended at once"):
+        privileges.in_child(lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
+def test_a_file_without_end_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(privileges, "_LARGEST_FILE", 1000)
+    (tmp_path / "right").write_text("a" * 1000)
+    (tmp_path / "large").write_text("a" * 1001)
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe")
+    assert len(privileges.read(str(tmp_path / "right"))) == 1000
+    for name, code in {"large": errno.EFBIG, "zero": errno.EINVAL, "pipe": errno.EINVAL}.items():
+        with pytest.raises(OSError, match=os.strerror(code) if code == errno.EFBIG else "Not a regular file"):
+            privileges.read(str(tmp_path / name))
 
 
 @as_root

@@ -20,6 +20,8 @@ KINDS = [
     (["/venv/bin/python3", "/venv/bin/celery", "-A", "myauth", "inspect"], "other"),
     (["/venv/bin/python3", "/venv/bin/gunicorn", "myauth.wsgi"], "gunicorn"),
     (["gunicorn: master [myauth.wsgi]"], "gunicorn"),
+    (["[celeryd: worker_00@auth1:MainProcess] -active- (-A myauth worker --pool=threads)"], "worker"),
+    (["[celery beat] (-A myauth beat)"], "beat"),
     (["/venv/bin/python3", "/venv/bin/memmon", "-p", "worker_00=1GB"], "listener"),
     (["python", "manage.py", "worker"], "other"),
     ([], "other"),
@@ -44,12 +46,28 @@ def test_the_queues_that_a_project_routes_to_are_found_without_running_it(tmp_pa
     assert project.routed_queues(str(celery_py)) == ["heavy", "services"]
 
 
-@pytest.mark.parametrize("text", [None, "", "not python", "app.conf.task_routes = make()"])
+@pytest.mark.parametrize(
+    "text", [None, "", "not python", "\0", "\udce4", "(" * 100_000, "app.conf.task_routes = make()"]
+)
 def test_a_project_without_readable_routes_has_none(tmp_path: Path, text: str | None) -> None:
     celery_py = tmp_path / "celery.py"
     if text is not None:
-        celery_py.write_text(text)
+        celery_py.write_text(text, errors="surrogateescape")
     assert project.routed_queues(str(celery_py)) == []
+
+
+@pytest.mark.parametrize("endless", ["pipe", "/dev/zero"])
+def test_what_never_ends_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path, endless: str) -> None:
+    packages = tmp_path / "lib/python3.11/site-packages"
+    (packages / "gunicorn").mkdir(parents=True)
+    files = [tmp_path / "celery.py", packages / "gunicorn/config.py"]
+    for path in files:
+        if endless == "pipe":
+            os.mkfifo(path)
+        else:
+            path.symlink_to(endless)
+    assert project.routed_queues(str(files[0])) == []
+    assert project.venv(str(tmp_path))["gunicorn_control_socket"] is False
 
 
 def test_a_link_is_told_with_the_checksum_of_what_it_leads_to(tmp_path: Path) -> None:
