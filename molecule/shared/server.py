@@ -236,4 +236,4 @@ def configuration(host: Any) -> str:
 
 def kept(host: Any) -> set[str]:
     """Return the names of the files that were kept beside what supervisord reads; they sort by time."""
-    return set(run(host, f"cd {CONF_D} && ls -d {Path(SUPERVISOR_CONF).name}.20*").split())
+    return set(run(host, f"cd {CONF_D} && ls -d .{Path(SUPERVISOR_CONF).name}.20*").split())

@@ -21,9 +21,15 @@ options:
       - V(present) sets it. What runs now is what it brings back, with what a run before has found whose guard has not
         acted yet.
       - V(told) removes what one has said that had to act.
+      - V(proven) remembers that what is at O(path) has proved itself. From then on the guard brings back what ran, and
+        no file.
     type: str
-    choices: [present, told]
+    choices: [present, told, proven]
     default: present
+  path:
+    description: The configuration that has proved itself, with O(state=proven).
+    type: path
+    default: ""
   name:
     description: Whose guard it is; the supervisor group.
     type: str
@@ -72,8 +78,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
+    files,
     guard,
     guard_program,
+    proof,
     standby,
     supervisor_parser,
     supervisord,
@@ -107,8 +115,9 @@ def what_runs(given: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["present", "told"], "default": "present"},
+            "state": {"type": "str", "choices": ["present", "told", "proven"], "default": "present"},
             "name": {"type": "str", "required": True},
+            "path": {"type": "path", "default": ""},
             "site": {"type": "list", "elements": "str", "default": []},
             "longest": {"type": "int", "default": 0},
             **guard.SPEC,
@@ -119,6 +128,10 @@ def main() -> None:
         module.exit_json(changed=False)
     if module.params["state"] == "told":
         guard.forget(module.params["name"])
+        module.exit_json(changed=False)
+    if module.params["state"] == "proven":
+        guard.proven(module)
+        proof.passed(module.params["name"], files.readable(module.params["path"]) or "")
         module.exit_json(changed=False)
     supervisord.find_supervisor(module)
     try:

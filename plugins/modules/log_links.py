@@ -82,7 +82,7 @@ def main() -> None:
                 if module.check_mode:
                     kept += [f"{link}.{stamp}"] if os.path.lexists(link) else []
                 else:
-                    kept += files.put_link(link, log, stamp, keeps=True)
+                    kept += files.put_link(link, log, f"{link}.{stamp}")
                 linked.append(link)
     except OSError as why:
         module.warn(f"{why.strerror} while making links to the logs in {module.params['folder']}.")

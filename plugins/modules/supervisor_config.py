@@ -34,7 +34,10 @@ options:
   restore:
     description:
       - Put a file back that was kept before, instead of O(content).
-      - The name of one of those beside O(path), or V(newest).
+      - The name of one of those beside O(path), or V(newest). That is the newest one that differs from what is there
+        now, and was not put in place by a run that was cut off.
+      - V(list) changes nothing, and returns RV(backups).
+      - V(absent) removes O(path) and O(link): there was nothing before.
     type: str
   keep:
     description: Whether to keep what is there now.
@@ -115,8 +118,20 @@ kept:
   returned: always
   type: list
   elements: str
+undo:
+  description: What O(restore) takes to have the file as it was before, empty if its text is the same.
+  returned: O(content) is given
+  type: str
+backups:
+  description:
+    - What can be gone back to, the newest last. Each has its C(file), whether it has C(proven) itself, and how it
+      C(differs) from what is there now, line by line.
+  returned: O(restore=list)
+  type: list
+  elements: dict
 """
 
+import difflib
 import grp
 import json
 import os
@@ -136,6 +151,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
     files,
     guard,
     preflight,
+    proof,
     supervisor_parser,
     supervisord,
 )
@@ -159,18 +175,50 @@ def to_restore(module: AnsibleModule) -> str:
     path: str = module.params["path"]
     wanted: str = module.params["restore"]
     found = files.kept_files(path)
-    now = files.read(path)
-    # After a run that went back by itself, the newest one is what there is.
-    others = [kept for kept in found if files.readable(kept) not in (None, now)]
-    if others and wanted == "newest":
-        return others[-1]
-    names = [os.path.basename(kept) for kept in found]
-    if os.path.basename(wanted) not in names:
+    if wanted == "newest":
+        others = [kept["file"] for kept in kept_before(module.params) if kept["differs"] and kept["proven"]]
+        if others:
+            return str(others[-1])
+    names = {backup_name.plain(os.path.basename(kept)): kept for kept in found}
+    name = backup_name.plain(os.path.basename(wanted))
+    if name not in names:
         there = f"there are {', '.join(names)}" if names else "no file was kept"
         if wanted == "newest" and names:
-            module.fail_json(msg=f"there is nothing to go back to: all that is kept beside {path} is as {path} is now.")
+            module.fail_json(
+                msg=f"there is nothing to go back to: all that is kept beside {path} is as {path} is now, or was put "
+                f"in place by a run that was cut off: {', '.join(names)}. Name one of them to have it all the same."
+            )
         module.fail_json(msg=f"{wanted} is not among the files kept beside {path}: {there}.")
-    return os.path.join(os.path.dirname(path), os.path.basename(wanted))
+    return names[name]
+
+
+def kept_before(given: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the kept files that can be read, the newest last, with how they differ from what is there now.
+
+    ``proven`` says whether a run has ended with it, or somebody else has written it; ``differs`` has the lines.
+    """
+    now = files.readable(given["path"]) or ""
+    found = []
+    for kept in files.kept_files(given["path"]):
+        text = files.readable(kept)
+        if text is not None:
+            found.append(
+                {
+                    "file": kept,
+                    "proven": not proof.lacks(given["guard"].get("name", ""), text),
+                    "differs": differing_lines(now, text),
+                }
+            )
+    return found
+
+
+def differing_lines(now: str, text: str) -> list[str]:
+    """Return the lines that going back would take away (``-``) and bring (``+``), without environments."""
+    if now == text:
+        return []
+    lines = difflib.unified_diff(managed_file.shown(now).splitlines(), managed_file.shown(text).splitlines(), n=0)
+    shown = [line for line in lines if not line.startswith(("---", "+++", "@@"))]
+    return shown or ["(only what is not shown)"]
 
 
 def check(given: dict[str, Any], before: str | None, content: str) -> list[str]:
@@ -257,15 +305,17 @@ def main() -> None:
 def work(module: AnsibleModule) -> None:
     """Do what is asked for, and end with the result."""
     result: dict[str, Any] = {"kept": []}
+    if module.params["restore"] == "list":
+        module.exit_json(changed=False, backups=kept_before(module.params), **result)
+    if module.params["restore"] == "absent":
+        remove(module)
     if module.params["restore"]:
         result["restored"] = to_restore(module)
         content = files.readable(result["restored"]) or module.fail_json(msg=f"{result['restored']} cannot be read.")
     else:
         # Not into module.params, which are shown.
         content = managed_file.complete(module.params["content"], json.loads(module.params["environments"] or "{}"))
-    path, link = module.params["path"], module.params["link"]
-    uid, gid = pwd.getpwnam(module.params["owner"]).pw_uid, grp.getgrnam(module.params["group"]).gr_gid
-
+    path = module.params["path"]
     try:
         before = files.read(path)
     except OSError as why:
@@ -273,9 +323,9 @@ def work(module: AnsibleModule) -> None:
             msg=f"{path} leads to what its folder's owner cannot read ({why.strerror}), so that it is not read here "
             "either; put a file there."
         )
-    file_changes = not file_is_right(path, content, uid, gid)
-    link_changes = not link_is_right(link, path)
-    result["changed"] = file_changes or link_changes
+    result["changed"] = not (
+        file_is_right(path, content, *owners(module.params)) and link_is_right(module.params["link"], path)
+    )
     result["diff"] = [
         {
             "before": managed_file.shown(before or ""),
@@ -288,34 +338,57 @@ def work(module: AnsibleModule) -> None:
     problems = check(module.params, before, content)
     if problems:
         module.fail_json(msg=f"{path} was not replaced: {'; '.join(problems)}.")
-    if module.check_mode or not result["changed"]:
-        module.exit_json(**result)
+    if result["changed"] and not module.check_mode:
+        try:
+            put_in_place(module, before, content, result)
+        except OSError as why:
+            module.fail_json(
+                msg=f"{why.strerror} while writing {why.filename or path}; the configuration is as it was."
+            )
+    module.exit_json(**result)
 
-    stamp = backup_name.now()
+
+def owners(given: dict[str, Any]) -> tuple[int, int]:
+    """Return the numbers of the user and the group whose file it shall be."""
+    return pwd.getpwnam(given["owner"]).pw_uid, grp.getgrnam(given["group"]).gr_gid
+
+
+def put_in_place(module: AnsibleModule, before: str | None, content: str, result: dict[str, Any]) -> None:
+    """Put file and link in place; the result says what was kept, and how to undo it."""
+    given = module.params
+    path, link, (uid, gid) = given["path"], given["link"], owners(given)
+    stamp, restored = backup_name.now(), result.get("restored", "")
     # In the guide's layout path leads to the file at link: that is kept already.
     same = os.path.exists(link) and os.path.exists(path) and os.path.samefile(link, path)
+    # supervisord may have loaded that: then going back means to have it here, where root alone can change it.
+    was = files.readable(link) if before is None else before
+    if was not in (None, content) and given["keep"]:
+        result["kept"].append(files.keep(path, was, stamp, uid, gid))
+    if not restored:
+        result["undo"] = "absent" if was is None else "".join(map(os.path.basename, result["kept"]))
+    with files.put_back_on_error(path):
+        if not file_is_right(path, content, uid, gid):
+            backup = "".join(result["kept"])
+            guard.unproven(
+                module, was, {"path": path, "backup": backup, "uid": uid, "gid": gid, "mode": managed_file.MODE}
+            )
+            if not restored and given["guard"].get("name"):
+                proof.begin(given["guard"]["name"], content)
+            files.replace_file(path, content, uid, gid, restored)
+        if not link_is_right(link, path):
+            result["kept"] += files.put_link(link, path, "" if same else backup_name.hidden(link, stamp))
+
+
+def remove(module: AnsibleModule) -> None:
+    """Have neither the file nor the link, as before the first run, and end with the result."""
+    path, link = module.params["path"], module.params["link"]
+    there = [one for one in (path, link) if os.path.lexists(one) and (one == path or link_is_right(link, path))]
     try:
-        if before not in (None, content) and module.params["keep"]:
-            result["kept"].append(files.keep(path, before, stamp, uid, gid))
-        with files.put_back_on_error(path):
-            if file_changes:
-                guard.unproven(
-                    module,
-                    files.readable(link) if before is None else before,
-                    {
-                        "path": path,
-                        "backup": "".join(result["kept"]),
-                        "uid": uid,
-                        "gid": gid,
-                        "mode": managed_file.MODE,
-                    },
-                )
-                files.replace_file(path, content, uid, gid)
-            if link_changes:
-                result["kept"] += files.put_link(link, path, stamp, keeps=not same)
+        for one in [] if module.check_mode else there:
+            files.remove(one)
     except OSError as why:
-        module.fail_json(msg=f"{why.strerror} while writing {why.filename or path}; the configuration is as it was.")
-    module.exit_json(**result)
+        module.fail_json(msg=f"{why.strerror} while removing {why.filename or path}.")
+    module.exit_json(changed=bool(there), kept=[], restored="absent")
 
 
 if __name__ == "__main__":

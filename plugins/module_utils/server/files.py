@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 import uuid
@@ -33,8 +34,24 @@ def readable(path: str) -> str | None:
         return None
 
 
-def replace_file(path: str, content: str, uid: int, gid: int) -> None:
-    """Write ``content`` beside ``path`` and move it there, so that no reader sees half a file."""
+def replace_file(path: str, content: str, uid: int, gid: int, kept: str = "") -> None:
+    """Write ``content`` beside ``path`` and move it there, so that no reader sees half a file.
+
+    If the disk has no room for that, ``kept``, a file that has this content already, gets another name.
+    """
+    try:
+        _write(path, content, uid, gid)
+    except OSError as why:
+        if why.errno not in (errno.ENOSPC, errno.EDQUOT) or not kept or readable(kept) != content:
+            raise
+        aside = beside(path)
+        os.link(kept, aside)
+        os.chown(aside, uid, gid)
+        os.chmod(aside, managed_file.MODE)
+        os.replace(aside, path)
+
+
+def _write(path: str, content: str, uid: int, gid: int) -> None:
     # The dot keeps it out of "conf.d/*" patterns.
     handle, temporary = tempfile.mkstemp(prefix="." + os.path.basename(path) + ".", dir=os.path.dirname(path))
     try:
@@ -55,8 +72,8 @@ def beside(path: str) -> str:
     return os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{uuid.uuid4().hex}")
 
 
-def put_link(link: str, path: str, stamp: str, keeps: bool) -> list[str]:
-    """Make ``link`` lead to ``path``; return where what was there is kept, if it ``keeps`` that.
+def put_link(link: str, path: str, aside: str) -> list[str]:
+    """Make ``link`` lead to ``path``; return where what was there is kept: ``aside``, unless that is empty.
 
     The folder's owner does it: root would write wherever that one has just made the folder lead.
     """
@@ -66,10 +83,10 @@ def put_link(link: str, path: str, stamp: str, keeps: bool) -> list[str]:
         temporary = beside(link)
         os.symlink(path, temporary)
         try:
-            if keeps and os.path.lexists(link):
+            if aside and os.path.lexists(link):
                 # As it is, whatever it is: it may be a link to what only root may read.
-                os.rename(link, f"{link}.{stamp}")
-                kept.append(f"{link}.{stamp}")
+                os.rename(link, aside)
+                kept.append(aside)
             os.replace(temporary, link)
         finally:
             if os.path.lexists(temporary):
@@ -78,6 +95,11 @@ def put_link(link: str, path: str, stamp: str, keeps: bool) -> list[str]:
         return kept
 
     return privileges.as_untrusted_owner(os.path.dirname(link) + "/.", work)
+
+
+def remove(path: str) -> None:
+    """Remove a file or a link, with the rights of whoever owns its folder."""
+    privileges.as_untrusted_owner(os.path.dirname(path) + "/.", lambda: os.unlink(path))
 
 
 @contextlib.contextmanager
@@ -105,13 +127,22 @@ def keep(path: str, content: str, stamp: str, uid: int, gid: int) -> str:
     It gets new owners: a file that may be put back must not be the auth user's to change. What
     the newest one has already is kept there: runs that fail would push all others out.
     """
+    _hide_older(path)
     newest = kept_files(path)[-1:]
     if newest and readable(newest[0]) == content:
         return newest[0]
-    kept = f"{path}.{stamp}"
+    kept = backup_name.hidden(path, stamp)
     replace_file(kept, content, uid, gid)
     drop_older(path)
     return kept
+
+
+def _hide_older(path: str) -> None:
+    """Have those that were kept under names without a dot be loaded by no include pattern, too."""
+    for kept in kept_files(path):
+        folder, entry = os.path.split(kept)
+        if entry == backup_name.plain(entry):
+            os.replace(kept, os.path.join(folder, f".{entry}"))
 
 
 def drop_older(path: str) -> None:
@@ -126,4 +157,5 @@ def kept_files(path: str) -> list[str]:
     if not os.path.isdir(folder):
         return []
     # The stamp sorts by time.
-    return [os.path.join(folder, entry) for entry in sorted(os.listdir(folder)) if backup_name.is_kept(entry, name)]
+    entries = sorted(os.listdir(folder), key=backup_name.plain)
+    return [os.path.join(folder, entry) for entry in entries if backup_name.is_kept(entry, name)]

@@ -21,12 +21,13 @@ from typing import Any, Iterator, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import guard_program as program
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import proof
 
 # On a file system that a reboot empties: after it, supervisord has started all by itself. Only root can put a file
 # there.
 RUN_FOLDER = "/run"
 # What it has done is to be told after a reboot, too.
-REPORT_FOLDER = "/var/lib/allianceauth.tuning"
+REPORT_FOLDER = proof.FOLDER
 
 # Every module that changes something, or waits for long, takes it.
 SPEC: dict[str, Any] = {"guard": {"type": "dict", "default": {}}}
@@ -285,6 +286,18 @@ def unproven(module: AnsibleModule, proven: str | None, file: Mapping[str, Any])
             if proven is not None:
                 program.write(kept, proven.encode(errors="surrogateescape"), 0, 0, 0o600)
             program.save(path, {**state, "unproven": dict(file)})
+
+
+def proven(module: AnsibleModule) -> None:
+    """Have the guard put no file back any more: the new one has proved itself."""
+    given = of_run(module)
+    if not given:
+        return
+    with _failing(module), _owned(given):
+        path = _state_path(given["name"])
+        state = program.load(path)
+        if state:
+            program.save(path, {**state, "unproven": None})
 
 
 def _run(*command: str) -> str:

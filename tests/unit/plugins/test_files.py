@@ -40,7 +40,7 @@ def test_what_is_kept_already_pushes_no_other_out(tmp_path: Path) -> None:
 
 def test_a_link_that_was_kept_is_no_obstacle(tmp_path: Path) -> None:
     path = tmp_path / "myauth.conf"
-    (tmp_path / "myauth.conf.2026-11-22T09-00-00Z").symlink_to("/nowhere")
+    (tmp_path / ".myauth.conf.2026-11-22T09-00-00Z").symlink_to("/nowhere")
     assert keep(path, "old").read_text() == "old"
     os.mkfifo(tmp_path / "myauth.conf.2026-11-22T11-00-00Z")
     assert keep(path, "new", "2026-11-22T12-00-00Z").read_text() == "new"
@@ -80,7 +80,7 @@ def test_what_fails_in_between_puts_back_the_very_file_that_was_there(tmp_path: 
     def put_in_place() -> None:
         with files.put_back_on_error(str(path)):
             files.replace_file(str(path), "new", os.getuid(), os.getgid())
-            files.put_link(str(tmp_path / "nowhere/link"), str(path), STAMP, keeps=True)
+            files.put_link(str(tmp_path / "nowhere/link"), str(path), "")
 
     with pytest.raises(FileNotFoundError):
         put_in_place()
@@ -109,7 +109,7 @@ def test_whatever_is_where_a_link_has_to_be_is_kept_as_it_is(tmp_path: Path, thi
     else:
         link.mkdir()
     was = link.lstat()
-    (aside,) = files.put_link(str(link), str(path), STAMP, keeps=True)
+    (aside,) = files.put_link(str(link), str(path), f"{link}.{STAMP}")
     assert os.readlink(link) == str(path)
     assert os.lstat(aside).st_ino == was.st_ino
     assert {entry.name for entry in tmp_path.iterdir()} == {"supervisor.conf", f"supervisor.conf.{STAMP}"}
@@ -118,6 +118,6 @@ def test_whatever_is_where_a_link_has_to_be_is_kept_as_it_is(tmp_path: Path, thi
 def test_a_link_is_put_over_what_is_kept_elsewhere(tmp_path: Path) -> None:
     path, link = tmp_path / "myauth.conf", tmp_path / "supervisor.conf"
     link.write_text("by hand")
-    assert files.put_link(str(link), str(path), STAMP, keeps=False) == []
+    assert files.put_link(str(link), str(path), "") == []
     assert [entry.name for entry in tmp_path.iterdir()] == ["supervisor.conf"]
     assert os.readlink(link) == str(path)

@@ -270,3 +270,12 @@ def test_a_host_is_given_up_when_it_brings_itself_back(monkeypatch: pytest.Monke
 def test_the_program_is_one_file_that_imports_nothing_but_the_library() -> None:
     code = f"import runpy; runpy.run_path({guard_program.__file__!r})"
     subprocess.run(["/usr/bin/python3", "-I", "-c", code], check=True)
+
+
+def test_once_the_new_file_has_proved_itself_the_guard_puts_none_back(host: Server) -> None:
+    guard.put(Module(), FOUND)
+    guard.unproven(Module(), "old", {"path": "/etc/x.conf"})
+    assert host.state["unproven"] == {"path": "/etc/x.conf"}
+    guard.proven(Module())
+    assert host.state["unproven"] is None
+    assert host.state["ran"] == FOUND["ran"]

@@ -114,7 +114,7 @@ def test_only_a_file_is_read(tmp_path: Path) -> None:
 def test_a_link_is_made_by_the_folders_owner(home: Path) -> None:
     link = home / "supervisor.conf"
     link.write_text("root has put it here")
-    (aside,) = files.put_link(str(link), "/etc/supervisor/conf.d/myauth.conf", "2026-11-22T10-00-00Z", keeps=True)
+    (aside,) = files.put_link(str(link), "/etc/supervisor/conf.d/myauth.conf", f"{home}/kept")
     assert link.lstat().st_uid == NOBODY
     assert stat.S_ISLNK(link.lstat().st_mode)
     assert Path(aside).read_text() == "root has put it here"
@@ -123,5 +123,5 @@ def test_a_link_is_made_by_the_folders_owner(home: Path) -> None:
     elsewhere.mkdir()
     (home / "moved").symlink_to(elsewhere)
     with pytest.raises(PermissionError):
-        files.put_link(str(home / "moved/supervisor.conf"), "/etc/passwd", "2026-11-22T10-00-00Z", keeps=True)
+        files.put_link(str(home / "moved/supervisor.conf"), "/etc/passwd", f"{home}/kept")
     assert list(elsewhere.iterdir()) == []

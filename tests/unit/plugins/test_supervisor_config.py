@@ -5,12 +5,19 @@
 
 from __future__ import annotations
 
+import errno
+import grp
 import os
+import pwd
+from collections.abc import Callable
+from glob import glob
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils.server import files, supervisord
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import backup_name
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import files, proof, supervisord
 from ansible_collections.allianceauth.tuning.plugins.modules import supervisor_config
 
 RIGHT = "[program:worker]\ncommand = /bin/sleep 1\n[group:myauth]\nprograms = worker\n"
@@ -131,3 +138,154 @@ def test_a_file_that_is_put_in_place_is_right_and_a_changed_one_is_not(tmp_path:
     assert not supervisor_config.file_is_right(str(path), RIGHT + "\n", uid, gid)
     path.chmod(0o666)
     assert not supervisor_config.file_is_right(str(path), RIGHT, uid, gid)
+
+
+class Ended(Exception):
+    """The module has ended; with its result."""
+
+
+class Module:
+    """What a module's work needs of `AnsibleModule`, whose process ends with it."""
+
+    check_mode = False
+
+    def __init__(self, conf_d: Path, **more: Any) -> None:
+        self.params: dict[str, Any] = {
+            "path": str(conf_d / "myauth.conf"),
+            "link": str(conf_d.parent / "supervisor.conf"),
+            "content": None,
+            "environments": None,
+            "restore": None,
+            "keep": True,
+            "discard": [],
+            "pending": [],
+            "log_dir": "",
+            "application": {},
+            "owner": pwd.getpwuid(os.getuid()).pw_name,
+            "group": grp.getgrgid(os.getgid()).gr_name,
+            "guard": {"name": "myauth"},
+            **more,
+        }
+
+    def exit_json(self, **result: Any) -> None:
+        raise Ended(result)
+
+    def fail_json(self, msg: str, **result: Any) -> None:
+        raise Ended({**result, "failed": True, "msg": msg})
+
+
+@pytest.fixture
+def run(conf_d: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """Run the module on a server of one's own; each run is a second after the one before."""
+    monkeypatch.setattr(proof, "FOLDER", str(tmp_path / "lib"))
+    stamps = (f"2026-11-22T10-00-{number:02d}Z" for number in count())
+    monkeypatch.setattr(backup_name, "now", lambda: next(stamps))
+
+    def ran(**more: Any) -> dict[str, Any]:
+        with pytest.raises(Ended) as ended:
+            supervisor_config.work(Module(conf_d, **more))
+        return dict(ended.value.args[0])
+
+    return ran
+
+
+def sections(number: int) -> str:
+    return RIGHT.replace("sleep 1\n", f"sleep {number}\n")
+
+
+def proves_itself(conf_d: Path) -> None:
+    proof.passed("myauth", (conf_d / "myauth.conf").read_text())
+
+
+def test_going_back_never_chooses_a_file_that_a_run_which_was_cut_off_has_left(run: Any, conf_d: Path) -> None:
+    run(content=sections(1))
+    proves_itself(conf_d)
+    first = (conf_d / "myauth.conf").read_text()
+    run(content=sections(2))
+    # That one was cut off, and here is the next one.
+    run(content=sections(3))
+    proves_itself(conf_d)
+    assert [kept["proven"] for kept in run(restore="list")["backups"]] == [True, False]
+    assert run(restore="newest")["changed"]
+    assert (conf_d / "myauth.conf").read_text() == first
+    # Whoever asks for it gets it.
+    (unproven,) = [kept["file"] for kept in run(restore="list")["backups"] if not kept["proven"]]
+    assert run(restore=Path(unproven).name)["restored"] == unproven
+
+
+def test_where_only_such_a_file_is_kept_there_is_nothing_to_go_back_to(run: Any, conf_d: Path) -> None:
+    run(content=sections(1))
+    run(content=sections(2))
+    now = (conf_d / "myauth.conf").read_text()
+    ended = run(restore="newest")
+    assert ended["failed"]
+    assert "by a run that was cut off: myauth.conf.2026-11-22T10-00-01Z" in ended["msg"]
+    assert (conf_d / "myauth.conf").read_text() == now
+
+
+def test_the_list_of_what_is_kept_says_how_each_differs_and_no_secret(run: Any) -> None:
+    run(content=sections(1))
+    by_hand = sections(2).replace("[group", 'environment = TOKEN="not for the screen"\n[group')
+    run(content=by_hand)
+    run(content=sections(3))
+    first, second = run(restore="list")["backups"]
+    assert {"-command = /bin/sleep 3", "+command = /bin/sleep 1"} <= set(first["differs"])
+    assert "+environment = (not shown)" in second["differs"]
+    assert "not for the screen" not in str([first, second])
+
+
+def test_no_include_pattern_loads_what_is_kept_and_what_was_kept_before_is_still_found(run: Any, conf_d: Path) -> None:
+    (conf_d / "myauth.conf.2026-11-21T10-00-00Z").write_text(RIGHT)
+    run(content=sections(1))
+    proves_itself(conf_d)
+    run(content=sections(2))
+    assert [path.name for path in map(Path, glob(f"{conf_d}/*"))] == ["myauth.conf"]
+    kept = [Path(one["file"]).name for one in run(restore="list")["backups"]]
+    assert kept == [".myauth.conf.2026-11-21T10-00-00Z", ".myauth.conf.2026-11-22T10-00-01Z"]
+    # By the name that an earlier version has told, too.
+    assert run(restore="myauth.conf.2026-11-21T10-00-00Z")["changed"]
+    assert (conf_d / "myauth.conf").read_text() == RIGHT
+
+
+def test_what_supervisord_loaded_by_the_link_before_can_be_gone_back_to(run: Any, conf_d: Path) -> None:
+    link = conf_d.parent / "supervisor.conf"
+    link.write_text(RIGHT)
+    ended = run(content=sections(2), discard=["program:worker.command"])
+    assert link.is_symlink()
+    undone = run(restore=ended["undo"], keep=False)
+    assert (undone["changed"], undone.get("failed")) == (True, None)
+    assert link.read_text() == RIGHT
+
+
+def test_where_there_was_nothing_going_back_means_nothing(run: Any, conf_d: Path) -> None:
+    ended = run(content=sections(1))
+    assert ended["undo"] == "absent"
+    assert run(restore="absent")["changed"]
+    assert not list(conf_d.iterdir())
+    assert not os.path.lexists(conf_d.parent / "supervisor.conf")
+    assert not run(restore="absent")["changed"]
+
+
+def test_a_file_that_is_put_in_place_with_the_same_text_needs_no_undoing(run: Any, conf_d: Path) -> None:
+    run(content=sections(1))
+    (conf_d / "myauth.conf").chmod(0o644)
+    ended = run(content=sections(1))
+    assert (ended["changed"], ended["undo"]) == (True, "")
+
+
+def test_a_full_disk_has_room_for_another_name_of_what_is_kept(
+    run: Any, conf_d: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(content=sections(1))
+    first = (conf_d / "myauth.conf").read_text()
+    undo = run(content=sections(2))["undo"]
+
+    def full(*_arguments: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files, "_write", full)
+    assert run(restore=undo, keep=False)["changed"]
+    assert (conf_d / "myauth.conf").read_text() == first
+    ended = run(content=sections(3), keep=False)
+    assert ended["msg"].startswith("No space left on device while writing")
+    assert (conf_d / "myauth.conf").read_text() == first

@@ -20,7 +20,7 @@ def key() -> str:
 
 def test_the_stock_file_is_kept(host: Any) -> None:
     # Their names sort by time; the archive's tests have left others.
-    kept, *_later = server.run(host, f"ls -d {server.SUPERVISOR_CONF}.20*").splitlines()
+    kept, *_later = server.run(host, f"ls -d {server.CONF_D}/.myauth.conf.20*").splitlines()
     assert "-p worker=256MB" in host.file(kept).content_string
 
 
