@@ -96,6 +96,7 @@ def what_runs(given: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {
         "daemon": {},
         "ran": [],
+        "stopped": [],
         "site": given["site"],
         "standby": standby.note(given["name"]),
         "patience": given["longest"] + _START_SECONDS,
@@ -105,7 +106,10 @@ def what_runs(given: dict[str, Any]) -> dict[str, Any]:
         daemon = supervisord.Daemon()
         pid = daemon.pid()
         found["daemon"] = {"pid": pid, "start": guard_program.start_ticks(pid)}
-        found["ran"] = [process.namespec for process in daemon.processes() if process.pid]
+        processes = daemon.processes()
+        found["ran"] = [process.namespec for process in processes if process.pid]
+        # By hand; what has ended or failed by itself may as well do so again.
+        found["stopped"] = [process.namespec for process in processes if process.state == "STOPPED"]
     except supervisord.NotAnsweringError:
         # Started, it runs what its configuration has.
         pass

@@ -11,12 +11,13 @@ short_description: Keep two runs from changing one Alliance Auth server at the s
 version_added: 0.1.0
 description:
   - Takes or gives back a lock on the server. The action plugin says whose it is.
+  - There is one for all projects of a server, because a supervisord restarts with all that it runs.
   - A run that is dead holds no lock. On the controller that it ran on, that is seen at once; elsewhere its lease ends.
   - Who takes the lock takes the guard of a dead run as well, and who gives it back ends it;
     see M(allianceauth.tuning.auth_guard).
 options:
   name:
-    description: What is locked; the supervisor group.
+    description: Whose programs the run works on; the supervisor group.
     type: str
     required: true
   state:
@@ -77,7 +78,7 @@ run:
 """
 
 import time
-from typing import Any
+from typing import Any, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import guard, guard_program
@@ -87,17 +88,32 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
 LEASE_SECONDS = 3600
 
 
-def decide(held: dict[str, Any], given: dict[str, Any], now: float) -> tuple[str, dict[str, Any]]:
-    """Return who else holds the lock ("" for nobody) and what the lock holds from now on."""
+def decide(
+    held: dict[str, Any], given: dict[str, Any], now: float, elsewhere: Sequence[str] = ()
+) -> tuple[str, dict[str, Any]]:
+    """Return who else holds the lock ("" for nobody) and what the lock holds from now on.
+
+    ``elsewhere`` are other projects of this supervisord that a guard is about to bring back.
+    """
     owner = held.get("owner", "")
-    free = not owner or owner in (given["owner"], given["dead"]) or now > held.get("until", 0)
     if given["state"] == "absent":
-        return "", {"released": now} if owner == given["owner"] else held
-    if not free:
+        return "", {"released": now} if is_held(held, given) else held
+    if owner == given["owner"] and not is_held(held, given):
+        # Hosts of one run, which go through its tasks side by side.
+        return f"{owner}, this very run, for the project {held['project']}", held
+    if owner and owner not in (given["owner"], given["dead"]) and now <= held.get("until", 0):
         return owner, held
+    if elsewhere:
+        return f"the guard of a run for the project {elsewhere[0]}, which was cut off", held
     if held.get("released", 0) > given["looked_at"] > 0:
         return "a run that has ended since", held
-    return "", {"owner": given["owner"], "until": now + LEASE_SECONDS + 2 * given["longest"]}
+    until = now + LEASE_SECONDS + 2 * given["longest"]
+    return "", {"owner": given["owner"], "project": given["name"], "until": until}
+
+
+def is_held(held: dict[str, Any], given: dict[str, Any]) -> bool:
+    """Whether the lock is that of this run, for this project."""
+    return bool(held.get("owner") == given["owner"] and held.get("project", given["name"]) == given["name"])
 
 
 def main() -> None:
@@ -113,15 +129,15 @@ def main() -> None:
         supports_check_mode=True,
     )
     name, owner = module.params["name"], module.params["owner"]
-    path = guard.lock_path(name)
+    path = guard.lock_path()
     if module.check_mode:
         module.exit_json(changed=False, held_by="", path=path, run=owner)
     with guard_program.opened(path) as lock:
-        was = lock.get("owner", "")
-        held_by, held = decide(dict(lock), module.params, time.time())
+        was_held = is_held(lock, module.params)
+        held_by, held = decide(dict(lock), module.params, time.time(), guard.pending_elsewhere(name))
         if module.params["state"] == "present" and not held_by:
             guard.adopt(name, owner)
-        elif module.params["state"] == "absent" and was == owner:
+        elif module.params["state"] == "absent" and was_held:
             guard.end(name)
         lock.clear()
         lock.update(held)

@@ -141,6 +141,7 @@ site:
   type: dict
 """
 
+import contextlib
 import re
 import socket
 import time
@@ -221,6 +222,7 @@ def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: 
     started: set[str] = set()
     # At first also what was given up before this call: perhaps its cause is gone.
     startable = supervisord.STOPPED_STATES
+    settle_neighbours(daemon, module, wanted)
     while True:
         for process in daemon.processes():
             # Once in a call: who ends again and again has one life more in each, and `progress.Starts` counts them.
@@ -255,6 +257,22 @@ def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: 
     result["logs"] = {
         process.namespec: last_log_lines(daemon, process) for process in pending + (gunicorns if silent else [])
     }
+
+
+def settle_neighbours(daemon: Daemon, module: AnsibleModule, wanted: Sequence[str]) -> None:
+    """Have the programs of others in the state in which the run has found them; nobody waits for them.
+
+    A new supervisord has started what it shall by its configuration: not what somebody had
+    started by hand, and also what somebody had stopped. By its first answer it has done so.
+    """
+    ran, stopped = guard.neighbours(module, daemon, wanted)
+    for process in daemon.processes():
+        # What it cannot start, or stop, it could not before this run.
+        with contextlib.suppress(supervisord.RefusedError):
+            if process.namespec in ran and process.state == "STOPPED":
+                daemon.start(process.namespec)
+            elif process.namespec in stopped and not process.stopped and process.state != "STOPPING":
+                daemon.stop(process.namespec)
 
 
 def is_gunicorn(process: Process) -> bool:

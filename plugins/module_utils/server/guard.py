@@ -10,6 +10,7 @@ all that it has to know lies in a folder of root's. Whoever holds the lock owns 
 from __future__ import annotations
 
 import contextlib
+import glob
 import inspect
 import os
 import shutil
@@ -17,11 +18,12 @@ import signal
 import socket
 import subprocess
 import time
-from typing import Any, Iterator, Mapping
+from typing import Any, Iterable, Iterator, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import guard_program as program
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import proof
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server.supervisord import Daemon
 
 # On a file system that a reboot empties: after it, supervisord has started all by itself. Only root can put a file
 # there.
@@ -50,9 +52,9 @@ class NotSetError(Exception):
     """systemd does not keep the timer; the text is a sentence that says why."""
 
 
-def lock_path(name: str) -> str:
-    """Return the lock's file of a project."""
-    return os.path.join(RUN_FOLDER, f"allianceauth.tuning.{name}.lock")
+def lock_path() -> str:
+    """Return the lock's file: one for all projects, because they share a supervisord, which restarts as a whole."""
+    return os.path.join(RUN_FOLDER, "allianceauth.tuning.lock")
 
 
 def report_path(name: str) -> str:
@@ -71,6 +73,13 @@ def _folder(name: str) -> str:
 
 def _state_path(name: str) -> str:
     return os.path.join(_folder(name), "state.json")
+
+
+def pending_elsewhere(name: str) -> list[str]:
+    """Return the other projects of this server that have a guard which has not acted yet."""
+    found = glob.glob(os.path.join(glob.escape(RUN_FOLDER), "allianceauth.tuning.*.guard", "state.json"))
+    names = [os.path.basename(os.path.dirname(path))[len("allianceauth.tuning.") : -len(".guard")] for path in found]
+    return sorted(other for other in names if other != name)
 
 
 def look(name: str) -> dict[str, Any]:
@@ -134,7 +143,7 @@ def renew(given: Mapping[str, Any]) -> None:
 @contextlib.contextmanager
 def _owned(given: Mapping[str, Any]) -> Iterator[None]:
     """Do what nobody may interfere with, the guard included. Raises `LostOwnershipError`."""
-    with program.opened(lock_path(given["name"])) as held:
+    with program.opened(lock_path()) as held:
         if held.get("owner") != given["owner"]:
             raise LostOwnershipError(_taken(given, held.get("owner", "")))
         yield
@@ -208,13 +217,18 @@ def put(module: AnsibleModule, found: Mapping[str, Any]) -> None:
     with _failing(module), _owned(given):
         os.makedirs(_folder(name), 0o700, exist_ok=True)
         earlier = program.load(_state_path(name))
+        # What an earlier run, whose guard has not acted yet, has found was before anything changed.
+        stopped = set(earlier.get("stopped", []))
+        ran = {*found["ran"], *earlier.get("ran", [])} - stopped
         state = {
             **found,
             "owner": given["owner"],
             "seconds": given["seconds"],
-            "lock": lock_path(name),
+            "lock": lock_path(),
             "report": report_path(name),
-            "ran": sorted({*found["ran"], *earlier.get("ran", [])}),
+            "ran": sorted(ran),
+            "stopped": sorted(stopped | set(found["stopped"]) - ran),
+            "first": earlier.get("first", found["daemon"]),
             "unproven": earlier.get("unproven"),
             "deadline": time.monotonic() + given["seconds"],
             "timer_set": time.monotonic(),
@@ -286,6 +300,25 @@ def unproven(module: AnsibleModule, proven: str | None, file: Mapping[str, Any])
             if proven is not None:
                 program.write(kept, proven.encode(errors="surrogateescape"), 0, 0, 0o600)
             program.save(path, {**state, "unproven": dict(file)})
+
+
+def neighbours(module: AnsibleModule, daemon: Daemon, ours: Iterable[str]) -> tuple[set[str], set[str]]:
+    """Return those programs of others that ran before this run, and those that somebody had stopped.
+
+    ``ours`` are processes of our own groups. A supervisord that has been there all the time has changed
+    nothing in these, so that there are none.
+    """
+    given = of_run(module)
+    state = program.load(_state_path(given["name"])) if given else {}
+    pid = daemon.pid() if state else 0
+    if not state or state["first"] == {"pid": pid, "start": program.start_ticks(pid)}:
+        return set(), set()
+    groups = {name.partition(":")[0] for name in ours}
+
+    def others(names: Iterable[str]) -> set[str]:
+        return {name for name in names if name.partition(":")[0] not in groups}
+
+    return others(state["ran"]), others(state["stopped"])
 
 
 def proven(module: AnsibleModule) -> None:

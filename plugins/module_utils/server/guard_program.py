@@ -18,6 +18,7 @@ library: by then the run's temporary files are gone. What it has to know is in S
 ``owner`` and ``renewed``: whose run it is, and when that was last heard of (seconds since 1970);
 ``daemon``: the supervisord that had the previous file loaded (``pid``, ``start``);
 ``ran``: processes (GROUP:PROCESS) that ran; ``site``: those of them that answer visitors;
+``stopped``: processes that somebody had stopped; ``first``: the supervisord in which they were so;
 ``unproven``: the file to put back, with its ``path``, ``backup``, ``uid``, ``gid`` and ``mode``, null if there is none;
 ``access``: how supervisord is reached; ``patience``: seconds that stopping or starting may take.
 """
@@ -66,6 +67,7 @@ _STANDBY_STOP_SECONDS = 75
 # Source: supervisor/states.py
 _STOPPED_STATES = ("STOPPED", "EXITED", "FATAL", "UNKNOWN")
 _ENDED_STATES = ("EXITED", "FATAL")
+_STARTED_STATES = ("STARTING", "RUNNING", "BACKOFF")
 
 # Source: supervisor/xmlrpc.py, Faults
 _SHUTDOWN_STATE = 6
@@ -372,8 +374,15 @@ class Guard:
         """Start what ran and wait until it runs."""
         tries: Counter[str] = Counter()
         until = time.monotonic() + self.state["patience"]
+        # A supervisord that was started since starts what it shall by its configuration.
+        stopped = self.state["stopped"] if self._supervisord.identity() != self.state["first"] else []
+        stops: set[str] = set()
         while True:
             known = self._supervisord.processes()
+            for name in stopped:
+                if known.get(name, {}).get("statename") in _STARTED_STATES:
+                    stops.add(name)
+                    self._ask("stopProcess", name)
             waiting = {
                 name: known[name]["statename"]
                 for name in self.state["ran"]
@@ -389,6 +398,8 @@ class Guard:
             time.sleep(_POLL_SECONDS)
         if started := [name for name in tries if name not in waiting]:
             self._did(f"{', '.join(sorted(started))} {'was' if len(started) == 1 else 'were'} started")
+        if stops:
+            self._did(f"{', '.join(sorted(stops))} {'was' if len(stops) == 1 else 'were'} stopped, as before that run")
         if waiting:
             names = ", ".join(f"{name} ({state})" for name, state in sorted(waiting.items()))
             self.problem(f"These do not run: {names}; see supervisorctl status and their logs.")

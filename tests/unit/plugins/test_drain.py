@@ -21,7 +21,7 @@ import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.allianceauth.tuning.plugins.action import supervisor_programs as action
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import orphan_name
-from ansible_collections.allianceauth.tuning.plugins.module_utils.server import drain, proc
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import drain, guard, guard_program, proc
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server.supervisord import (
     Daemon,
     NotAnsweringError,
@@ -327,6 +327,8 @@ def test_an_orphan_that_ends_just_before_its_signal_is_no_error(
 class Module:
     """What a module's work asks of its AnsibleModule."""
 
+    check_mode = False
+
     def __init__(self, params: dict[str, Any]) -> None:
         self.params = params
 
@@ -348,7 +350,14 @@ class Action(action.ActionModule):
         self._vars = {"inventory_hostname": "auth1"}
 
     def _call(self, **arguments: Any) -> dict[str, Any]:
-        defaults = {"workers": [], "timeout_action": "abort", "celery": {}, "site": "", "standby_of": "nobody"}
+        defaults = {
+            "workers": [],
+            "timeout_action": "abort",
+            "celery": {},
+            "site": "",
+            "standby_of": "nobody",
+            "guard": {},
+        }
         given = {**defaults, **arguments}
         result: dict[str, Any] = {"changed": False, "pending": [], "tasks": {}, "site": None}
         # Shorter than the module's own: a slice shall end at every moment of the drain.
@@ -438,7 +447,7 @@ def test_a_program_that_is_given_up_keeps_nobody_from_being_started_again(runnin
 def start_once(found: Any, name: str, seconds: float, settle: int = 0) -> dict[str, Any]:
     """Return the result of one call that starts a program."""
     result: dict[str, Any] = {"changed": False, "pending": [], "site": None}
-    module: Any = Module({"processes": [name], "site": "", "settle": settle, "standby_of": "nobody"})
+    module: Any = Module({"processes": [name], "site": "", "settle": settle, "standby_of": "nobody", "guard": {}})
     supervisor_programs.start(found.daemon, module, result, time.monotonic() + seconds)
     return result
 
@@ -524,6 +533,33 @@ def test_a_command_that_has_gone_is_told_the_same_whether_it_was_tried_or_not(su
     assert str(refused.value) == said.replace("tried:tried", "untried:untried")
 
 
+@pytest.mark.parametrize("restarted", [True, False])
+def test_programs_of_others_are_in_a_new_supervisord_as_the_run_has_found_them(
+    supervisord: Start, wait: Wait, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restarted: bool
+) -> None:
+    sleep = "command = sleep 1000\nstartsecs = 0\n"
+    found = supervisord(
+        f"[program:worker]\n{sleep}[program:idle]\n{sleep}[program:by_hand]\n{sleep}autostart = false\n"
+        f"[program:spare]\n{sleep}[group:myauth]\nprograms = worker, spare\n"
+    )
+    monkeypatch.setattr(guard, "RUN_FOLDER", str(tmp_path))
+    (tmp_path / "allianceauth.tuning.myauth.guard").mkdir()
+    now = {"pid": found.daemon.pid(), "start": proc.start_ticks(found.daemon.pid())}
+    state = {
+        "first": {"pid": 1, "start": 1} if restarted else now,
+        "ran": ["myauth:worker", "by_hand:by_hand"],
+        # Of our own programs, the variables say which run.
+        "stopped": ["idle:idle", "myauth:spare"],
+    }
+    guard_program.save(guard._state_path("myauth"), state)
+    given = {"name": "myauth", "owner": "me", "seconds": 120}
+    module: Any = Module({"processes": ["myauth:worker"], "site": "", "settle": 0, "standby_of": "x", "guard": given})
+    supervisor_programs.start(found.daemon, module, {"changed": False, "site": None}, time.monotonic() + 30)
+    expected = ("STOPPED", "RUNNING") if restarted else ("RUNNING", "STOPPED")
+    wait(lambda: (found.state("idle:idle"), found.state("by_hand:by_hand")) == expected)
+    assert found.state("myauth:spare") == "RUNNING"
+
+
 def test_check_mode_predicts_what_a_run_would_stop_and_start(running: Start) -> None:
     found = running(program("worker"))
     stop = {"state": "stopped", "stages": [["worker:worker"], ["worker:gone"]]}
@@ -580,7 +616,7 @@ def test_a_supervisord_that_does_not_answer_yet_is_waited_for(supervisord: Start
     found = supervisord(program("worker"))
     daemon, hidden = Daemon(str(found.folder / "supervisord.conf")), found.folder / "s.sock.not-yet"
     (found.folder / "s.sock").rename(hidden)
-    given = {"processes": ["worker:worker"], "site": "", "settle": 0, "standby_of": "nobody"}
+    given = {"processes": ["worker:worker"], "site": "", "settle": 0, "standby_of": "nobody", "guard": {}}
     module: Any = types.SimpleNamespace(params=given)
 
     def wait_for_it(seconds: float) -> dict[str, Any]:

@@ -25,6 +25,7 @@ OTHER = "else@desk, process 3 started at 4"
 FOUND: dict[str, Any] = {
     "daemon": {"pid": 1, "start": 2},
     "ran": ["myauth:beat"],
+    "stopped": [],
     "site": [],
     "standby": "/nowhere",
     "patience": 300,
@@ -71,7 +72,7 @@ class Server:
         return self.refuses
 
     def lock(self, **held: Any) -> None:
-        Path(guard.lock_path("myauth")).write_text(json.dumps(held))
+        Path(guard.lock_path()).write_text(json.dumps(held))
 
     @property
     def state(self) -> dict[str, Any]:
@@ -279,3 +280,21 @@ def test_once_the_new_file_has_proved_itself_the_guard_puts_none_back(host: Serv
     guard.proven(Module())
     assert host.state["unproven"] is None
     assert host.state["ran"] == FOUND["ran"]
+
+
+def test_what_somebody_had_stopped_is_what_the_first_of_several_runs_has_found(host: Server) -> None:
+    guard.put(Module(), {**FOUND, "ran": ["myauth:beat", "bot:bot"], "stopped": ["site:site"]})
+    # That run was killed when it had stopped the bot, and supervisord had started the site.
+    host.lock(owner=OTHER)
+    guard.adopt("myauth", OTHER)
+    later = {"ran": ["myauth:beat", "site:site"], "stopped": ["bot:bot", "x:x"], "daemon": {"pid": 8, "start": 9}}
+    guard.put(Module(OTHER), {**FOUND, **later})
+    assert host.state["ran"] == ["bot:bot", "myauth:beat"]
+    assert host.state["stopped"] == ["site:site", "x:x"]
+    assert (host.state["first"], host.state["daemon"]) == (FOUND["daemon"], later["daemon"])
+
+
+def test_a_guard_of_another_project_is_seen(host: Server) -> None:
+    guard.put(Module(), FOUND)
+    assert guard.pending_elsewhere("other") == ["myauth"]
+    assert guard.pending_elsewhere("myauth") == []

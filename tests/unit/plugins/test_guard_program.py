@@ -63,12 +63,14 @@ class Cut:
             "owner": OWNER,
             "renewed": 0,
             "daemon": {"pid": found.daemon.pid(), "start": proc.start_ticks(found.daemon.pid())},
+            "stopped": [process.namespec for process in found.daemon.processes() if process.state == "STOPPED"],
             "ran": [process.namespec for process in found.daemon.processes() if process.pid],
             "site": [],
             "unproven": None,
             "access": {"serverurl": found.daemon.serverurl, "username": None, "password": None},
             "patience": PATIENCE_SECONDS,
         }
+        self.state["first"] = dict(self.state["daemon"])
 
     def has_replaced(self, proven: str | None, now: str) -> Path:
         """Have a new file that has not proved itself in the place of another one, or of none."""
@@ -242,6 +244,23 @@ def test_a_daemon_that_has_loaded_what_did_not_prove_itself_restarts_once_its_pr
     assert {process.state for process in run.found.daemon.processes()} == {"RUNNING"}
     wait(lambda: command_line(run, "site:site") == ["sleep", "1000"])
     assert "supervisord was restarted with it" in run.said()
+
+
+def test_what_somebody_had_stopped_or_started_is_so_again_in_a_supervisord_that_was_started_since(
+    cut: Callable[[str], Cut], wait: Wait
+) -> None:
+    run = cut(program("worker") + program("idle") + program("by_hand", autostart="false"))
+    run.found.daemon.call("stopProcess", "idle:idle")
+    run.found.daemon.call("startProcess", "by_hand:by_hand")
+    run.state["ran"], run.state["stopped"] = ["by_hand:by_hand", "worker:worker"], ["idle:idle"]
+    old = run.found.daemon.pid()
+    run.found.daemon.call("shutdown")
+    wait(lambda: not (run.found.folder / "s.sock").exists() and proc.start_ticks(old) is None)
+    assert run.end() == 0
+    assert run.calls() == ["start supervisor"]
+    wait(lambda: run.found.state("idle:idle") == "STOPPED")
+    assert (run.found.state("worker:worker"), run.found.state("by_hand:by_hand")) == ("RUNNING", "RUNNING")
+    assert "idle:idle was stopped, as before that run" in run.said()
 
 
 def test_a_revert_that_was_cut_off_before_its_restart_gets_it(cut: Callable[[str], Cut], wait: Wait) -> None:

@@ -13,17 +13,17 @@ from typing import Any
 from ansible_collections.allianceauth.tuning.plugins.action import auth_lock as action
 from ansible_collections.allianceauth.tuning.plugins.modules import auth_lock
 
-HELD = {"owner": "first", "until": 100.0}
+HELD = {"owner": "first", "project": "myauth", "until": 100.0}
 
 
 def given(owner: str, state: str = "present", dead: str = "", looked_at: float = 0) -> dict[str, Any]:
-    return {"owner": owner, "state": state, "dead": dead, "looked_at": looked_at, "longest": 0}
+    return {"name": "myauth", "owner": owner, "state": state, "dead": dead, "looked_at": looked_at, "longest": 0}
 
 
 def test_a_free_lock_is_taken_for_its_lease() -> None:
     assert auth_lock.decide({}, given("first"), 10) == (
         "",
-        {"owner": "first", "until": 10 + auth_lock.LEASE_SECONDS},
+        {"owner": "first", "project": "myauth", "until": 10 + auth_lock.LEASE_SECONDS},
     )
 
 
@@ -50,6 +50,19 @@ def test_a_dead_owner_or_one_whose_lease_is_over_holds_nothing() -> None:
 def test_who_looked_before_another_run_ended_has_seen_what_is_no_longer_so() -> None:
     assert auth_lock.decide({"released": 20.0}, given("second", looked_at=19), 30)[0] == "a run that has ended since"
     assert auth_lock.decide({"released": 20.0}, given("second", looked_at=21), 30)[0] == ""
+
+
+def test_another_project_of_the_same_supervisord_waits_for_its_turn() -> None:
+    other = {**given("second"), "name": "other"}
+    assert auth_lock.decide(HELD, other, 10) == ("first", HELD)
+    # Two hosts of one inventory that are one server.
+    same = {**given("first"), "name": "other"}
+    assert auth_lock.decide(HELD, same, 10) == ("first, this very run, for the project myauth", HELD)
+    assert auth_lock.decide(HELD, {**same, "state": "absent"}, 10) == ("", HELD)
+    # What that run has left is still to be brought back, all that supervisord ran.
+    by, held = auth_lock.decide(HELD, {**other, "dead": "first"}, 10, ["myauth"])
+    assert (by, held) == ("the guard of a run for the project myauth, which was cut off", HELD)
+    assert auth_lock.decide(HELD, {**other, "dead": "first"}, 10)[0] == ""
 
 
 def test_a_process_of_this_controller_is_known_to_be_dead_or_alive() -> None:

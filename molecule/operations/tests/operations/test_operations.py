@@ -10,7 +10,7 @@ from typing import Any
 
 from shared import play, playbook, server
 
-LOCK = "/run/allianceauth.tuning.myauth.lock"
+LOCK = "/run/allianceauth.tuning.lock"
 
 
 def test_a_second_run_is_refused_and_the_first_ends_well(host: Any) -> None:
