@@ -182,8 +182,9 @@ def run(conf_d: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
     monkeypatch.setattr(backup_name, "now", lambda: next(stamps))
 
     def ran(**more: Any) -> dict[str, Any]:
+        module: Any = Module(conf_d, **more)
         with pytest.raises(Ended) as ended:
-            supervisor_config.work(Module(conf_d, **more))
+            supervisor_config.work(module)
         return dict(ended.value.args[0])
 
     return ran
