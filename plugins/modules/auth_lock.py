@@ -100,7 +100,7 @@ def decide(
         return "", {"released": now} if is_held(held, given) else held
     if owner == given["owner"] and not is_held(held, given):
         # Hosts of one run, which go through its tasks side by side.
-        return f"{owner}, this very run, for the project {held['project']}", held
+        return f"this very run, on the project {held['project']}; hosts that are one server need a run each", held
     if owner and owner not in (given["owner"], given["dead"]) and now <= held.get("until", 0):
         return owner, held
     if elsewhere:

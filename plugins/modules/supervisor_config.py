@@ -120,7 +120,7 @@ kept:
   elements: str
 undo:
   description: What O(restore) takes to have the file as it was before, empty if its text is the same.
-  returned: O(content) is given
+  returned: something changed, and O(keep)
   type: str
 backups:
   description:
@@ -364,7 +364,7 @@ def put_in_place(module: AnsibleModule, before: str | None, content: str, result
     was = files.readable(link) if before is None else before
     if was not in (None, content) and given["keep"]:
         result["kept"].append(files.keep(path, was, stamp, uid, gid))
-    if not restored:
+    if given["keep"]:
         result["undo"] = "absent" if was is None else "".join(map(os.path.basename, result["kept"]))
     with files.put_back_on_error(path):
         if not file_is_right(path, content, uid, gid):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from shared import faults, play, server
+from shared import faults, play, playbook, server
 
 BACK = "The previous supervisor.conf is back, and its programs run."
 
@@ -107,3 +107,23 @@ def test_a_worker_that_ignores_its_signal_is_killed_by_name(host: Any) -> None:
         assert f"{server.name(host)}: killed after their time: worker_00" in " ".join(run.output.split())
         assert server.healthy(host)
     assert "--concurrency=7" in server.arguments(host)["worker_00"]
+
+
+def test_a_file_that_cannot_be_put_back_keeps_nothing_from_being_started(host: Any) -> None:
+    before = server.configuration(host)
+    server.keep_busy(host, "unlucky")
+    run = play.start("apply", auth_worker_concurrency=8, auth_worker_stopwaitsecs=20)
+    assert server.wait(lambda: server.configuration(host), lambda now: now != before) != before
+    # From now on supervisor's parser refuses whatever is put in place.
+    with faults.written(host, f"{server.CONF_D}/neighbour.conf", "[program:neighbour]\n"):
+        said = play.verdict(playbook.finish(run))
+        assert server.healthy(host)
+    assert "did not stop in time, so the run was called off" in said
+    assert "program:neighbour" in said
+    assert "What supervisord knows was started, but supervisor.conf could not be put back" in said
+    assert server.done_once_released(host, "unlucky")
+    assert server.wait(lambda: server.healthy(host), bool)
+    # It has not proved itself, so nobody goes back to it once it has been replaced.
+    assert play.run("rollback").status == 0
+    assert "--concurrency=8" not in server.configuration(host)
+    assert server.healthy(host)
