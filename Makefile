@@ -59,6 +59,10 @@ lab-stop: venv ## Remove every server that the lab has made
 bench: venv ## Measure what a run costs, and print it
 	@$(python) -m bench
 
+.PHONY: docs
+docs: venv ## Make the documentation's site in .cache/docs/html; a warning is an error
+	@scripts/docs
+
 .PHONY: build
 build: venv ## Build the collection's archive into dist/
 	@scripts/build

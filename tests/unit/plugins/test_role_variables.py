@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jinja2
 import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -23,6 +24,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
 from ansible_collections.allianceauth.tuning.plugins.plugin_utils import role
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 from superlance.memmon import memmon_from_args
 from supervisor.datatypes import dict_of_key_value_pairs, name_to_uid
 from supervisor.options import UnhosedConfigParser
@@ -483,3 +485,48 @@ def left_to_the_parser(asked: Mapping[str, Any]) -> set[str]:
         found |= {f"Invalid user name {watcher} in section 'eventlistener:{name}'" for name in listeners}
     # The sentence arrives in one line.
     return {" ".join(sentence.split()) for sentence in found}
+
+
+def documented() -> list[Any]:
+    """Return the variables of each example in the documentation that has some."""
+    found = []
+    for page in sorted((ROLE.parents[1] / "docs").glob("*.md")):
+        fences = [token for token in MarkdownIt("commonmark").parse(page.read_text()) if token.type == "fence"]
+        for token in fences:
+            given = yaml.safe_load(token.content) if token.info == "yaml" else None
+            if isinstance(given, dict) and any(name in RIGHT or name in KEYS for name in given):
+                name = f"{page.stem}:{token.map[0] + 1 if token.map else 0}"
+                found.append(pytest.param({key: given[key] for key in given if key.startswith("auth_")}, id=name))
+    return found
+
+
+def rendered(value: Any, known: Mapping[str, Any]) -> Any:
+    """Return a variable's value as Ansible gives it to the role."""
+    if isinstance(value, dict):
+        return {key: rendered(one, known) for key, one in value.items()}
+    if isinstance(value, list):
+        return [rendered(one, known) for one in value]
+    return jinja2.Template(value, undefined=jinja2.StrictUndefined).render(known) if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("some", documented())
+def test_examples_of_the_documentation_are_accepted_and_read_back(
+    some: dict[str, Any],
+    role_defaults: dict[str, Any],
+    parser: Any,
+    validator: ArgumentSpecValidator,
+    template: str,
+    project_dir: str,
+) -> None:
+    # This machine has neither their user nor their folders.
+    here = {"auth_project_dir": project_dir, "auth_log_dir": f"{project_dir}/log"}
+    here |= {"auth_user": "daemon", "auth_memmon_user": "daemon"}
+    known = {**role_defaults, "vault_discord_bot_token": "a b;%c", **some, **here}
+    asked = {**role_defaults, **rendered(some, known), **here}
+    assert set(some) <= set(role_defaults)
+    refusals, declared, info = decide(validator, asked)
+    assert not refusals
+    assert declared
+    content = complete(render(template, declared, info), asked, declared)
+    (answer,) = parser.read([content])
+    check(asked, answer["result"], content)
