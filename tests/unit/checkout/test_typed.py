@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,17 @@ def commands(start: str) -> list[str]:
     return found
 
 
+def publish(folder: Path) -> None:
+    """Have the archive of a release, and a repository beside it that is there in place of the public one."""
+    repository = folder.parent / "ansible-collection-tuning.git"
+    shutil.copytree(folder, repository, symlinks=True, ignore=shutil.ignore_patterns(".cache"))
+    git = ("git", "-C", str(repository), "-c", "user.name=a", "-c", "user.email=a@example.org")
+    for words in (("init", "--quiet"), ("add", "."), ("commit", "--quiet", "-m", "a")):
+        subprocess.run([*git, *words], check=True)
+    build = [f"{sys.prefix}/bin/ansible-galaxy", "collection", "build", "--output-path", str(folder), str(repository)]
+    subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
+
+
 @pytest.mark.parametrize("linked", [False, True], ids=["a fresh clone", "after make venv"])
 def test_readmes_way_to_a_first_run_is_open_in_the_checkout(linked: bool, tmp_path: Path) -> None:
     home, folder = tmp_path / "home", tmp_path / "clone"
@@ -53,8 +65,10 @@ def test_readmes_way_to_a_first_run_is_open_in_the_checkout(linked: bool, tmp_pa
     subprocess.run([CHECKOUT / "scripts/collection-copy", folder], check=True)
     if linked:
         subprocess.run([folder / "scripts/collection-link"], check=True, stdout=subprocess.DEVNULL)
-    said = "".join(type_in(command, home, folder) for command in commands("ansible-galaxy "))
-    assert "was installed successfully" in said
+    publish(folder)
+    for command in commands("ansible-galaxy "):
+        said = type_in(command.replace("git+https://github.com/allianceauth/", f"git+file://{tmp_path}/"), home, folder)
+        assert "was installed successfully" in said
     assert (home / ".ansible/collections/ansible_collections/allianceauth/tuning/MANIFEST.json").is_file()
     # It has not gone through the link.
     assert (folder / "galaxy.yml").is_file()
