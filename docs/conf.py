@@ -15,6 +15,8 @@ html_title = "allianceauth.tuning"
 
 extensions = ["myst_parser", "sphinx_antsibull_ext"]
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 pygments_style = "ansible"
 
