@@ -40,7 +40,7 @@ def measure(options: argparse.Namespace) -> bool:
     unknown = set(parts) - {"idle", "restart"}
     if unknown:
         raise LabError(f"There is no part {unknown.pop()}; there are idle and restart.")
-    host = commands.anew(LAB, os.environ.get("LAB_DISTRO", "").split(), 1)[0]
+    host = commands.stock_hosts(LAB, os.environ.get("LAB_DISTRO", "").split(), 1)[0]
     print(machine.describe(host), flush=True)
     met = True
     if "idle" in parts:

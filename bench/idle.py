@@ -6,8 +6,8 @@ import re
 import statistics
 import time
 
-from lab import controller
 from lab.errors import LabError
+from lab.machine import ansible_cli
 
 from .table import table
 
@@ -22,7 +22,7 @@ def measure(lab: str, pairs: int) -> bool:
     applies: list[float] = []
     # The first of each fills caches: ssh's connection, Python's compiled files.
     for number in range(-1, pairs):
-        ping, apply = timed(controller.ping(lab)), timed(controller.apply(lab), unchanged=True)
+        ping, apply = timed(ansible_cli.ping(lab)), timed(ansible_cli.apply(lab), unchanged=True)
         if number < 0:
             print(f"  warm-up: ping {ping:.2f} s, apply {apply:.2f} s", flush=True)
             continue
@@ -45,13 +45,13 @@ def measure(lab: str, pairs: int) -> bool:
 def converge(lab: str) -> None:
     """Bring the host to where nothing is left to do."""
     print("  converging the host ...", flush=True)
-    timed(controller.apply(lab))
+    timed(ansible_cli.apply(lab))
 
 
 def timed(command: list[str], unchanged: bool = False) -> float:
     """Run to the end; return wall seconds. It must succeed and, if `unchanged`, change nothing."""
     began = time.monotonic()
-    done = controller.run(command)
+    done = ansible_cli.run(command)
     took = time.monotonic() - began
     if done.returncode != 0:
         raise LabError(f"`{' '.join(command)}` failed:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import platform
 
-from lab import controller, engine
-from lab.distros import DISTROS
-from lab.hosts import Host
+from lab.machine import ansible_cli
+from lab.podman import engine
+from lab.podman.distros import DISTROS
+from lab.podman.hosts import Host
 
 VERSIONS = (
     "for p in allianceauth celery gunicorn; do "
@@ -20,7 +21,7 @@ VERSIONS = (
 def describe(host: Host) -> str:
     """Return what runs where, and how busy the machine is beside us."""
     versions = engine.podman("exec", host.container, "bash", "-c", VERSIONS).split("\n")
-    ansible = controller.run(["ansible", "--version"]).stdout.split("]")[0].replace("[", "")
+    ansible = ansible_cli.run(["ansible", "--version"]).stdout.split("]")[0].replace("[", "")
     load = os.getloadavg()[0]
     return (
         f"\n{host.name} runs {DISTROS[host.distro].title} in a container: {', '.join(filter(None, versions))}.\n"

@@ -7,12 +7,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lab import commands, controller, engine, evidence
+from lab import commands
 from lab.errors import LabError
-from lab.hosts import Host
-from lab.readiness import parse, running
-from lab.tally import Tally, downtime, failed, without_worker
-from lab.traffic import Traffic, traffic
+from lab.machine import ansible_cli
+from lab.observe import programs
+from lab.observe.counts import TaskCounts, downtime, failed, without_worker
+from lab.observe.traffic import Traffic, traffic
+from lab.podman import engine
+from lab.podman.hosts import Host
+from lab.podman.readiness import parse, running
 
 from .table import table
 from .ways import WAYS, Way
@@ -54,7 +57,7 @@ def measure(lab: str, host: Host, rounds: int, task: int) -> bool:
             result = restart(host, way, f"{way.key}{number}", concurrency, task)
             seen[way.key].append(result)
             print(f"  round {number + 1} of {rounds}, {way.title}: {sentence(result)}", flush=True)
-            if evidence.orphans(host):
+            if programs.orphans(host):
                 print("  resetting the host: orphans are left ...", flush=True)
                 commands.reset(lab)
                 converge(lab)
@@ -63,7 +66,7 @@ def measure(lab: str, host: Host, rounds: int, task: int) -> bool:
 
 def converge(lab: str) -> None:
     """Have the same configuration before each way's first turn."""
-    done = controller.run(controller.apply(lab))
+    done = ansible_cli.run(ansible_cli.apply(lab))
     if done.returncode != 0:
         raise LabError(f"The playbook apply failed:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
 
@@ -76,11 +79,11 @@ def restart(host: Host, way: Way, prefix: str, concurrency: int, task: int) -> S
         began = time.monotonic()
         way.go(host, concurrency)
         took = time.monotonic() - began
-        orphans = evidence.orphans(host)
+        orphans = programs.orphans(host)
         await_running(host)
         await_consuming(going)
         time.sleep(TAIL_SECONDS)
-    counted: Tally = going.settle(task + 60)
+    counted: TaskCounts = going.settle(task + 60)
     return Seen(
         took=took,
         failed=len(failed(going.requests)),

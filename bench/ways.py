@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lab import controller, engine
 from lab.errors import LabError
-from lab.hosts import Host
+from lab.machine import ansible_cli
+from lab.podman import engine
+from lab.podman.hosts import Host
 
 CONFIGURATION = "/etc/supervisor/conf.d/myauth.conf"
 
@@ -36,7 +37,7 @@ def by_restart(host: Host, concurrency: int) -> None:
 
 def by_collection(host: Host, concurrency: int) -> None:
     """Run the playbook with another value."""
-    done = controller.run(controller.apply(host.lab, "-e", f"auth_worker_concurrency={concurrency}"))
+    done = ansible_cli.run(ansible_cli.apply(host.lab, "-e", f"auth_worker_concurrency={concurrency}"))
     if done.returncode != 0:
         raise LabError(f"The playbook apply failed:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
 

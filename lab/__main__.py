@@ -6,10 +6,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from . import commands, prerequisites
-from .distros import DISTROS
+from . import commands
 from .errors import LabError
-from .places import UNNAMED, lab_name
+from .machine import prerequisites
+from .machine.paths import UNNAMED, lab_name
+from .podman.distros import DISTROS
 
 
 def parser() -> argparse.ArgumentParser:

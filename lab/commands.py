@@ -6,10 +6,12 @@ import shutil
 import sys
 from collections.abc import Sequence
 
-from . import base, distros, engine, hosts, image, inventory, keys, prerequisites, readiness
 from .errors import LabError
-from .hosts import Host
-from .places import UNNAMED, folder, locked, titled
+from .machine import inventory, keys, prerequisites
+from .machine.cgroups import hybrid_cgroups
+from .machine.paths import UNNAMED, folder, locked, titled
+from .podman import base_image, distros, engine, hosts, image, readiness
+from .podman.hosts import Host
 from .progress import Progress
 
 
@@ -29,7 +31,7 @@ def up(lab: str, names: list[str], count: int, auth_version: str) -> None:
     print(f"Ready. Try: ansible -i {where} auth_servers -m ping")
 
 
-def anew(lab: str, names: list[str], count: int) -> list[Host]:
+def stock_hosts(lab: str, names: list[str], count: int) -> list[Host]:
     """Have stock hosts that nothing has happened to, and remove what an interrupted run may have left."""
     # A new machine has no podman yet to ask for what is left.
     prerequisites.ensure()
@@ -45,7 +47,7 @@ def reset(lab: str) -> None:
     with locked(folder(lab) / "lab.lock"):
         found = _some(lab)
         progress = Progress(steps=2)
-        progress.step(f"Make {', '.join(host.name for host in found)} anew")
+        progress.step(f"Recreate {', '.join(host.name for host in found)}")
         for host in found:
             hosts.recreate(host)
         _finish(lab, progress)
@@ -115,14 +117,14 @@ def _choose(names: list[str], auth_version: str, progress: Progress) -> list[dis
             _refuse_unbootable(distro)
         return chosen
     cached = engine.image_exists(image.tag(distros.PREFERRED, auth_version))
-    distro, sentence = distros.default("" if cached else base.obstacle(distros.PREFERRED))
+    distro, sentence = distros.default("" if cached else base_image.obstacle(distros.PREFERRED))
     progress.note(sentence)
     return [distro]
 
 
 def _refuse_unbootable(distro: distros.Distro) -> None:
     """Version 258 dropped version 1 control groups (its NEWS); such a host would never boot."""
-    if distro.systemd >= 258 and engine.hybrid_cgroups():
+    if distro.systemd >= 258 and hybrid_cgroups():
         raise LabError(
             f"{distro.title} cannot boot here: its systemd {distro.systemd} needs a machine whose "
             "control groups are version 2 only; boot this one with "
@@ -144,7 +146,7 @@ def _converge(lab: str, wanted: list[hosts.Wanted], progress: Progress) -> None:
             progress.note(f"{target.name}: new")
             hosts.create(lab, target)
         elif current.image != target.image:
-            progress.note(f"{target.name}: made anew, its image has changed")
+            progress.note(f"{target.name}: recreated, its image has changed")
             hosts.remove(current)
             hosts.create(lab, target, current.port)
         elif current.state == "running":
@@ -153,7 +155,7 @@ def _converge(lab: str, wanted: list[hosts.Wanted], progress: Progress) -> None:
             progress.note(f"{target.name}: started again")
             hosts.start(current)
         else:
-            progress.note(f"{target.name}: made anew, it was {current.state}")
+            progress.note(f"{target.name}: recreated, it was {current.state}")
             hosts.recreate(current)
 
 

@@ -12,12 +12,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from . import commands, controller, evidence, hosts
+from . import commands
 from .errors import LabError
-from .hosts import Host
-from .places import CHECKOUT
-from .tally import downtime, failed
-from .traffic import Traffic, traffic
+from .machine import ansible_cli
+from .machine.paths import CHECKOUT
+from .observe import programs
+from .observe.counts import downtime, failed
+from .observe.traffic import Traffic, traffic
+from .podman import hosts
+from .podman.hosts import Host
 
 LAB = "demo"
 NUMPROCS, CONCURRENCY, MORE_CONCURRENCY = 3, 7, 9
@@ -66,15 +69,15 @@ def colour(code: str, text: str) -> str:
 def start(story: Story) -> Host:
     """Have a server nobody has touched."""
     story.headline("Start an Alliance Auth server as its installation guide leaves it")
-    return commands.anew(LAB, os.environ.get("LAB_DISTRO", "").split(), 1)[0]
+    return commands.stock_hosts(LAB, os.environ.get("LAB_DISTRO", "").split(), 1)[0]
 
 
 def show_stock(story: Story, host: Host) -> None:
     """Show what the tuning is for."""
     story.headline("What is there")
-    for line in evidence.status(host):
+    for line in programs.status(host):
         story.say(line)
-    limits = re.findall(r"-p \S+=\S+", evidence.configuration(host))
+    limits = re.findall(r"-p \S+=\S+", programs.configuration(host))
     story.say("")
     story.say("memmon, which watches memory, does not run: it comes with superlance, which is not installed.")
     story.say(f"Its limits would be {' '.join(limits)}.")
@@ -85,7 +88,7 @@ def run(story: Story, command: list[str]) -> tuple[float, int, str]:
     """Run a command in view, as a user would; return seconds, exit status and what it said."""
     words = shlex.join(command).replace(" -e ", " \\\n         -e ", 1)
     story.say(f"$ {words}")
-    environment = {**controller.environment(), **PYTHON, "PYTHONUNBUFFERED": "1"}
+    environment = {**ansible_cli.environment(), **PYTHON, "PYTHONUNBUFFERED": "1"}
     if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
         environment["ANSIBLE_FORCE_COLOR"] = "1"
     began = time.monotonic()
@@ -101,7 +104,7 @@ def run(story: Story, command: list[str]) -> tuple[float, int, str]:
 def command(concurrency: int) -> list[str]:
     """Return the main job's command line."""
     wanted = (f"auth_worker_numprocs={NUMPROCS}", f"auth_worker_concurrency={concurrency}")
-    return controller.apply(LAB, *(word for setting in wanted for word in ("-e", setting)))
+    return ansible_cli.apply(LAB, *(word for setting in wanted for word in ("-e", setting)))
 
 
 def change(story: Story, concurrency: int) -> None:
@@ -130,7 +133,7 @@ def apply(story: Story) -> float:
 def prove(story: Story, host: Host, going: Traffic, changed_again: float) -> None:
     """Ask the running system; `changed_again` is when the last change began."""
     workers = [f"worker_{number:02d}" for number in range(NUMPROCS)]
-    nodes = evidence.nodes(host)
+    nodes = programs.nodes(host)
     for worker in workers:
         found = nodes.get(f"{worker}@{host.name}")
         story.prove(found == MORE_CONCURRENCY, f"Celery's {worker}@{host.name} says max-concurrency {found}")
@@ -157,7 +160,7 @@ def prove_limits(story: Story, host: Host) -> None:
     """Wait for memmon's log: it says what it looks at."""
     story.say("memmon looks once a minute; waiting for its first look ...")
     workers = [f"worker_{number:02d}" for number in range(NUMPROCS)]
-    limits = wait_for(lambda: evidence.limits(host), workers, 75)
+    limits = wait_for(lambda: programs.memory_limits(host), workers, 75)
     for worker in workers:
         story.prove(worker in limits, f"memmon's log: {limits.get(worker, f'nothing on {worker}')}")
 
@@ -195,7 +198,7 @@ def finish(story: Story) -> None:
     story.say("The server stays. Look around, tune it again, and remove it with:")
     story.say("  . .venv/bin/activate")
     story.say(f"  python -m lab exec --name {LAB} {hosts.existing(LAB)[0].name} -- supervisorctl status")
-    story.say(f"  {shlex.join(controller.apply(LAB))} \\")
+    story.say(f"  {shlex.join(ansible_cli.apply(LAB))} \\")
     story.say(f"      -e auth_worker_numprocs={NUMPROCS} -e auth_worker_concurrency={CONCURRENCY}")
     story.say(f"  python -m lab down --name {LAB}")
 

@@ -19,19 +19,19 @@ SECTION = f'\\n[program:intruder]\\ncommand = /bin/sh -c "id > {MARK}; sleep 1d"
 
 
 @dataclass(frozen=True)
-class Walk:
+class RootFiles:
     """What root's processes of the daemon's tree execute, load and write, and what of it the auth user can change."""
 
     loaded: set[str]
     changeable: list[str]
 
 
-def walk(host: Any) -> Walk:
-    """Walk on the server; see walk.py."""
-    source = Path(__file__).with_name("walk.py").read_text()
+def root_files(host: Any) -> RootFiles:
+    """Look for them on the server; see root_files.py."""
+    source = Path(__file__).with_name("root_files.py").read_text()
     daemon = server.run(host, "systemctl show --property MainPID --value supervisor").strip()
     found = json.loads(server.run(host, shlex.join(["python3", "-c", source, server.USER, daemon])))
-    return Walk(set(found["loaded"]), found["changeable"])
+    return RootFiles(set(found["loaded"]), found["changeable"])
 
 
 def attempt(host: Any, user: str, command: str) -> str:

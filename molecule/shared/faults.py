@@ -16,7 +16,7 @@ from typing import Any
 
 from shared import server
 
-from lab import engine, hosts
+from lab.podman import engine, hosts
 
 
 @contextmanager

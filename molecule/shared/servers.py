@@ -16,8 +16,10 @@ import os
 import re
 import sys
 
-from lab import base, commands, distros, prerequisites
+from lab import commands
 from lab.errors import LabError
+from lab.machine import prerequisites
+from lab.podman import base_image, distros
 
 # Each scenario, and each run of one beside another, has servers of its own. create.yml names the lab as well.
 LAB = f"molecule-{os.environ.get('LAB_RUN') or os.environ.get('MOLECULE_SCENARIO_NAME', 'none')}"
@@ -29,7 +31,7 @@ def choose(asked: str) -> tuple[list[str], str]:
     why = "LAB_DISTRO asks for it"
     if not keys:
         prerequisites.ensure()
-        obstacle = base.obstacle(distros.PREFERRED)
+        obstacle = base_image.obstacle(distros.PREFERRED)
         why = f"{distros.PREFERRED.title}'s image cannot be had here: {obstacle}" if obstacle else "most servers do"
         keys = [distros.default(obstacle)[0].key]
     titles = " and ".join(distro.title for distro in distros.named(keys))
@@ -47,7 +49,7 @@ def main(verb: str) -> int:
         if verb == "images":
             commands.build(keys, "", prune=False)
             return 0
-        commands.anew(LAB, keys, int(os.environ.get("LAB_HOSTS", "1")))
+        commands.stock_hosts(LAB, keys, int(os.environ.get("LAB_HOSTS", "1")))
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1

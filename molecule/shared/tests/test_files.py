@@ -36,7 +36,7 @@ def test_the_projects_file_leads_to_the_configuration(host: Any) -> None:
     assert host.file(f"{server.PROJECT}/supervisor.conf").linked_to == server.SUPERVISOR_CONF
 
 
-def test_root_writes_the_logs_and_the_auth_user_reads_them_where_the_guide_has_them(host: Any) -> None:
+def test_root_writes_the_logs_and_the_auth_user_reads_them_in_the_project(host: Any) -> None:
     folder = host.file(server.LOG_DIR)
     assert (folder.user, folder.group, folder.mode) == ("root", server.USER, 0o750)
     logs = set(re.findall(r"(?m)^std(?:out|err)_logfile = (.*)$", host.file(server.SUPERVISOR_CONF).content_string))

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lab.places import CHECKOUT
+from lab.machine.paths import CHECKOUT
 
 README = (CHECKOUT / "README.md").read_text()
 

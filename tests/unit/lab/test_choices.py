@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from lab import distros, hosts, network, readiness, registry
 from lab.errors import LabError
-from lab.places import lab_name
+from lab.machine import network
+from lab.machine.paths import lab_name
+from lab.podman import distros, hosts, readiness, registry
 
 
 def test_ubuntu_where_its_image_can_be_had() -> None:

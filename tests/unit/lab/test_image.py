@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab import image
+from lab.podman import image
 
 FILES = {"Containerfile": b"FROM x", "lab_tasks/tasks.py": b"sleep"}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from lab import inventory, keys
+from lab.machine import inventory, keys
 
 
 def test_an_inventory_has_what_a_user_would_write() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.places import CHECKOUT
+from lab.machine.paths import CHECKOUT
 
 
 @pytest.mark.parametrize("command", ["lab.demo", "bench"])

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from shared import playbook, server, servers
 
-from lab import hosts, tally
-from lab.traffic import Traffic, traffic
+from lab.observe import counts
+from lab.observe.traffic import Traffic, traffic
+from lab.podman import hosts
 
 # Each change comes at least once; `make test-all` asks for more of them.
 APPLIES = int(os.environ.get("LAB_BUSY_APPLIES") or 4)
@@ -43,7 +44,7 @@ class Seen:
     runs: list[playbook.Run]
     daemons: list[str]
     going: Traffic
-    counted: tally.Tally
+    counted: counts.TaskCounts
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def seen(host: Any) -> Seen:
     counted = going.settle(300)
     print(
         f"{len(counted.sent)} tasks in {len(runs)} changes: {len(counted.lost)} lost, {len(counted.doubled)} doubled; "
-        f"{len(tally.failed(going.requests))} of {len(going.requests)} requests failed."
+        f"{len(counts.failed(going.requests))} of {len(going.requests)} requests failed."
     )
     return Seen(runs, daemons, going, counted)
 
@@ -82,7 +83,7 @@ def test_every_task_runs_exactly_once(seen: Seen) -> None:
 
 def test_no_visitor_notices(seen: Seen) -> None:
     assert len(seen.going.requests) > 10 * APPLIES
-    assert tally.failed(seen.going.requests) == []
+    assert counts.failed(seen.going.requests) == []
     for run in seen.runs:
         assert "a second gunicorn answered for the site meanwhile" in " ".join(run.output.split())
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from shared import playbook, server, servers
 
-from lab import engine, hosts
+from lab.podman import engine, hosts
 
 # As short as a busy machine allows: from the end of one call to the beginning of the next one.
 GUARD_SECONDS = 45
@@ -158,7 +158,7 @@ def test_a_server_whose_run_is_cut_off_brings_itself_back(machine: Machine, cut:
     assert re.match(r"The guard of a run of \S+ that was cut off at .* UTC had to act: ", told(machine))
 
 
-def test_a_run_whose_line_comes_back_late_touches_nothing_and_says_what_the_guard_did(machine: Machine) -> None:
+def test_a_run_that_is_back_late_touches_nothing_and_says_what_was_done(machine: Machine) -> None:
     sent = server.send(machine, 10, 20, "late")
     with apply(11) as run:
         follow(run, MID_DRAIN)

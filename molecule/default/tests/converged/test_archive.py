@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from shared import playbook, servers
 
-from lab import evidence, hosts
+from lab.observe import programs
+from lab.podman import hosts
 
 CONCURRENCY = 6
 
@@ -51,13 +52,11 @@ def test_the_built_archive_runs_from_an_empty_folder(installed: Path, changed: p
 def concurrency() -> set[int]:
     """Return what Celery says of all servers' workers, which all run."""
     found = hosts.existing(servers.LAB)
-    assert {line.split()[1] for host in found for line in evidence.status(host)} == {"RUNNING"}
-    return {evidence.nodes(host)[f"worker_00@{host.name}"] for host in found}
+    assert {line.split()[1] for host in found for line in programs.status(host)} == {"RUNNING"}
+    return {programs.nodes(host)[f"worker_00@{host.name}"] for host in found}
 
 
-def test_another_playbook_of_the_archive_takes_back_what_the_first_has_done(
-    installed: Path, changed: playbook.Run
-) -> None:
+def test_rollback_from_the_archive_takes_back_what_apply_has_done(installed: Path, changed: playbook.Run) -> None:
     assert changed.status == 0
     assert concurrency() == {CONCURRENCY}
     # The later tests find what the variables say.

@@ -13,9 +13,10 @@ from itertools import pairwise
 import pytest
 from shared import playbook, server, servers
 
-from lab import engine, evidence, hosts
-from lab.hosts import Host
-from lab.traffic import Traffic, traffic
+from lab.observe import programs
+from lab.observe.traffic import Traffic, traffic
+from lab.podman import engine, hosts
+from lab.podman.hosts import Host
 
 BROKEN = "/etc/supervisor/conf.d/broken.conf"
 
@@ -81,16 +82,16 @@ def broken() -> Iterator[Host]:
 
 def test_a_host_that_fails_does_not_stop_the_programs_on_the_others(broken: Host) -> None:
     others = [host for host in hosts.existing(servers.LAB) if host != broken]
-    before = evidence.status(broken)
+    before = programs.status(broken)
     run = playbook.apply(*playbook.extra_vars({"auth_worker_concurrency": 8}))
     assert run.status != 0
     assert run.sentence.startswith(f"{broken.name}: ")
     assert BROKEN in run.sentence
     assert run.changed[broken.name] == 0
     # By name, state and number.
-    assert [line.split()[:4] for line in evidence.status(broken)] == [line.split()[:4] for line in before]
+    assert [line.split()[:4] for line in programs.status(broken)] == [line.split()[:4] for line in before]
     assert others
     for other in others:
         assert run.changed[other.name] > 0
-        assert {line.split()[1] for line in evidence.status(other)} == {"RUNNING"}
-        assert evidence.nodes(other)[f"worker_00@{other.name}"] == 8
+        assert {line.split()[1] for line in programs.status(other)} == {"RUNNING"}
+        assert programs.nodes(other)[f"worker_00@{other.name}"] == 8

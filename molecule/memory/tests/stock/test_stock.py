@@ -44,8 +44,8 @@ def test_the_guides_line_does_nothing_to_a_worker_that_leaks(host: Any) -> None:
     assert leaks.pids(host) == before
 
 
-def test_the_walk_finds_what_the_auth_user_can_change(host: Any) -> None:
-    found = rights.walk(host).changeable
+def test_the_search_finds_what_the_auth_user_can_change(host: Any) -> None:
+    found = rights.root_files(host).changeable
     for path in (FILE, server.PROJECT, f"{server.VENV}/bin/memmon", f"{server.VENV}/bin", f"{server.PROJECT}/log"):
         assert path in found
 

@@ -65,7 +65,7 @@ def test_a_tag_does_its_part_alone(host: Any) -> None:
     assert server.differences(after, server.traces(host)) == {}
 
 
-def test_what_was_changed_since_supervisord_started_is_told_by_check_mode_and_restarted(host: Any) -> None:
+def test_what_was_changed_since_supervisord_started_is_told_and_restarted(host: Any) -> None:
     found = "myauth is changed on disk since supervisord read its configuration"
     assert play.run("apply", "--tags", "configure", auth_worker_concurrency=3).status == 0
     before = server.traces(host)

@@ -36,7 +36,7 @@ def test_an_option_that_celery_does_not_know(host: Any) -> None:
     assert BACK in said
 
 
-def test_a_bad_file_that_a_killed_run_has_left_is_replaced_by_the_one_before(host: Any) -> None:
+def test_a_bad_file_of_a_killed_run_is_replaced_by_the_one_before(host: Any) -> None:
     before = server.configuration(host)
     bad = {"auth_workers": [{"name": "worker", "options": ["--no-such-option"]}]}
     assert play.run("apply", "--tags", "configure", **bad).status == 0

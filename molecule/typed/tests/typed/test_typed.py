@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 from shared import playbook
 
-from lab import hosts
-from lab.places import locked
+from lab.machine.paths import locked
+from lab.podman import hosts
 
 LAB = "molecule-typed"
 

@@ -7,8 +7,10 @@ import subprocess
 import tempfile
 import time
 
+from lab.errors import last_lines
+from lab.machine.paths import STATE
+
 from . import engine
-from .places import STATE
 
 # A registry that answers says so within a second or two.
 ANSWER_SECONDS = 20
@@ -54,7 +56,7 @@ def _pull(reference: str) -> str:
 
 def reason(output: str) -> str:
     """Shorten podman's nested error to its innermost cause."""
-    return engine.last_lines(output, 1).rstrip().rsplit(": ", 1)[-1]
+    return last_lines(output, 1).rstrip().rsplit(": ", 1)[-1]
 
 
 def _recall(reference: str) -> str:

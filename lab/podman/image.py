@@ -10,13 +10,15 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import base, engine, network
-from .distros import Distro
-from .errors import LabError
-from .places import LABEL_DISTRO, LABEL_IMAGE, LABEL_PROJECT, PROJECT, STATE, locked
-from .progress import Progress
+from lab.errors import LabError, last_lines
+from lab.machine import network
+from lab.machine.paths import LABEL_DISTRO, LABEL_IMAGE, LABEL_PROJECT, PROJECT, STATE, locked
+from lab.progress import Progress
 
-SOURCE = Path(__file__).resolve().parent / "image"
+from . import base_image, engine
+from .distros import Distro
+
+SOURCE = Path(__file__).resolve().parent.parent / "on_host/image"
 REQUIREMENTS = "requirements.txt"
 BUILD_SECONDS = 1800
 
@@ -50,7 +52,7 @@ def requirements(pinned: str, auth_version: str) -> str:
 
 def recipe_hash(distro: str, files: Mapping[str, bytes]) -> str:
     """Hash names and contents, each with its length so that no two recipes look alike."""
-    digest = hashlib.sha256(f"{distro} {base.RECIPE}".encode())
+    digest = hashlib.sha256(f"{distro} {base_image.RECIPE}".encode())
     for name, content in sorted(files.items()):
         digest.update(f"\n{name} {len(content)}\n".encode() + content)
     return digest.hexdigest()[:12]
@@ -66,7 +68,7 @@ def ensure(distro: Distro, auth_version: str, progress: Progress) -> str:
         if engine.image_exists(name):
             return name
         progress.note(f"{distro.title}: base image")
-        base_name = base.ensure(distro)
+        base_name = base_image.ensure(distro)
         progress.note(f"{distro.title}: Alliance Auth, as its installation guide says (minutes)")
         _build(name, distro, base_name, recipe(auth_version), progress)
     return name
@@ -89,7 +91,7 @@ def _build(name: str, distro: Distro, base_name: str, files: Mapping[str, bytes]
     if status != 0:
         raise LabError(
             f"Building {distro.title}'s image failed, the whole log is {log}:\n"
-            f"{engine.last_lines(log.read_text(errors='replace'), 15)}"
+            f"{last_lines(log.read_text(errors='replace'), 15)}"
         )
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from . import engine
-from .distros import DISTROS, Distro
-from .keys import ensure_user_key
-from .places import (
+from lab.machine.cgroups import hybrid_cgroups
+from lab.machine.keys import ensure_user_key
+from lab.machine.paths import (
     LABEL_CHECKOUT,
     LABEL_DISTRO,
     LABEL_HOST,
@@ -19,6 +18,9 @@ from .places import (
     UNNAMED,
     checkout_id,
 )
+
+from . import engine
+from .distros import DISTROS, Distro
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def create(lab: str, host: Wanted, port: int = 0) -> None:
 
 def _init_arguments(distro: Distro) -> list[str]:
     """Return what systemd needs to boot where cgroups are still hybrid; see its NEWS for 256."""
-    if distro.systemd < 256 or not engine.hybrid_cgroups():
+    if distro.systemd < 256 or not hybrid_cgroups():
         return []
     return ["SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1", "systemd.unified_cgroup_hierarchy=0"]
 

@@ -54,7 +54,7 @@ def test_a_worker_that_leaks_is_restarted_alone_and_its_tasks_finish(host: Any, 
         assert server.ledger(host, key) == {key: ["start", "end"]}
 
 
-def test_a_gunicorn_whose_worker_leaks_is_restarted_alone_and_lets_a_request_finish(host: Any) -> None:
+def test_a_gunicorn_that_leaks_is_restarted_alone_and_a_request_finishes(host: Any) -> None:
     before, start = leaks.all_running(host), server.log_size(host, "memmon.log")
     key = leaks.unique("patient")
     server.run(host, f"{server.get(f'/lab/slow/?seconds=1800&key={key}')} >/tmp/patient 2>&1 </dev/null &")

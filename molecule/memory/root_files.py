@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What root's processes execute, load and write, and which of it a user could change. Runs on the server, as root.
 
-    python3 walk.py USER PID
+    python3 root_files.py USER PID
 
 PID is supervisord's. Prints a JSON object: `loaded` are all files and folders that were
 looked at, `changeable` those that USER owns or may write, be it only the folder of a link.
@@ -89,17 +89,17 @@ def configured(pid: str) -> Iterator[str]:
         yield from glob.glob(wanted)
 
 
-def walk(path: str, seen: set[str]) -> None:
+def add_with_links(path: str, seen: set[str]) -> None:
     """Add to `seen` every folder and link from / to a path, and through each link to where it leads."""
     if path in seen:
         return
     folder = os.path.dirname(path)
     if folder != path:
-        walk(folder, seen)
+        add_with_links(folder, seen)
     if os.path.lexists(path):
         seen.add(path)
     if os.path.islink(path):
-        walk(os.path.normpath(os.path.join(folder, os.readlink(path))), seen)
+        add_with_links(os.path.normpath(os.path.join(folder, os.readlink(path))), seen)
 
 
 def changeable(paths: Iterable[str], user: str) -> list[str]:
@@ -126,11 +126,11 @@ def changeable(paths: Iterable[str], user: str) -> list[str]:
 
 
 def main(user: str, daemon: str) -> None:
-    """Walk, and print."""
+    """Look at all of it, and print."""
     loaded: set[str] = set()
     used = {path for pid in roots(daemon) for found in (executed, written) for path in found(pid)}
     for path in {*configured(daemon), *used}:
-        walk(path, loaded)
+        add_with_links(path, loaded)
     print(json.dumps({"loaded": sorted(loaded), "changeable": changeable(sorted(loaded), user)}))
 
 

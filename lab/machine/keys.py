@@ -5,8 +5,9 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from .errors import LabError
-from .places import STATE
+from lab.errors import LabError
+
+from .paths import STATE
 
 USER_KEY = STATE / "id_ed25519"
 

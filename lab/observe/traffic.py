@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from . import engine
-from .errors import LabError
-from .hosts import Host
-from .tally import Tally, failed, tally
+from lab.errors import LabError
+from lab.podman import engine
+from lab.podman.hosts import Host
 
-SCRIPTS = Path(__file__).resolve().parent
+from .counts import TaskCounts, count_tasks, failed
+
+SCRIPTS = Path(__file__).resolve().parent.parent / "on_host"
 ON_HOST = "/opt/lab"
 LEDGER = "/var/lib/lab/ledger.jsonl"
 PROJECT_DIR = "/home/allianceserver/myauth"
@@ -42,11 +43,11 @@ class Traffic:
         shown = engine.attempt("exec", self.host.container, "cat", LEDGER).stdout
         return [line for line in _lines(shown) if line["key"].startswith(f"{self.prefix}-")]
 
-    def settle(self, seconds: float) -> Tally:
+    def settle(self, seconds: float) -> TaskCounts:
         """Wait until every task has ended, at most so many seconds, and count."""
         until = time.monotonic() + seconds
         while True:
-            counted = tally([task["key"] for task in self.sent], self.ledger())
+            counted = count_tasks([task["key"] for task in self.sent], self.ledger())
             if not counted.lost or time.monotonic() >= until:
                 return counted
             time.sleep(1)

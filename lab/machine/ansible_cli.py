@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .places import CHECKOUT, folder
+from .paths import CHECKOUT, folder
 
 APPLY = "allianceauth.tuning.apply"
 

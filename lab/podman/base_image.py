@@ -8,10 +8,11 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from lab.errors import LabError, last_lines
+from lab.machine.paths import LABEL_PROJECT, PROJECT
+
 from . import engine, registry
 from .distros import Distro
-from .errors import LabError
-from .places import LABEL_PROJECT, PROJECT
 
 # Part of the tag: a change of how the base is made goes here.
 RECIPE = "minbase-1"
@@ -69,7 +70,7 @@ def _bootstrap(distro: Distro, tag: str) -> None:
         )
         if made.returncode != 0:
             # debootstrap says on stdout what went wrong.
-            raise LabError(f"debootstrap {distro.suite} failed: {engine.last_lines(made.stdout)}")
+            raise LabError(f"debootstrap {distro.suite} failed: {last_lines(made.stdout)}")
         archive = subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE)
         label = f"LABEL {LABEL_PROJECT}={PROJECT}"
         imported = subprocess.run(
@@ -80,7 +81,7 @@ def _bootstrap(distro: Distro, tag: str) -> None:
             check=False,
         )
         if archive.wait() != 0 or imported.returncode != 0:
-            raise LabError(f"`podman import` failed: {engine.last_lines(imported.stderr)}")
+            raise LabError(f"`podman import` failed: {last_lines(imported.stderr)}")
     finally:
         # A debootstrap that was killed leaves the machine's /proc mounted below.
         subprocess.run(["rm", "-rf", "--one-file-system", str(scratch)], check=False)

@@ -51,7 +51,7 @@ def order(host: Any, start: int) -> list[str]:
 
 
 @pytest.mark.usefixtures("one_memmon_for_all")
-def test_one_memmon_for_all_leaves_the_second_to_leak_until_the_first_is_done(host: Any) -> None:
+def test_one_memmon_for_all_lets_the_second_leak_until_the_first_is_done(host: Any) -> None:
     before, start = leaks.pids(host), len(leaks.daemon_log(host))
     long, short = overload(host, "single")
     assert leaks.finished(host, short) == ["start", "end"]

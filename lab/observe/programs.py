@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 
-from . import engine
-from .hosts import Host
+from lab.podman import engine
+from lab.podman.hosts import Host
+
 from .traffic import PROJECT_DIR
 
 CELERY = "/home/allianceserver/venv/auth/bin/celery"
@@ -34,13 +35,13 @@ def nodes(host: Host) -> dict[str, int]:
     return {node: int(said["pool"]["max-concurrency"]) for node, said in told.items()}
 
 
-def limits(host: Host) -> dict[str, str]:
+def memory_limits(host: Host) -> dict[str, str]:
     """Return what the memmons' logs say they checked: a sentence by process, empty before the first look."""
     logs = f"cat {PROJECT_DIR}/log/memmon*.log"
-    return checked(engine.attempt("exec", host.container, "bash", "-c", logs).stdout)
+    return memory_limits_in(engine.attempt("exec", host.container, "bash", "-c", logs).stdout)
 
 
-def checked(log: str) -> dict[str, str]:
+def memory_limits_in(log: str) -> dict[str, str]:
     """Return the last that memmons' logs say of each process; several may share one log."""
     given: dict[str, str] = {}
     for line in re.findall(r"(?m)^Checking programs (.*)$", log):
@@ -57,10 +58,10 @@ def orphans(host: Host) -> list[str]:
     """Return the Celery processes that do not descend from the supervisord that runs now."""
     main_pid = engine.podman("exec", host.container, "systemctl", "show", "-p", "MainPID", "--value", "supervisor")
     listing = engine.podman("exec", host.container, "ps", "-eo", "pid=,ppid=,args=")
-    return strays(listing, int(main_pid))
+    return orphans_in(listing, int(main_pid))
 
 
-def strays(listing: str, daemon: int) -> list[str]:
+def orphans_in(listing: str, daemon: int) -> list[str]:
     """Return, of `ps -eo pid=,ppid=,args=`, the lines on Celery processes not below `daemon`."""
     rows = [line.split(None, 2) for line in listing.splitlines()]
     parents = {int(row[0]): int(row[1]) for row in rows}

@@ -18,7 +18,7 @@ apt-get clean
 rm -rf /var/lib/apt/lists/* /usr/sbin/policy-rc.d
 
 update-ca-certificates
-# Empty where the network needs nothing said; see lab/network.py.
+# Empty where the network needs nothing said; see lab/machine/network.py.
 if [ -s /opt/lab/pip.conf ]; then
     install -m 644 /opt/lab/pip.conf /etc/pip.conf
 fi

@@ -9,8 +9,9 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from . import engine
-from .errors import LabError
+from lab.errors import LabError, last_lines
+
+from .cgroups import hybrid_cgroups
 
 PODMAN_PARTS = (Path("/usr/lib/podman"), Path("/usr/libexec/podman"))
 
@@ -28,7 +29,7 @@ def _debian_keys() -> bool:
 
 
 def _runc() -> bool:
-    return not engine.hybrid_cgroups() or _program("runc")()
+    return not hybrid_cgroups() or _program("runc")()
 
 
 # Package and the question whether it is needed no more. netavark calls iptables, which
@@ -98,4 +99,4 @@ def _apt(*arguments: str) -> None:
         check=False,
     )
     if done.returncode != 0:
-        raise LabError(f"`apt-get {' '.join(arguments)}` failed: {engine.last_lines(done.stderr)}")
+        raise LabError(f"`apt-get {' '.join(arguments)}` failed: {last_lines(done.stderr)}")

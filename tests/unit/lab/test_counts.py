@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab import evidence, tally
+from lab.observe import counts, programs
 
 
 def line(event: str, key: str, time: float = 0.0) -> dict[str, object]:
@@ -15,7 +15,7 @@ def request(time: float, status: int, took: float = 0.0) -> dict[str, object]:
 
 def test_a_task_without_an_end_is_lost_and_one_that_began_twice_is_doubled() -> None:
     ledger = [line("start", "a"), line("end", "a"), line("start", "b"), *2 * [line("start", "c"), line("end", "c")]]
-    counted = tally.tally(["a", "b", "c", "d"], ledger)
+    counted = counts.count_tasks(["a", "b", "c", "d"], ledger)
     assert counted.lost == ("b", "d")
     assert counted.doubled == ("c",)
 
@@ -23,27 +23,27 @@ def test_a_task_without_an_end_is_lost_and_one_that_began_twice_is_doubled() -> 
 def test_downtime_lasts_from_the_first_failure_to_the_next_answer() -> None:
     statuses = [200, 302, 0, 503, 404, 500, 200]
     requests = [request(10 + 0.5 * number, status) for number, status in enumerate(statuses)]
-    assert tally.downtime(reversed(requests)) == 1.5
-    assert len(tally.failed(requests)) == 3
+    assert counts.downtime(reversed(requests)) == 1.5
+    assert len(counts.failed(requests)) == 3
 
 
-def test_downtime_counts_the_wait_for_a_gunicorn_that_accepts_but_cannot_answer_yet() -> None:
+def test_downtime_counts_the_wait_for_a_gunicorn_that_cannot_answer_yet() -> None:
     requests = [request(0, 200), request(1, 0), request(2, 200, took=6), request(3, 200, took=5.5), request(9, 200)]
-    assert tally.downtime(requests) == 7
+    assert counts.downtime(requests) == 7
 
 
 def test_downtime_that_does_not_end_counts_to_the_last_request() -> None:
-    assert tally.downtime([request(1, 200), request(2, 0), request(4, 0)]) == 2
-    assert tally.downtime([]) == 0
+    assert counts.downtime([request(1, 200), request(2, 0), request(4, 0)]) == 2
+    assert counts.downtime([]) == 0
 
 
 def test_a_missing_worker_shows_as_a_gap_between_beginnings() -> None:
     sent = [{"key": str(number)} for number in range(5)]
     ledger = [line("start", str(number), time) for number, time in enumerate([0, 0.5, 1.5, 6.5, 7.0])]
-    assert tally.without_worker(sent, [*ledger, line("start", "other", 4)], every=0.5) == 4.5
+    assert counts.without_worker(sent, [*ledger, line("start", "other", 4)], every=0.5) == 4.5
 
 
-def test_celery_processes_outside_the_daemon_are_strays() -> None:
+def test_celery_processes_outside_the_daemon_are_orphans() -> None:
     listing = """
       1     0 /sbin/init
      10     1 /usr/bin/python3 /usr/bin/supervisord -n
@@ -52,7 +52,7 @@ def test_celery_processes_outside_the_daemon_are_strays() -> None:
      13     1 /venv/bin/python3 /venv/bin/celery -A myauth worker --pool=threads
      14     1 grep celery -A
     """
-    assert evidence.strays(listing.strip(), daemon=10) == [
+    assert programs.orphans_in(listing.strip(), daemon=10) == [
         "13 /venv/bin/python3 /venv/bin/celery -A myauth worker --pool=threads"
     ]
 
@@ -62,7 +62,7 @@ def test_the_last_word_of_each_memmon_counts_though_they_share_a_log() -> None:
     log = look.format(name="worker_00", limit=1048576, size=5) + "RESULT 2\nOKREADY\n"
     log += look.format(name="worker_00", limit=268435456, size=119713792)
     log += look.format(name="worker_01", limit=268435456, size=119713792)
-    assert evidence.checked(log) == {
+    assert programs.memory_limits_in(log) == {
         name: f"{name} holds 114 MB, its limit is 256 MB" for name in ("worker_00", "worker_01")
     }
-    assert evidence.checked("") == {}
+    assert programs.memory_limits_in("") == {}

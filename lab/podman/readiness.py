@@ -6,11 +6,12 @@ import socket
 import time
 from collections.abc import Sequence
 
+from lab.errors import LabError, last_lines
+from lab.machine.paths import UNNAMED
+from lab.progress import Progress
+
 from . import engine
-from .errors import LabError
 from .hosts import Host
-from .places import UNNAMED
-from .progress import Progress
 
 # Programs start in parallel, need 2 s each on an idle core and count as running after
 # 10 s more (startsecs); several hosts on a small machine take turns.
@@ -84,15 +85,15 @@ def _exceptions(states: dict[str, str]) -> str:
 
 def _complaint(host: Host, states: dict[str, str]) -> str:
     option = "" if host.lab == UNNAMED else f" --name {host.lab}"
-    again = f"start anew with `python3 -m lab reset{option}`"
+    again = f"recreate it with `python3 -m lab reset{option}`"
     if not _alive(host):
         log = engine.attempt("logs", "--tail", "8", host.container)
-        return f"{host.name} has stopped; {again}. Its last lines:\n{engine.last_lines(log.stdout + log.stderr)}"
+        return f"{host.name} has stopped; {again}. Its last lines:\n{last_lines(log.stdout + log.stderr)}"
     log = engine.attempt("exec", host.container, "tail", "-n", "8", DAEMON_LOG)
     programs = ", ".join(f"{name} {state}" for name, state in states.items()) or "none known"
     sshd = "answers" if sshd_answers(host.port) else "does not answer"
     return (
         f"{host.name} is not ready: its sshd {sshd}, its programs: {programs}. Look with "
         f"`python3 -m lab exec{option} {host.name} -- journalctl -n 50`, {again}. "
-        f"The daemon's last lines:\n{engine.last_lines(log.stdout + log.stderr)}"
+        f"The daemon's last lines:\n{last_lines(log.stdout + log.stderr)}"
     )

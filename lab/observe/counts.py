@@ -10,7 +10,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Tally:
+class TaskCounts:
     """Keys of tasks: all that were sent, those that never ended, those that began or ended twice."""
 
     sent: tuple[str, ...]
@@ -18,10 +18,10 @@ class Tally:
     doubled: tuple[str, ...]
 
 
-def tally(sent: Sequence[str], ledger: Iterable[Mapping[str, Any]]) -> Tally:
+def count_tasks(sent: Sequence[str], ledger: Iterable[Mapping[str, Any]]) -> TaskCounts:
     """Compare what was sent with what the ledger has."""
     counted = Counter((str(line["key"]), str(line["event"])) for line in ledger)
-    return Tally(
+    return TaskCounts(
         sent=tuple(sent),
         lost=tuple(key for key in sent if not counted[key, "end"]),
         doubled=tuple(key for key in sent if max(counted[key, "start"], counted[key, "end"]) > 1),

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from .errors import LabError
+from lab.errors import LabError, last_lines
+from lab.machine.cgroups import hybrid_cgroups
 
 # podman's own defaults exceed what some machines allow, and `--ulimit host` does too
 # (podman 4.3). An Alliance Auth server opens a few hundred files.
 ULIMITS = ("--ulimit", "nofile=20000:20000", "--ulimit", "nproc=20000:20000")
-
-
-def hybrid_cgroups() -> bool:
-    """Say whether this machine still has version 1 controllers."""
-    return not Path("/sys/fs/cgroup/cgroup.controllers").exists()
 
 
 def command(*arguments: str) -> list[str]:
@@ -63,9 +57,3 @@ def listed(*arguments: str) -> list[dict[str, Any]]:
 def run_in_terminal(arguments: Sequence[str]) -> int:
     """Hand the terminal to podman; return its exit status."""
     return subprocess.run(command(*arguments), check=False).returncode
-
-
-def last_lines(text: str, count: int = 8) -> str:
-    """Return the end of a log, where the reason stands."""
-    lines = [line for line in text.strip().splitlines() if line.strip()]
-    return os.linesep.join(lines[-count:]) or "it said nothing"
