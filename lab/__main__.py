@@ -11,6 +11,7 @@ from .errors import LabError
 from .machine import prerequisites
 from .machine.paths import UNNAMED, lab_name
 from .podman.distros import DISTROS
+from .podman.image import Contents
 
 
 def parser() -> argparse.ArgumentParser:
@@ -24,7 +25,8 @@ def parser() -> argparse.ArgumentParser:
     name.add_argument("--name", help="which lab; inventory in .lab/NAME/ instead of .lab/")
     image = argparse.ArgumentParser(add_help=False)
     image.add_argument("--distro", action="append", default=[], help=f"{', '.join(DISTROS)}; may be repeated")
-    image.add_argument("--auth-version", default="", help="another Alliance Auth, such as 4.6.4")
+    image.add_argument("--auth-version", default="", help="another Alliance Auth, such as 5.0.0")
+    image.add_argument("--apps", action="store_true", help="with community apps (Python 3.10 and newer)")
 
     start = verbs.add_parser("up", parents=[name, image], help="start hosts and wait for them")
     start.add_argument("--hosts", type=int, default=1, metavar="N", help="of each distribution")
@@ -47,13 +49,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.verb == "up":
         if arguments.hosts < 1:
             raise LabError(f"--hosts {arguments.hosts}: at least 1; `down` removes hosts.")
-        commands.up(lab, arguments.distro, arguments.hosts, arguments.auth_version)
+        commands.up(lab, arguments.distro, arguments.hosts, Contents(arguments.auth_version, arguments.apps))
     elif arguments.verb == "down":
         commands.down(None if arguments.all else lab)
     elif arguments.verb == "reset":
         commands.reset(lab)
     elif arguments.verb == "image":
-        commands.build(arguments.distro, arguments.auth_version, arguments.prune)
+        commands.build(arguments.distro, Contents(arguments.auth_version, arguments.apps), arguments.prune)
     elif arguments.verb == "status":
         commands.status()
     elif arguments.verb == "exec":

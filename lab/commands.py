@@ -8,36 +8,40 @@ from collections.abc import Sequence
 
 from .errors import LabError
 from .machine import inventory, keys, prerequisites
-from .machine.cgroups import hybrid_cgroups
+from .machine.cgroups import UNIFIED, hybrid_cgroups
 from .machine.paths import UNNAMED, folder, locked, titled
+from .observe import versions
 from .podman import base_image, distros, engine, hosts, image, readiness
 from .podman.hosts import Host
+from .podman.image import PLAIN, Contents
 from .progress import Progress
 
 
-def up(lab: str, names: list[str], count: int, auth_version: str) -> None:
+def up(lab: str, names: list[str], count: int, contents: Contents) -> None:
     """Have exactly these hosts running and ready; reuse what already is as asked."""
     progress = Progress(steps=4)
     progress.step("Prepare this machine")
     prerequisites.ensure()
-    chosen = _choose(names, auth_version, progress)
+    chosen = _choose(names, contents, progress)
     progress.step("Have an image of each distribution")
-    images = {distro: image.ensure(distro, auth_version, progress) for distro in chosen}
+    images = {distro: image.ensure(distro, contents, progress) for distro in chosen}
     with locked(folder(lab) / "lab.lock"):
         progress.step(f"Start the hosts of {titled(lab)}")
         _converge(lab, hosts.wanted(images, count), progress)
         _finish(lab, progress)
     where = folder(lab) / "inventory.yml"
+    for host in hosts.existing(lab):
+        print(versions.describe(host))
     print(f"Ready. Try: ansible -i {where} auth_servers -m ping")
 
 
-def stock_hosts(lab: str, names: list[str], count: int) -> list[Host]:
+def stock_hosts(lab: str, names: list[str], count: int, contents: Contents = PLAIN) -> list[Host]:
     """Have stock hosts that nothing has happened to, and remove what an interrupted run may have left."""
     # A new machine has no podman yet to ask for what is left.
     prerequisites.ensure()
     if hosts.existing(lab):
         down(lab)
-    up(lab, names, count, "")
+    up(lab, names, count, contents)
     return hosts.existing(lab)
 
 
@@ -75,14 +79,14 @@ def down(lab: str | None) -> None:
         print(f"Removed {titled(name)}: {removed}.")
 
 
-def build(names: list[str], auth_version: str, prune: bool) -> None:
+def build(names: list[str], contents: Contents, prune: bool) -> None:
     """Have the images, start nothing."""
     progress = Progress(steps=2)
     progress.step("Prepare this machine")
     prerequisites.ensure()
-    chosen = _choose(names, auth_version, progress)
+    chosen = _choose(names, contents, progress)
     progress.step("Have an image of each distribution")
-    built = {image.ensure(distro, auth_version, progress) for distro in chosen}
+    built = {image.ensure(distro, contents, progress) for distro in chosen}
     for name in sorted(built):
         print(name)
     if prune:
@@ -110,24 +114,24 @@ def execute(lab: str, name: str, arguments: Sequence[str]) -> int:
     return engine.run_in_terminal(["exec", *terminal, found[name].container, *arguments])
 
 
-def _choose(names: list[str], auth_version: str, progress: Progress) -> list[distros.Distro]:
+def _choose(names: list[str], contents: Contents, progress: Progress) -> list[distros.Distro]:
     if names:
         chosen = distros.named(names)
         for distro in chosen:
             _refuse_unbootable(distro)
         return chosen
-    cached = engine.image_exists(image.tag(distros.PREFERRED, auth_version))
+    cached = engine.image_exists(image.tag(distros.PREFERRED, contents))
     distro, sentence = distros.default("" if cached else base_image.obstacle(distros.PREFERRED))
     progress.note(sentence)
     return [distro]
 
 
 def _refuse_unbootable(distro: distros.Distro) -> None:
-    """Version 258 dropped version 1 control groups (its NEWS); such a host would never boot."""
-    if distro.systemd >= 258 and hybrid_cgroups():
+    """Version 258 dropped version 1 control groups (its NEWS); without version 2 such a host would never boot."""
+    if distro.systemd >= 258 and hybrid_cgroups() and not UNIFIED.exists():
         raise LabError(
             f"{distro.title} cannot boot here: its systemd {distro.systemd} needs a machine whose "
-            "control groups are version 2 only; boot this one with "
+            "control groups are version 2; boot this one with "
             "systemd.unified_cgroup_hierarchy=1 or take another --distro."
         )
 

@@ -148,7 +148,7 @@ def prove(story: Story, host: Host, going: Traffic, changed_again: float) -> Non
     after = [request for request in going.requests if request["time"] >= changed_again]
     story.prove(
         len(before) > len(failed(before)),
-        f"the site, asked 10 times a second: away for {downtime(before):.1f} s in the first run, on a stock server,",
+        f"the site, asked 10 times a second by way of nginx: away for {downtime(before):.1f} s in the first run,",
     )
     story.prove(
         len(after) > 0 and not failed(after),
@@ -180,7 +180,7 @@ def tell(story: Story) -> None:
     rates = " and ".join(f"one of {seconds} s every {every} s" for every, seconds in (t.split(":") for t in TASKS))
     story.say("")
     story.say(f"From now until step 6 it is busy: tasks of {' and '.join(map(str, LONG))} s, then")
-    story.say(f"{rates}; and somebody asks the site 10 times a second.")
+    story.say(f"{rates}; and somebody asks nginx for the site 10 times a second.")
     with traffic(host, "demo", TASKS, LONG) as going:
         changed_again = apply(story)
     story.headline("Ask what runs")

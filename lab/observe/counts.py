@@ -4,27 +4,41 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 
 @dataclass(frozen=True)
 class TaskCounts:
-    """Keys of tasks: all that were sent, those that never ended, those that began or ended twice."""
+    """Keys of tasks: all that were sent, and of these, those that were not done exactly once.
+
+    `lost` have no end; `doubled` began twice, but for retries after a failure, or ended twice;
+    `early` began before their countdown was over.
+    """
 
     sent: tuple[str, ...]
-    lost: tuple[str, ...]
-    doubled: tuple[str, ...]
+    lost: tuple[str, ...] = ()
+    doubled: tuple[str, ...] = ()
+    early: tuple[str, ...] = ()
 
 
-def count_tasks(sent: Sequence[str], ledger: Iterable[Mapping[str, Any]]) -> TaskCounts:
-    """Compare what was sent with what the ledger has."""
-    counted = Counter((str(line["key"]), str(line["event"])) for line in ledger)
+def count_tasks(sent: Iterable[Mapping[str, Any]], ledger: Iterable[Mapping[str, Any]]) -> TaskCounts:
+    """Compare what was sent, as `load.py` says it, with what the ledger has."""
+    lines = list(ledger)
+    counted = Counter((str(line["key"]), str(line["event"])) for line in lines)
+    begun: dict[str, float] = {}
+    for line in lines:
+        if line["event"] == "start":
+            begun.setdefault(str(line["key"]), float(line["time"]))
+    due = {str(task["key"]): float(task["due"]) for task in sent}
     return TaskCounts(
-        sent=tuple(sent),
-        lost=tuple(key for key in sent if not counted[key, "end"]),
-        doubled=tuple(key for key in sent if max(counted[key, "start"], counted[key, "end"]) > 1),
+        sent=tuple(due),
+        lost=tuple(key for key in due if not counted[key, "end"]),
+        doubled=tuple(
+            key for key in due if counted[key, "end"] > 1 or counted[key, "start"] > 1 + counted[key, "failure"]
+        ),
+        early=tuple(key for key in due if begun.get(key, due[key]) < due[key]),
     )
 
 

@@ -22,21 +22,26 @@ from .counts import TaskCounts, count_tasks, failed
 SCRIPTS = Path(__file__).resolve().parent.parent / "on_host"
 ON_HOST = "/opt/lab"
 LEDGER = "/var/lib/lab/ledger.jsonl"
+ACCESS_LOG = "/var/log/nginx/access.log"
 PROJECT_DIR = "/home/allianceserver/myauth"
 VENV_PYTHON = "/home/allianceserver/venv/auth/bin/python"
-# The visitor waits at most 60 s for the answers that are still to come.
+# The visitor waits at most 65 s for the answers that are still to come.
 STOP_SECONDS = 90
 ANSWER_SECONDS = 300
 
 
 @dataclass
 class Traffic:
-    """What went to a host; `requests` and `sent` are complete once the traffic has ended."""
+    """What went to a host, complete once the traffic has ended.
+
+    `requests` are the visitor's, `sent` are the tasks, and `answered` are the statuses in nginx's own log.
+    """
 
     host: Host
     prefix: str
     requests: list[dict[str, Any]] = field(default_factory=list)
     sent: list[dict[str, Any]] = field(default_factory=list)
+    answered: list[int] = field(default_factory=list)
 
     def ledger(self) -> list[dict[str, Any]]:
         """Return the ledger's lines on this traffic's tasks."""
@@ -47,7 +52,7 @@ class Traffic:
         """Wait until every task has ended, at most so many seconds, and count."""
         until = time.monotonic() + seconds
         while True:
-            counted = count_tasks([task["key"] for task in self.sent], self.ledger())
+            counted = count_tasks(self.sent, self.ledger())
             if not counted.lost or time.monotonic() >= until:
                 return counted
             time.sleep(1)
@@ -70,7 +75,7 @@ def traffic(
         processes = [_start(host, [], ["python3", f"{ON_HOST}/visitor.py", f"--seconds={seconds}"], asked)]
         try:
             _await_answer(asked)
-            began = time.time()
+            began, answers = time.time(), len(_answers(host))
             processes.append(_start(host, as_auth, load, queued))
             _await_first(queued, processes[-1])
             yield going
@@ -79,6 +84,7 @@ def traffic(
                 _stop(process)
         # What was asked before is no consequence of what happened to the host since.
         going.requests = [request for request in _read(asked) if request["time"] >= began]
+        going.answered = _answers(host)[answers:]
         going.sent = _read(queued)
 
 
@@ -86,6 +92,12 @@ def _start(host: Host, options: list[str], words: list[str], output: IO[str]) ->
     """Start a script on the host that ends when we close its standard input, or die."""
     line = engine.command("exec", "--interactive", *options, host.container, *words)
     return subprocess.Popen(line, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.DEVNULL)
+
+
+def _answers(host: Host) -> list[int]:
+    """Return the statuses in nginx's log. Each line is `ADDRESS - USER [TIME] "REQUEST" STATUS ...`."""
+    shown = engine.podman("exec", host.container, "cat", ACCESS_LOG)
+    return [int(line.split('"')[2].split()[0]) for line in shown.splitlines()]
 
 
 def _await_first(output: IO[str], sender: subprocess.Popen[bytes]) -> None:

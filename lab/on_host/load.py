@@ -1,12 +1,15 @@
 """A steady load of Celery tasks. A script of its own: it runs on the host, in the venv.
 
-    cd PROJECT && VENV/bin/python load.py PREFIX [--task EVERY:SECONDS[:QUEUE]]... [--once SECONDS]...
+    cd PROJECT && VENV/bin/python load.py PREFIX [--task TASK]... [--once SECONDS]...
 
-`--task 0.5:0` queues an empty task every half second, `--once 30` one of 30 s at the
-start; both may be repeated. Without a queue they go where Alliance Auth routes them. One
-JSON line for each: its `key`, its `seconds` and the `time` when the broker had it (seconds
-since the epoch). Ends with its standard input, or by itself after --seconds, so that it
-cannot outlive whoever started it for long.
+TASK is EVERY:SECONDS[:NAME=VALUE]...: `--task 0.5:0` queues an empty task every half second.
+The names are `task`, one of the lab's (sleep), `queue` (where Alliance Auth routes it) and
+`countdown=LEAST-MOST`, a number of seconds, by chance, before which it may not begin.
+`--once 30` queues one task of 30 s at the start. Both may be repeated.
+
+One JSON line for each: its `key`, its `seconds`, the `time` when the broker had it and when it
+was `due` (seconds since the epoch). Ends with its standard input, or by itself after --seconds,
+so that it cannot outlive whoever started it for long.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import argparse
 import importlib
 import json
 import os
+import random
 import sys
 import threading
 import time
@@ -29,25 +33,32 @@ class Stream:
     name: str
     every: float
     seconds: float
-    queue: str
     due: float
+    task: str = "sleep"
+    queue: str = ""
+    countdown: str = ""
     sent: int = 0
 
 
-def task() -> Any:
-    """Load the project; return the lab's task that sleeps."""
+def load_tasks() -> Any:
+    """Load the project; return the lab's tasks."""
     sys.path.insert(0, os.getcwd())
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "myauth.settings.local")
     importlib.import_module("django").setup()
     # The project's Celery application becomes the current one, whose broker the task goes to.
     importlib.import_module("myauth")
-    return importlib.import_module("lab_tasks.tasks").sleep
+    return importlib.import_module("lab_tasks.tasks")
 
 
-def send(sleep: Any, key: str, seconds: float, queue: str = "") -> None:
+def send(task: Any, key: str, seconds: float, queue: str = "", countdown: str = "") -> None:
     """Queue one task and print that the broker has it."""
-    sleep.apply_async(kwargs={"seconds": seconds, "key": key}, **({"queue": queue} if queue else {}))
-    print(json.dumps({"key": key, "seconds": seconds, "time": time.time()}), flush=True)
+    options: dict[str, Any] = {"queue": queue} if queue else {}
+    if countdown:
+        least, _dash, most = countdown.partition("-")
+        options["countdown"] = random.uniform(float(least), float(most or least))
+    due = time.time() + options.get("countdown", 0)
+    task.apply_async(kwargs={"seconds": seconds, "key": key}, **options)
+    print(json.dumps({"key": key, "seconds": seconds, "time": time.time(), "due": due}), flush=True)
 
 
 def wait_for_end(stop: threading.Event) -> None:
@@ -60,26 +71,28 @@ def main() -> None:
     """Send until told to stop."""
     parser = argparse.ArgumentParser(description="Queue tasks of the lab at a steady rate.")
     parser.add_argument("prefix", help="keys begin with it")
-    parser.add_argument("--task", action="append", default=[], metavar="EVERY:SECONDS[:QUEUE]")
+    parser.add_argument("--task", action="append", default=[], metavar="EVERY:SECONDS[:NAME=VALUE]...")
     parser.add_argument("--once", action="append", default=[], type=float, metavar="SECONDS")
     parser.add_argument("--seconds", type=float, default=900, help="give up after so many")
     options = parser.parse_args()
-    sleep = task()
+    tasks = load_tasks()
     stop = threading.Event()
     threading.Thread(target=wait_for_end, args=[stop], daemon=True).start()
 
     began = time.monotonic()
     for number, seconds in enumerate(options.once):
-        send(sleep, f"{options.prefix}-once{number}", seconds)
+        send(tasks.sleep, f"{options.prefix}-once{number}", seconds)
     streams = []
     for number, text in enumerate(options.task):
-        every, seconds, queue = f"{text}:".split(":")[:3]
-        streams.append(Stream(f"{options.prefix}-{number}", float(every), float(seconds), queue, began))
+        every, seconds, *named = text.split(":")
+        how = dict(pair.split("=", 1) for pair in named)
+        streams.append(Stream(f"{options.prefix}-{number}", float(every), float(seconds), began, **how))
     while streams and time.monotonic() < began + options.seconds:
         stream = min(streams, key=lambda stream: stream.due)
         if stop.wait(max(0.0, stream.due - time.monotonic())):
             break
-        send(sleep, f"{stream.name}-{stream.sent}", stream.seconds, stream.queue)
+        key = f"{stream.name}-{stream.sent}"
+        send(getattr(tasks, stream.task), key, stream.seconds, stream.queue, stream.countdown)
         stream.sent += 1
         stream.due += stream.every
 

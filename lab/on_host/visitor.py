@@ -1,10 +1,11 @@
-"""A visitor who asks the site again and again. A script of its own: it runs on the host.
+"""A visitor who asks nginx for the site again and again. A script of its own: it runs on the host.
 
     python3 visitor.py [--every 0.1] [--path /]
 
 One JSON line for each request: `time` when it was sent (seconds since the epoch), `took`
-(seconds) and `status`, 0 if no answer came. Ends with its standard input, or by itself
-after --seconds, so that it cannot outlive whoever started it for long.
+(seconds) and `status`, nginx's or, by way of nginx, gunicorn's; 0 if no answer came. Ends with
+its standard input, or by itself after --seconds, so that it cannot outlive whoever started it
+for long.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-# Longer than any page takes, on a busy machine too; a visitor who gets nothing for so long never will.
-PATIENCE_SECONDS = 60
+# Longer than nginx waits for gunicorn (proxy_read_timeout, 60 s), so that it is nginx that says so.
+PATIENCE_SECONDS = 65
 # Requests that hang must not slow down the others: more than PATIENCE_SECONDS / 0.1.
 MOST_AT_ONCE = 700
 
@@ -26,7 +27,7 @@ MOST_AT_ONCE = 700
 def ask(path: str) -> None:
     """Ask once and print what came of it."""
     began = time.time()
-    connection = http.client.HTTPConnection("127.0.0.1", 8000, timeout=PATIENCE_SECONDS)
+    connection = http.client.HTTPConnection("127.0.0.1", 80, timeout=PATIENCE_SECONDS)
     try:
         connection.request("GET", path)
         response = connection.getresponse()

@@ -16,6 +16,9 @@ from .distros import Distro
 
 # Part of the tag: a change of how the base is made goes here.
 RECIPE = "minbase-1"
+# debootstrap's own default.
+MIRROR = "http://deb.debian.org/debian"
+SCRIPTS = Path("/usr/share/debootstrap/scripts")
 
 
 def obstacle(distro: Distro) -> str:
@@ -58,12 +61,17 @@ def _refusal(distro: Distro, why: str) -> str:
     return f"{distro.title}'s image {distro.reference} cannot be had: {why}; {way_out}"
 
 
+def _script(suite: str) -> list[str]:
+    """Return debootstrap's further arguments for a release that is younger than debootstrap: all are made alike."""
+    return [] if (SCRIPTS / suite).exists() else [MIRROR, "sid"]
+
+
 def _bootstrap(distro: Distro, tag: str) -> None:
     scratch = Path(tempfile.mkdtemp(prefix=f"{PROJECT}-", dir="/var/tmp"))
     root = scratch / "root"
     try:
         made = subprocess.run(
-            [str(_debootstrap()), "--variant=minbase", distro.suite, str(root)],
+            [str(_debootstrap()), "--variant=minbase", distro.suite, str(root), *_script(distro.suite)],
             capture_output=True,
             text=True,
             check=False,

@@ -17,6 +17,8 @@ class Distro:
     systemd: int
     # debootstrap's name of the release; empty where no image is made by debootstrap.
     suite: str = ""
+    # The Alliance Auth that its Python can have; empty for the one in requirements.txt.
+    auth_version: str = ""
 
 
 DISTROS = {
@@ -25,8 +27,10 @@ DISTROS = {
         Distro("ubuntu2204", "Ubuntu 22.04", "docker.io/library/ubuntu:22.04", 249),
         Distro("ubuntu2404", "Ubuntu 24.04", "docker.io/library/ubuntu:24.04", 255),
         Distro("ubuntu2604", "Ubuntu 26.04", "docker.io/library/ubuntu:26.04", 259),
+        Distro("debian11", "Debian 11", "docker.io/library/debian:11", 247, "bullseye", "4.6.4"),
         Distro("debian12", "Debian 12", "docker.io/library/debian:12", 252, "bookworm"),
         Distro("debian13", "Debian 13", "docker.io/library/debian:13", 257, "trixie"),
+        Distro("debian14", "Debian 14", "docker.io/library/debian:forky", 262, "forky"),
     )
 }
 PREFERRED = DISTROS["ubuntu2404"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from lab.machine.cgroups import hybrid_cgroups
+from lab.machine.cgroups import UNIFIED, hybrid_cgroups
 from lab.machine.keys import ensure_user_key
 from lab.machine.paths import (
     LABEL_CHECKOUT,
@@ -21,6 +21,12 @@ from lab.machine.paths import (
 
 from . import engine
 from .distros import DISTROS, Distro
+
+# What Alliance Auth and its apps would ask. Here nobody listens on these ports, so that it fails at once.
+ELSEWHERE = (
+    *("esi.evetech.net", "login.eveonline.com", "images.evetech.net", "developers.eveonline.com"),
+    *("discord.com", "gateway.discord.gg", "zkillboard.com"),
+)
 
 
 @dataclass(frozen=True)
@@ -99,19 +105,28 @@ def create(lab: str, host: Wanted, port: int = 0) -> None:
     arguments += ["--network-alias", host.name]
     for key, value in labels.items():
         arguments += ["--label", f"{key}={value}"]
-    arguments += ["--systemd=always", *engine.ULIMITS]
+    arguments += ["--systemd=always", *engine.ULIMITS, *_control_groups(DISTROS[host.distro])]
+    arguments += [f"--add-host={name}:127.0.0.1" for name in ELSEWHERE]
     arguments += ["--publish", f"127.0.0.1:{port or ''}:22"]
     engine.podman(*arguments, host.image, "/sbin/init", *_init_arguments(DISTROS[host.distro]))
     public_key = ensure_user_key().with_suffix(".pub")
-    engine.podman("cp", str(public_key), f"{name}:/home/admin/.ssh/authorized_keys")
+    for user in ("admin", "manager"):
+        engine.podman("cp", str(public_key), f"{name}:/home/{user}/.ssh/authorized_keys")
     engine.podman("start", name)
 
 
 def _init_arguments(distro: Distro) -> list[str]:
     """Return what systemd needs to boot where cgroups are still hybrid; see its NEWS for 256."""
-    if distro.systemd < 256 or not hybrid_cgroups():
+    if not 256 <= distro.systemd < 258 or not hybrid_cgroups():
         return []
     return ["SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1", "systemd.unified_cgroup_hierarchy=0"]
+
+
+def _control_groups(distro: Distro) -> list[str]:
+    """Return what podman needs for a systemd that knows only version 2, which a hybrid machine has elsewhere."""
+    if distro.systemd < 258 or not hybrid_cgroups():
+        return []
+    return [f"--volume={UNIFIED}:/sys/fs/cgroup:rw", "--cgroupns=host"]
 
 
 def start(host: Host) -> None:

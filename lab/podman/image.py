@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab.errors import LabError, last_lines
@@ -18,29 +19,47 @@ from lab.progress import Progress
 from . import base_image, engine
 from .distros import Distro
 
-SOURCE = Path(__file__).resolve().parent.parent / "on_host/image"
+ON_HOST = Path(__file__).resolve().parent.parent / "on_host"
 REQUIREMENTS = "requirements.txt"
 BUILD_SECONDS = 1800
 
 
-def tag(distro: Distro, auth_version: str) -> str:
+@dataclass(frozen=True)
+class Contents:
+    """What an image holds: another Alliance Auth than the distribution's, and the community apps."""
+
+    auth_version: str = ""
+    apps: bool = False
+
+
+PLAIN = Contents()
+
+
+def tag(distro: Distro, contents: Contents) -> str:
     """Return the name under which podman keeps the image."""
-    digest = recipe_hash(distro.key, recipe(auth_version))
-    return f"localhost/{PROJECT}/auth:{distro.key}-{digest}"
+    plain = f"auth:{distro.key}-{recipe_hash(distro.key, recipe(distro, contents))}"
+    if not contents.apps:
+        return f"localhost/{PROJECT}/{plain}"
+    return f"localhost/{PROJECT}/apps:{distro.key}-{recipe_hash(plain, _files('apps'))}"
 
 
-def recipe(auth_version: str) -> dict[str, bytes]:
-    """Return every file the build sees, by relative path; no version means the pinned one."""
-    files = {
-        str(path.relative_to(SOURCE)): path.read_bytes()
-        for path in sorted(SOURCE.rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts
-    }
-    files.update(network.files())
+def recipe(distro: Distro, contents: Contents) -> dict[str, bytes]:
+    """Return every file that the build of the plain image sees, by relative path."""
+    files = {**_files("image"), **network.files()}
+    auth_version = contents.auth_version or distro.auth_version
     if auth_version:
         text = files[REQUIREMENTS].decode()
         files[REQUIREMENTS] = requirements(text, auth_version).encode()
     return files
+
+
+def _files(folder: str) -> dict[str, bytes]:
+    source = ON_HOST / folder
+    return {
+        str(path.relative_to(source)): path.read_bytes()
+        for path in sorted(source.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
 
 
 def requirements(pinned: str, auth_version: str) -> str:
@@ -50,27 +69,33 @@ def requirements(pinned: str, auth_version: str) -> str:
     return re.sub(r"(?m)^allianceauth==.*$", f"allianceauth=={auth_version}", text)
 
 
-def recipe_hash(distro: str, files: Mapping[str, bytes]) -> str:
-    """Hash names and contents, each with its length so that no two recipes look alike."""
-    digest = hashlib.sha256(f"{distro} {base_image.RECIPE}".encode())
+def recipe_hash(base: str, files: Mapping[str, bytes]) -> str:
+    """Hash what it is based on, names and contents, each with its length so that no two recipes look alike."""
+    digest = hashlib.sha256(f"{base} {base_image.RECIPE}".encode())
     for name, content in sorted(files.items()):
         digest.update(f"\n{name} {len(content)}\n".encode() + content)
     return digest.hexdigest()[:12]
 
 
-def ensure(distro: Distro, auth_version: str, progress: Progress) -> str:
+def ensure(distro: Distro, contents: Contents, progress: Progress) -> str:
     """Have the image in podman's storage and return its name."""
-    name = tag(distro, auth_version)
+    name = tag(distro, contents)
     if engine.image_exists(name):
         progress.note(f"{distro.title}: image from the cache")
         return name
+    # The one with apps is made from the plain one, which has the same lock.
+    plain = ensure(distro, replace(contents, apps=False), progress) if contents.apps else ""
     with locked(STATE / f"image-{distro.key}.lock"):
         if engine.image_exists(name):
+            return name
+        if plain:
+            progress.note(f"{distro.title}: community apps (minutes)")
+            _build(name, distro, plain, _files("apps"), progress)
             return name
         progress.note(f"{distro.title}: base image")
         base_name = base_image.ensure(distro)
         progress.note(f"{distro.title}: Alliance Auth, as its installation guide says (minutes)")
-        _build(name, distro, base_name, recipe(auth_version), progress)
+        _build(name, distro, base_name, recipe(distro, contents), progress)
     return name
 
 
@@ -118,6 +143,7 @@ def cached() -> list[str]:
 
 
 def prune(keep: set[str]) -> list[str]:
-    """Remove the lab's server images that no container uses and that are not in `keep`."""
-    old = [name for name in cached() if "/auth:" in name and name not in keep]
+    """Remove the lab's server images that nothing uses and that are not in `keep`."""
+    # Those with apps first: they are made from the others.
+    old = [name for name in cached() if re.search("/(apps|auth):", name) and name not in keep]
     return [name for name in old if engine.attempt("rmi", name).returncode == 0]

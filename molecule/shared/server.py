@@ -27,7 +27,8 @@ SUPERVISOR_CONF = f"{CONF_D}/myauth.conf"
 LOG_DIR = "/var/log/supervisor/myauth"
 
 # gunicorn listens on the server alone, which has no curl but certainly Python.
-_GET = "import sys, urllib.request as r; print(r.urlopen('http://127.0.0.1:8000' + sys.argv[1]).status)"
+_GET = "import sys, urllib.request as r; print(r.urlopen('http://127.0.0.1:%s%s' % tuple(sys.argv[1:])).status)"
+NGINX, _GUNICORN = 80, 8000
 
 T = TypeVar("T")
 
@@ -46,9 +47,9 @@ def run(host: Any, command: str) -> str:
     return str(done.stdout)
 
 
-def get(path: str) -> str:
-    """Return the command that asks the site for a page and prints the answer's status."""
-    return shlex.join(["python3", "-c", _GET, path])
+def get(path: str, port: int = _GUNICORN) -> str:
+    """Return the command that asks gunicorn, or nginx, for a page and prints the answer's status."""
+    return shlex.join(["python3", "-c", _GET, str(port), path])
 
 
 def as_user(host: Any, command: str) -> str:
@@ -164,7 +165,7 @@ def traces(host: Any) -> dict[str, str]:
 
     Not what a server writes by itself all the time. Of logs, that is all but their names, owners and modes.
     """
-    itself = (f"{PROJECT}/log/*", "*.sqlite3*", "*/__pycache__*", "*/celerybeat-schedule*")
+    itself = (f"{PROJECT}/log/*", "*/__pycache__*", "*/celerybeat-schedule*")
     # Ansible's own folder for temporary files.
     excluded = " ".join(f"-not -path '{pattern}'" for pattern in (*itself, f"/home/{USER}/.ansible*"))
     # A folder's size and time are those of what comes and goes in it.

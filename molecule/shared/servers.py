@@ -5,9 +5,9 @@
 
     PYTHONPATH=CHECKOUT python servers.py images|up|down
 
-`images` makes what a first run needs, with progress. `up` starts stock servers, removing
+`images` makes the plain image that most of them need, with progress. `up` starts stock servers, removing
 earlier ones. LAB_DISTRO names the distributions, with commas or spaces; LAB_HOSTS is how many
-servers of each a scenario needs (1).
+servers of each a scenario needs (1), and LAB_APPS=1 has them with community apps.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from lab import commands
 from lab.errors import LabError
 from lab.machine import prerequisites
 from lab.podman import base_image, distros
+from lab.podman.image import PLAIN, Contents
 
 # Each scenario, and each run of one beside another, has servers of its own. create.yml names the lab as well.
 LAB = f"molecule-{os.environ.get('LAB_RUN') or os.environ.get('MOLECULE_SCENARIO_NAME', 'none')}"
@@ -47,9 +48,10 @@ def main(verb: str) -> int:
         keys, sentence = choose(os.environ.get("LAB_DISTRO", ""))
         print(sentence, flush=True)
         if verb == "images":
-            commands.build(keys, "", prune=False)
+            commands.build(keys, PLAIN, prune=False)
             return 0
-        commands.stock_hosts(LAB, keys, int(os.environ.get("LAB_HOSTS", "1")))
+        apps = os.environ.get("LAB_APPS") == "1"
+        commands.stock_hosts(LAB, keys, int(os.environ.get("LAB_HOSTS", "1")), Contents(apps=apps))
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1

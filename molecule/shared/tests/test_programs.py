@@ -36,7 +36,7 @@ def test_only_the_auth_user_runs_what_the_auth_user_can_write(host: Any) -> None
 
 
 def test_the_site_answers(host: Any) -> None:
-    assert server.run(host, server.get("/account/login/")) == "200\n"
+    assert server.run(host, server.get("/account/login/", server.NGINX)) == "200\n"
 
 
 def test_every_worker_process_is_a_node_with_the_hosts_name(host: Any) -> None:

@@ -13,11 +13,29 @@ def request(time: float, status: int, took: float = 0.0) -> dict[str, object]:
     return {"time": time, "took": took, "status": status}
 
 
+def sent(*keys: str, due: float = 0.0) -> list[dict[str, object]]:
+    return [{"key": key, "due": due} for key in keys]
+
+
 def test_a_task_without_an_end_is_lost_and_one_that_began_twice_is_doubled() -> None:
     ledger = [line("start", "a"), line("end", "a"), line("start", "b"), *2 * [line("start", "c"), line("end", "c")]]
-    counted = counts.count_tasks(["a", "b", "c", "d"], ledger)
+    counted = counts.count_tasks(sent("a", "b", "c", "d"), ledger)
     assert counted.lost == ("b", "d")
     assert counted.doubled == ("c",)
+
+
+def test_a_task_that_fails_may_begin_again_once_for_each_failure() -> None:
+    retried = [line("start", "a"), line("failure", "a"), line("start", "a"), line("end", "a")]
+    assert counts.count_tasks(sent("a"), retried) == counts.TaskCounts(sent=("a",))
+    assert counts.count_tasks(sent("a"), retried[:2]).lost == ("a",)
+    assert counts.count_tasks(sent("a"), [*retried, line("start", "a")]).doubled == ("a",)
+
+
+def test_a_task_that_begins_before_its_countdown_is_over_is_early() -> None:
+    ledger = [line("start", "a", 9.9), line("end", "a", 11), line("start", "b", 10.1), line("end", "b", 11)]
+    counted = counts.count_tasks(sent("a", "b", "c", due=10), ledger)
+    assert counted.early == ("a",)
+    assert counted.lost == ("c",)
 
 
 def test_downtime_lasts_from_the_first_failure_to_the_next_answer() -> None:
@@ -38,9 +56,8 @@ def test_downtime_that_does_not_end_counts_to_the_last_request() -> None:
 
 
 def test_a_missing_worker_shows_as_a_gap_between_beginnings() -> None:
-    sent = [{"key": str(number)} for number in range(5)]
     ledger = [line("start", str(number), time) for number, time in enumerate([0, 0.5, 1.5, 6.5, 7.0])]
-    assert counts.without_worker(sent, [*ledger, line("start", "other", 4)], every=0.5) == 4.5
+    assert counts.without_worker(sent(*"01234"), [*ledger, line("start", "other", 4)], every=0.5) == 4.5
 
 
 def test_celery_processes_outside_the_daemon_are_orphans() -> None:

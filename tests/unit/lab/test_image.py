@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lab.podman import image
+from lab.podman.distros import DISTROS
+from lab.podman.image import PLAIN, Contents
 
 FILES = {"Containerfile": b"FROM x", "lab_tasks/tasks.py": b"sleep"}
 
@@ -37,7 +39,21 @@ def test_another_auth_version_replaces_the_pin_and_frees_celery() -> None:
     assert image.requirements(pinned, "4.6.4") == "allianceauth==4.6.4\ngunicorn==27.0.0\n"
 
 
+def test_a_distribution_has_the_alliance_auth_that_its_python_can_have() -> None:
+    def pinned(distro: str, contents: Contents) -> str:
+        return image.recipe(DISTROS[distro], contents)["requirements.txt"].decode()
+
+    assert "allianceauth==4.6.4\n" in pinned("debian11", PLAIN)
+    assert "allianceauth==5.0.0\n" in pinned("debian12", Contents(auth_version="5.0.0"))
+
+
+def test_an_image_with_apps_is_another_one_and_follows_the_plain_one() -> None:
+    apps = image.tag(DISTROS["debian12"], Contents(apps=True))
+    assert "/apps:debian12-" in apps
+    assert apps != image.tag(DISTROS["debian12"], Contents(auth_version="5.0.0", apps=True))
+
+
 def test_the_recipe_holds_what_the_build_file_copies() -> None:
-    files = image.recipe("")
+    files = image.recipe(DISTROS["debian12"], PLAIN)
     assert {"Containerfile", "pip.conf", "requirements.txt", "lab_tasks/tasks.py"} <= set(files)
     assert not any("__pycache__" in name for name in files)

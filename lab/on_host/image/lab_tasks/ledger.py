@@ -1,4 +1,4 @@
-"""The ledger: one JSON line for each beginning and each end, so that a loss shows."""
+"""The ledger: one JSON line for each beginning, each end and each failure, so that a loss shows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LEDGER = "/var/lib/lab/ledger.jsonl"
 def record(event: str, key: str, worker: str, task_id: str) -> None:
     """Append one line.
 
-    `event` is `start` or `end`, `key` is the sender's name for the piece of work, `time`
+    `event` is `start`, `end` or `failure`, `key` is the sender's name for the piece of work, `time`
     is seconds since the epoch. One `write` on an O_APPEND descriptor keeps lines whole
     however many processes write (POSIX, write(2)).
     """

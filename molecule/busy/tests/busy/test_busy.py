@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import cycle, islice
@@ -21,9 +22,15 @@ from lab.podman import hosts
 # Each change comes at least once; `make test-all` asks for more of them.
 APPLIES = int(os.environ.get("LAB_BUSY_APPLIES") or 4)
 
-# Tasks for the pool worker and, with a queue, for worker_services, which runs one at a time:
-# every:seconds[:queue]. Mostly short ones; each drain waits for the longest that has just begun.
-TASKS = ("0.2:0.1", "2:1", "15:6", "75:20", "1.5:0.1:services", "20:2:services")
+# Tasks for the pool worker and, by its queue, for worker_services, which runs one at a time; see
+# lab/on_host/load.py. Mostly short ones; each drain waits for the longest that has just begun. A worker
+# that is told to stop gives back those that it holds for their time, after a countdown or a failure.
+TASKS = (
+    *("0.2:0.1", "2:1", "15:6", "75:20", "1.5:0.1:queue=services", "20:2:queue=services"),
+    *("0.5:0.1:countdown=1-20", "3:2:task=hold_connection", "5:0.5:task=fail_and_retry"),
+)
+
+RETRIED = len(TASKS) - 1
 
 # What a slow machine may need; the traffic ends with the last apply.
 AT_MOST_SECONDS = 3600
@@ -32,7 +39,7 @@ AT_MOST_SECONDS = 3600
 CHANGES: tuple[Mapping[str, Any], ...] = (
     {"auth_worker_concurrency": 12},
     {"auth_worker_concurrency": 12, "auth_worker_numprocs": 2},
-    {"auth_worker_concurrency": 8, "auth_worker_numprocs": 2, "auth_worker_memory_limit": "300MB"},
+    {"auth_worker_concurrency": 8, "auth_worker_numprocs": 2, "auth_worker_memory_limit": "700MB"},
     {"auth_gunicorn_workers": 2},
 )
 
@@ -58,7 +65,8 @@ def seen(host: Any) -> Seen:
             daemons.append(server.run(host, "supervisorctl pid").strip())
     counted = going.settle(300)
     print(
-        f"{len(counted.sent)} tasks in {len(runs)} changes: {len(counted.lost)} lost, {len(counted.doubled)} doubled; "
+        f"{len(counted.sent)} tasks in {len(runs)} changes: {len(counted.lost)} lost, {len(counted.doubled)} doubled, "
+        f"{len(counted.early)} early; "
         f"{len(counts.failed(going.requests))} of {len(going.requests)} requests failed."
     )
     return Seen(runs, daemons, going, counted)
@@ -81,9 +89,25 @@ def test_every_task_runs_exactly_once(seen: Seen) -> None:
     assert seen.counted.doubled == ()
 
 
+def test_no_task_begins_before_its_countdown_is_over(seen: Seen) -> None:
+    assert seen.counted.early == ()
+    waited = [task for task in seen.going.sent if task["due"] > task["time"]]
+    assert len(waited) > APPLIES
+
+
+def test_tasks_that_fail_are_retried_until_they_succeed(seen: Seen) -> None:
+    failures = Counter(line["key"] for line in seen.going.ledger() if line["event"] == "failure")
+    prefix = f"{seen.going.prefix}-{RETRIED}-"
+    # Each fails twice; see lab_tasks/tasks.py.
+    assert failures == {key: 2 for key in seen.counted.sent if key.startswith(prefix)}
+
+
 def test_no_visitor_notices(seen: Seen) -> None:
     assert len(seen.going.requests) > 10 * APPLIES
     assert counts.failed(seen.going.requests) == []
+    # Nor does nginx, which also knows who has gone without an answer (499).
+    assert len(seen.going.answered) >= len(seen.going.requests)
+    assert [status for status in seen.going.answered if status >= 499] == []
     for run in seen.runs:
         assert "a second gunicorn answered for the site meanwhile" in " ".join(run.output.split())
 

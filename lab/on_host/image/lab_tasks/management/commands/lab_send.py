@@ -18,7 +18,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Name the task, how often, and where it goes."""
-        parser.add_argument("task", choices=["sleep", "leak", "burn"])
+        parser.add_argument("task", choices=["sleep", "hold_connection", "fail_and_retry", "leak", "burn"])
         parser.add_argument("--count", type=int, default=1)
         parser.add_argument("--seconds", type=float, default=1.0)
         parser.add_argument("--megabytes-per-second", type=float, default=10.0)
