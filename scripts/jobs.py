@@ -47,6 +47,8 @@ SECONDS = {
     "busy": 500,
     "default": 500,
     "override": 300,
+    "controller": 300,
+    "sudo": 200,
     "lint": 200,
     "unit": 150,
     "typed": 200,
@@ -79,6 +81,11 @@ UNIT = Job("unit", ("scripts/unit",), seconds=SECONDS["unit"])
 
 OLDEST = ".cache/venv-oldest"
 
+# The preferred one and what stands in for it are in `test`.
+OTHER_DISTROS = ("debian11", "debian13", "debian14")
+# Scenarios about distributions and versions, which `test-all` runs on those that matter.
+MATRIX_ONLY = ("controller", "sudo")
+
 
 def scenarios() -> list[str]:
     """Return the names of Molecule's scenarios."""
@@ -101,9 +108,21 @@ def scenario(name: str, title: str = "", needs: Iterable[str] = (), **environmen
 def matrix() -> list[Job]:
     """Return what `test-all` does besides `test`."""
     return [
-        # Begins at once, because others wait for it.
-        Job("debian13", IMAGES.command, {**IMAGES.environment, "LAB_DISTRO": "debian13"}, ("images",)),
-        scenario("default", "default-debian13", ("debian13",), LAB_DISTRO="debian13"),
+        # These begin at once, because others wait for them.
+        *(Job(key, IMAGES.command, {**IMAGES.environment, "LAB_DISTRO": key}, ("images",)) for key in OTHER_DISTROS),
+        *(scenario("default", f"default-{key}", (key,), LAB_DISTRO=key) for key in OTHER_DISTROS),
+        *(scenario("sudo", f"sudo-{key}", (key,), LAB_DISTRO=key) for key in ("debian13", "debian14")),
+        # The oldest ansible-core knows no Python after 3.12, the newest none before 3.9.
+        scenario(
+            "default",
+            "default-oldest",
+            ("tools-oldest", "debian11"),
+            LAB_DISTRO="debian11 debian12",
+            LAB_HOSTS="1",
+            VENV=OLDEST,
+        ),
+        scenario("controller", "controller-local", LAB_DISTRO="debian12"),
+        scenario("controller", "controller-newest", ("debian11", "debian14"), LAB_DISTRO="debian11 debian14"),
         scenario("busy", "busy-long", LAB_BUSY_APPLIES="8"),
         Job("tools-oldest", (os.environ.get("MAKE", "make"), "--no-print-directory", "venv", "TOOLS=oldest")),
         Job("unit-oldest", UNIT.command, {"VENV": OLDEST, "JUNIT_SUITE": "unit-oldest"}, ("tools-oldest",), 150),
@@ -118,7 +137,7 @@ def choose(verb: str, names: Sequence[str]) -> list[Job]:
         if unknown:
             sys.exit(f"There is no scenario {unknown[0]}; there are: {', '.join(scenarios())}.")
         return [IMAGES, *longest_first(scenario(name) for name in names or scenarios())]
-    jobs = [LINT, UNIT, *(scenario(name) for name in scenarios())]
+    jobs = [LINT, UNIT, *(scenario(name) for name in scenarios() if name not in MATRIX_ONLY)]
     if verb == "test-all":
         # The long one is the same and more.
         jobs = [job for job in jobs if job.name != "busy"] + matrix()

@@ -1,0 +1,107 @@
+# Copyright (c) 2026 The allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A server of the lab is the controller: it has ansible-core and the built archive, as an admin installs them there.
+
+It tunes itself by `ansible_connection: local`, and the other servers, if there are any, by SSH.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from shared import playbook, servers
+
+from lab.machine.keys import USER_KEY
+from lab.observe import programs
+from lab.podman import engine, hosts
+from lab.podman.hosts import Host
+
+HOME = "/home/admin"
+# As the other scenarios have it: the tests after these wait for memmon's next look.
+VARIABLES = {"auth_memmon_event": "TICK_5"}
+
+
+def controller() -> Host:
+    """Return the server with the newest distribution."""
+    return hosts.existing(servers.LAB)[-1]
+
+
+def on_controller(command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command there as the admin."""
+    login = ("exec", "--user", "admin", "--env", f"HOME={HOME}", "--env", "LANG=C.UTF-8", "--workdir", HOME)
+    done = engine.attempt(*login, controller().container, "bash", "-c", command, timeout=1800)
+    print(done.stdout, done.stderr)
+    return done
+
+
+def copy(source: Path, name: str) -> None:
+    """Give the admin a file that only the admin can read."""
+    place = controller().container
+    engine.podman("cp", str(source), f"{place}:{HOME}/{name}")
+    engine.podman("exec", place, "sh", "-c", f"chown admin: {HOME}/{name} && chmod 600 {HOME}/{name}")
+
+
+def play(name: str, *arguments: str) -> playbook.Run:
+    """Run a playbook of the collection there."""
+    words = " ".join([f"./ansible/bin/ansible-playbook -i inventory.yml allianceauth.tuning.{name}", *arguments])
+    done = on_controller(f"ANSIBLE_NOCOLOR=1 {words}")
+    return playbook.Run(done.returncode, done.stdout + done.stderr)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def installed(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Install what a controller needs, and write its inventory."""
+    said = subprocess.check_output([playbook.CHECKOUT / "scripts/build"], text=True)
+    copy(playbook.CHECKOUT / said.partition(": ")[0], "collection.tar.gz")
+    copy(USER_KEY, "key")
+    near = {"ansible_connection": "local"}
+    far = {
+        "ansible_ssh_private_key_file": f"{HOME}/key",
+        "ansible_ssh_common_args": "-o StrictHostKeyChecking=accept-new",
+    }
+    group = {
+        "vars": VARIABLES,
+        "hosts": {host.name: near if host == controller() else far for host in hosts.existing(servers.LAB)},
+    }
+    inventory = tmp_path_factory.mktemp("controller") / "inventory.yml"
+    inventory.write_text(yaml.safe_dump({"auth_servers": group}))
+    copy(inventory, "inventory.yml")
+    install = "python3 -m venv ansible && ansible/bin/pip install --quiet --disable-pip-version-check ansible-core"
+    unpack = "ansible/bin/ansible-galaxy collection install --offline collection.tar.gz"
+    assert on_controller(f"{install} && {unpack} && ansible/bin/ansible --version").returncode == 0
+
+
+def test_apply_tunes_every_server_and_a_second_one_changes_nothing() -> None:
+    names = {host.name for host in hosts.existing(servers.LAB)}
+    checked = play("apply", "--check", "--diff")
+    assert checked.status == 0
+    first = play("apply")
+    assert first.status == 0
+    assert set(first.changed) == names
+    assert all(first.changed.values())
+    again = play("apply")
+    assert again.status == 0
+    assert again.changed == dict.fromkeys(names, 0)
+
+
+def test_a_change_is_made_and_rolled_back() -> None:
+    assert play("apply", "-e", "auth_worker_concurrency=6").status == 0
+    for host in hosts.existing(servers.LAB):
+        assert programs.nodes(host)[f"worker_00@{host.name}"] == 6
+    assert play("rollback").status == 0
+    for host in hosts.existing(servers.LAB):
+        assert programs.nodes(host)[f"worker_00@{host.name}"] == 10
+
+
+def test_drain_and_start_work() -> None:
+    assert play("drain").status == 0
+    for host in hosts.existing(servers.LAB):
+        assert not [line for line in programs.status(host) if re.search(r"worker_00 +RUNNING", line)]
+    assert play("drain", "--tags", "start").status == 0
+    for host in hosts.existing(servers.LAB):
+        assert {line.split()[1] for line in programs.status(host)} == {"RUNNING"}
