@@ -105,28 +105,28 @@ def create(lab: str, host: Wanted, port: int = 0) -> None:
     arguments += ["--network-alias", host.name]
     for key, value in labels.items():
         arguments += ["--label", f"{key}={value}"]
-    arguments += ["--systemd=always", *engine.ULIMITS, *_control_groups(DISTROS[host.distro])]
-    arguments += [f"--add-host={name}:127.0.0.1" for name in ELSEWHERE]
+    podmans, inits = boot_arguments(DISTROS[host.distro], hybrid_cgroups())
+    arguments += ["--systemd=always", *engine.ULIMITS, *podmans]
+    arguments += [f"--add-host={elsewhere}:127.0.0.1" for elsewhere in ELSEWHERE]
     arguments += ["--publish", f"127.0.0.1:{port or ''}:22"]
-    engine.podman(*arguments, host.image, "/sbin/init", *_init_arguments(DISTROS[host.distro]))
+    engine.podman(*arguments, host.image, "/sbin/init", *inits)
     public_key = ensure_user_key().with_suffix(".pub")
     for user in ("admin", "manager"):
         engine.podman("cp", str(public_key), f"{name}:/home/{user}/.ssh/authorized_keys")
     engine.podman("start", name)
 
 
-def _init_arguments(distro: Distro) -> list[str]:
-    """Return what systemd needs to boot where cgroups are still hybrid; see its NEWS for 256."""
-    if not 256 <= distro.systemd < 258 or not hybrid_cgroups():
-        return []
-    return ["SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1", "systemd.unified_cgroup_hierarchy=0"]
+def boot_arguments(distro: Distro, hybrid: bool) -> tuple[list[str], list[str]]:
+    """Return podman's and init's arguments with which a systemd boots here.
 
-
-def _control_groups(distro: Distro) -> list[str]:
-    """Return what podman needs for a systemd that knows only version 2, which a hybrid machine has elsewhere."""
-    if distro.systemd < 258 or not hybrid_cgroups():
-        return []
-    return [f"--volume={UNIFIED}:/sys/fs/cgroup:rw", "--cgroupns=host"]
+    On a hybrid machine version 256 has to be allowed version 1 control groups, which 258 no longer
+    knows (its NEWS): that one gets to see the version 2 hierarchy, which is there as well.
+    """
+    if not hybrid or distro.systemd < 256:
+        return [], []
+    if distro.systemd < 258:
+        return [], ["SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1", "systemd.unified_cgroup_hierarchy=0"]
+    return [f"--volume={UNIFIED}:/sys/fs/cgroup:rw", "--cgroupns=host"], []
 
 
 def start(host: Host) -> None:

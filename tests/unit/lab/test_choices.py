@@ -35,6 +35,16 @@ def test_each_distribution_gets_as_many_hosts() -> None:
     assert names == ["auth1-debian12", "auth2-debian12", "auth1-debian13", "auth2-debian13"]
 
 
+@pytest.mark.parametrize(
+    ("distro", "podmans", "inits"),
+    [("debian11", 0, 0), ("debian12", 0, 0), ("debian13", 0, 2), ("debian14", 2, 0), ("ubuntu2604", 2, 0)],
+)
+def test_a_systemd_boots_on_a_machine_with_hybrid_control_groups(distro: str, podmans: int, inits: int) -> None:
+    arguments = hosts.boot_arguments(distros.DISTROS[distro], hybrid=True)
+    assert tuple(map(len, arguments)) == (podmans, inits)
+    assert hosts.boot_arguments(distros.DISTROS[distro], hybrid=False) == ([], [])
+
+
 def test_a_host_is_ready_only_when_every_program_of_the_project_runs() -> None:
     states = readiness.parse(
         "memmon               FATAL     can't find command 'None'\n"
