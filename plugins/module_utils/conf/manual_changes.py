@@ -11,6 +11,7 @@ from typing import Callable, Iterable, Iterator, Mapping, NamedTuple
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options import KINDS
 
 Options = Mapping[str, str]
 Sections = Mapping[str, Options]
@@ -31,32 +32,12 @@ _MEMMON = "eventlistener:memmon"
 _MEMMON_OPTIONS = dict.fromkeys(("command", "directory", "user", "events", "stdout_logfile", "stderr_logfile"), "")
 
 # supervisor's own defaults of what no variable keeps.
-_DEFAULTS = {"numprocs": "1", "numprocs_start": "0", "process_name": "%(program_name)s"}
-_LISTENER_DEFAULTS = {**_DEFAULTS, "autostart": "true", "buffer_size": "10", "priority": "-1", "startsecs": "1"}
+_DEFAULTS = {item.name: item.default for item in KINDS["extra"].options}
+_LISTENER_DEFAULTS = {item.name: item.default for item in KINDS["memmon"].options if item.default}
 
-# Other spellings of arguments, by kind of program: celery's, gunicorn's and memmon's own.
-_CELERY = {
-    "--app": "-A",
-    "--concurrency": "-c",
-    "--hostname": "-n",
-    "--loglevel": "-l",
-    "--pool": "-P",
-    "--queues": "-Q",
-}
+# Other spellings of arguments, by kind of program.
 _SPELLINGS: Mapping[str, Mapping[str, str]] = {
-    "beat": _CELERY,
-    "worker": _CELERY,
-    "gunicorn": {"--bind": "-b", "--config": "-c", "--timeout": "-t", "--workers": "-w"},
-    "memmon": {
-        "--any": "-a",
-        "--cumulative": "-c",
-        "--email": "-m",
-        "--group": "-g",
-        "--name": "-n",
-        "--program": "-p",
-        "--sendmail_program": "-s",
-        "--uptime": "-u",
-    },
+    kind: {name: item.name for item in table.arguments for name in item.names[1:]} for kind, table in KINDS.items()
 }
 
 # What keeps an item, by kind of section: those that are named, then any other. Empty: nothing does.
@@ -68,14 +49,13 @@ _PROGRAM = {
 # A listener or program that the role writes may not be in another file as well; other sections are merged over files.
 _OTHER_LISTENER = "a listener of another name, in a file of its own in conf.d"
 _LISTENER = dict.fromkeys(("any option", "any variable", "any argument"), _OTHER_LISTENER)
+_LIMIT_FOR_EACH = "a limit for each program (memory_limit)"
 _MEMMON_VARIABLES = {
-    "-a": "a limit for each program (memory_limit)",
-    "-g": "a limit for each program (memory_limit)",
-    "-m": "auth_memmon_email",
-    "-n": "auth_memmon_name",
+    **{item.name: item.variable for item in KINDS["memmon"].arguments},
+    "-a": _LIMIT_FOR_EACH,
+    "-g": _LIMIT_FOR_EACH,
     "-p": "auth_extra_programs.{name}.memory_limit",
-    "-s": "auth_memmon_sendmail",
-    "-u": "auth_memmon_uptime",
+    "-c": "",
 }
 _VARIABLES: Mapping[str, Mapping[str, str]] = {
     "beat": {**_PROGRAM, "any argument": "auth_beat_options"},

@@ -14,6 +14,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Callable, Mapping, Sequence, TypeVar
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import quoting
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options import (
+    NOT_AMONG_SETTINGS,
+    POOL_KEYS,
+    refused_arguments,
+)
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import values
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import (
@@ -78,33 +83,6 @@ _LOGLEVELS = ("debug", "info", "warning", "error", "critical", "fatal")
 # gunicorn ends a worker itself after its graceful_timeout of 30 s; supervisor has
 # to wait longer than that, or it kills a request that gunicorn still lets finish.
 _GUNICORN_STOPWAITSECS = 40
-
-_POOL_KEYS = ("concurrency", "numprocs", "pool", "loglevel", "memory_limit", "stopwaitsecs", "options")
-
-# Options of a section that have a variable or a key of their own.
-_OWN_SETTINGS = ("command", "environment", "numprocs", "process_name", "numprocs_start")
-
-# Arguments of the programs' commands that have a variable, or that the role gives itself.
-_WORKER_ARGUMENTS = {
-    "-c": "concurrency",
-    "--concurrency": "concurrency",
-    "-P": "pool",
-    "--pool": "pool",
-    "-Q": "queues",
-    "--queues": "queues",
-    "-l": "loglevel",
-    "--loglevel": "loglevel",
-    "-n": "the process's name",
-    "--hostname": "the process's name",
-}
-_GUNICORN_ARGUMENTS = {
-    "-w": "auth_gunicorn_workers",
-    "--workers": "auth_gunicorn_workers",
-    "-t": "auth_gunicorn_timeout",
-    "--timeout": "auth_gunicorn_timeout",
-    "-b": "auth_gunicorn_bind",
-    "--bind": "auth_gunicorn_bind",
-}
 
 # What stands in for a value that was refused.
 _NO_WORDS: list[str] = []
@@ -245,7 +223,7 @@ def declare(variables: Mapping[str, Any], host: str, routed_queues: Sequence[str
                 memory_limit=read("auth_gunicorn_memory_limit", values.size, ""),
                 tree=True,
                 stopwaitsecs=_GUNICORN_STOPWAITSECS,
-                options=tuple(read("auth_gunicorn_options", values.other_arguments(_GUNICORN_ARGUMENTS), [])),
+                options=tuple(read("auth_gunicorn_options", values.other_arguments(refused_arguments("gunicorn")), [])),
                 environment=common,
             ),
             settings,
@@ -313,7 +291,7 @@ def environments(variables: Mapping[str, Any], programs: Sequence[str]) -> dict[
 def _settings(reader: _Reader, origin: str, options: Mapping[str, Any]) -> dict[str, str]:
     texts = {}
     for key, value in options.items():
-        if str(key).lower() in _OWN_SETTINGS or not values.NAME.match(str(key)):
+        if str(key).lower() in NOT_AMONG_SETTINGS or not values.NAME.match(str(key)):
             reader.refuse(f"{origin}.{key}", value, "it is not an option that can be given here")
         # supervisor's parser takes an option in any case.
         texts[str(key).lower()] = reader.read(f"{origin}.{key}", value, values.option, "")
@@ -321,7 +299,7 @@ def _settings(reader: _Reader, origin: str, options: Mapping[str, Any]) -> dict[
 
 
 def _workers(reader: _Reader, variables: Mapping[str, Any], routed_queues: Sequence[str]) -> list[Worker]:
-    common = {key: variables[f"auth_worker_{key}"] for key in _POOL_KEYS}
+    common = {key: variables[f"auth_worker_{key}"] for key in POOL_KEYS}
     pools: dict[str, tuple[str, dict[str, Any]]] = {"worker": ("auth_worker", {})}
     if "services" in routed_queues:
         # One task at a time: Alliance Auth routes there what must not run twice at once.
@@ -365,7 +343,7 @@ def _worker(reader: _Reader, origin: str, name: str, pool: Mapping[str, Any], ow
         pool=kind,
         loglevel=read("loglevel", values.one_of(("", *_LOGLEVELS)), ""),
         queues=tuple(reader.read(f"{origin}.queues", pool.get("queues") or [], values.queues, [])),
-        options=tuple(read("options", values.other_arguments(_WORKER_ARGUMENTS), [])),
+        options=tuple(read("options", values.other_arguments(refused_arguments("worker")), [])),
     )
 
 
