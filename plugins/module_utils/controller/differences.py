@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Mapping, Sequence
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import Declared
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 
 # Read and write for root and the group alone: the listeners' user has to connect.
 SOCKET_MODE = 0o770
@@ -58,7 +59,7 @@ def unread(declared: Declared, info: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def disagreements(
-    declared: Declared, expected: Sequence[str], limits: Mapping[str, str], info: Mapping[str, Any]
+    declared: Declared, expected: Sequence[str], limits: Mapping[str, int], info: Mapping[str, Any]
 ) -> list[str]:
     """Return a sentence for each of the processes (namespecs) and limits that is not as it was expected."""
     processes = info["daemon"]["processes"]
@@ -73,13 +74,17 @@ def disagreements(
     found = [f"{name} does not run" for name in stopped(expected, processes)]
     found += [f"memmon watches {name}, which does not exist" for name in sorted(set(watched) - known)]
     found += [
-        f"memmon has the limit {watched.get(name, 'none')} for {name} and not {size}"
+        f"memmon has the limit {_shown(watched.get(name))} for {name} and not {memmon.size_text(size)}"
         for name, size in limits.items()
         if watched.get(name) != size
     ]
     if limits:
         found += [f"no memmon watches the worker {name}" for name in sorted(workers - set(watched) - unlimited)]
     return found
+
+
+def _shown(limit: int | None) -> str:
+    return memmon.size_text(limit) if limit else "none"
 
 
 def stopped(expected: Sequence[str], processes: list[Mapping[str, Any]]) -> list[str]:

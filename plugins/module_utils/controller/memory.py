@@ -18,7 +18,7 @@ _AT_REST = 80 * 1024**2
 
 def excess(declared: Declared, info: Mapping[str, Any], host: str) -> list[str]:
     """Return a sentence if the limits together are more than the host's memory."""
-    limits = [memmon.parse_size(listener.size) for listener in declared.listeners]
+    limits = [listener.size for listener in declared.listeners]
     if sum(limits) <= info["memory_total"]:
         return []
     asked, there = (number // 1024**2 for number in (sum(limits), info["memory_total"]))
@@ -53,9 +53,9 @@ def limits_below_rest(declared: Declared, info: Mapping[str, Any], host: str) ->
             continue
         master, child = _weights(program, info["daemon"]["processes"])
         rest = master + child * children[program.name]
-        if rest > memmon.parse_size(program.memory_limit):
+        if rest > program.memory_limit:
             begin = sentences[program.name].format(
-                name=program.name, limit=program.memory_limit, children=children[program.name]
+                name=program.name, limit=memmon.size_text(program.memory_limit), children=children[program.name]
             )
             found.append(
                 f"{host}: {begin} of {child // 1024**2} MB each {program.name} needs {rest // 1024**2} MB at rest, "
@@ -84,9 +84,10 @@ def warnings(declared: Declared) -> list[str]:
         return []
     found = []
     for program in declared.programs:
-        if program.memory_limit and memmon.parse_size(program.memory_limit) < memmon.SMALLEST_SENSIBLE:
+        if 0 < program.memory_limit < memmon.SMALLEST_SENSIBLE:
+            limit = memmon.size_text(program.memory_limit)
             found.append(
-                f"{program.name} has a memory limit of {program.memory_limit}. We would suggest to not go below 128MB "
+                f"{program.name} has a memory limit of {limit}. We would suggest to not go below 128MB "
                 "though, since new workers start with around 80 MB already (Alliance Auth's tuning guide)."
             )
     found += [

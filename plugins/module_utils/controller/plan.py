@@ -89,7 +89,7 @@ class Expected:
     listeners: tuple[str, ...] = ()
     site: str = ""
     nodes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    limits: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def table(declared: Declared) -> list[str]:
     rows = [_HEADINGS, *(_row(program, declared) for program in declared.programs)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
     tasks = sum(worker.numprocs * worker.concurrency for worker in declared.workers)
-    limits = sum(memmon.parse_size(listener.size) for listener in declared.listeners)
+    limits = sum(listener.size for listener in declared.listeners)
     return [
         *("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows),
         f"numprocs * concurrency: {tasks} tasks at once; limits: {limits // _MEGABYTE} MB in all",
@@ -30,7 +30,7 @@ def table(declared: Declared) -> list[str]:
 
 def _row(program: Program, declared: Declared) -> tuple[str, ...]:
     processes = len(program.process_names)
-    limit = program.memory_limit if declared.watches and program.memory_limit else "none"
+    limit = memmon.size_text(program.memory_limit) if declared.watches and program.memory_limit else "none"
     if limit != "none":
         limit += " with its children" if program.tree else " each" if processes > 1 else ""
     concurrency = pool = "-"

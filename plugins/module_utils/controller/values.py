@@ -68,11 +68,8 @@ def path(value: Any) -> str:
     return value.rstrip("/") or "/"
 
 
-def size(value: Any) -> str:
-    if not value:
-        return ""
-    memmon.parse_size(str(value))
-    return str(value).upper()
+def size(value: Any) -> int:
+    return memmon.parse_size(str(value)) if value else 0
 
 
 def bind(value: Any) -> str:

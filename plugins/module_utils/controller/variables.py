@@ -204,7 +204,7 @@ def declare(variables: Mapping[str, Any], host: str, routed_queues: Sequence[str
             reader,
             Program(
                 "beat",
-                memory_limit=read("auth_beat_memory_limit", values.size, ""),
+                memory_limit=read("auth_beat_memory_limit", values.size, 0),
                 options=tuple(read("auth_beat_options", values.arguments, [])),
                 environment=common,
             ),
@@ -220,7 +220,7 @@ def declare(variables: Mapping[str, Any], host: str, routed_queues: Sequence[str
             reader,
             Program(
                 "gunicorn",
-                memory_limit=read("auth_gunicorn_memory_limit", values.size, ""),
+                memory_limit=read("auth_gunicorn_memory_limit", values.size, 0),
                 tree=True,
                 stopwaitsecs=_GUNICORN_STOPWAITSECS,
                 options=tuple(read("auth_gunicorn_options", values.other_arguments(refused_arguments("gunicorn")), [])),
@@ -335,7 +335,7 @@ def _worker(reader: _Reader, origin: str, name: str, pool: Mapping[str, Any], ow
         name=reader.read(f"{origin}.name", name, values.name, "worker"),
         numprocs=read("numprocs", values.positive, 1),
         numbered=True,
-        memory_limit=read("memory_limit", values.size, ""),
+        memory_limit=read("memory_limit", values.size, 0),
         tree=kind in FORKING_POOLS,
         stopwaitsecs=read("stopwaitsecs", values.positive, 1),
         # solo has one slot whatever it is told.
@@ -360,7 +360,7 @@ def _extra_programs(reader: _Reader, programs: Mapping[str, Any]) -> list[ExtraP
         settings = dict(given)
         command = reader.read(f"{origin}.command", settings.pop("command"), values.command, _NO_WORDS)
         environment = reader.read(f"{origin}.environment", settings.pop("environment", {}), values.pairs, _NO_PAIRS)
-        limit = reader.read(f"{origin}.memory_limit", settings.pop("memory_limit", ""), values.size, "")
+        limit = reader.read(f"{origin}.memory_limit", settings.pop("memory_limit", ""), values.size, 0)
         tree = reader.read(
             f"{origin}.memory_limit_tree", settings.pop("memory_limit_tree", False), values.boolean, False
         )

@@ -53,13 +53,13 @@ class Mail:
 
 @dataclass(frozen=True)
 class Listener:
-    """One ``[eventlistener:x]`` section: the memmon that watches one process.
+    """One ``[eventlistener:x]`` section: the memmon that watches one process, whose limit is ``size`` bytes.
 
     ``cumulative`` is memmon's ``-c``, which weighs a process with its children.
     """
 
     process: str
-    size: str
+    size: int
     cumulative: bool
 
     @property
@@ -73,7 +73,7 @@ class Listener:
         ``-p`` gets the bare process name: ``GROUP:PROCESS``, which memmon's help
         offers, ends it with a KeyError.
         """
-        return [*(["-c"] if self.cumulative else []), "-p", f"{self.process}={self.size}", *mail.arguments()]
+        return [*(["-c"] if self.cumulative else []), "-p", f"{self.process}={size_text(self.size)}", *mail.arguments()]
 
 
 def parse_size(size: str) -> int:
@@ -86,6 +86,14 @@ def parse_size(size: str) -> int:
     if not found:
         raise ValueError(f"{size!r} is not a whole number followed by KB, MB or GB, such as 256MB")
     return int(found.group(1)) * _FACTORS[found.group(2).upper()]
+
+
+def size_text(size: int) -> str:
+    """Return a number of bytes as memmon takes it, in the largest unit that needs no fraction."""
+    for unit in ("GB", "MB", "KB"):
+        if size % _FACTORS[unit] == 0:
+            return f"{size // _FACTORS[unit]}{unit}"
+    return str(size)
 
 
 def listeners(programs: Iterable[Program]) -> list[Listener]:
@@ -104,13 +112,22 @@ def listeners(programs: Iterable[Program]) -> list[Listener]:
     ]
 
 
-def watched(arguments: Sequence[str]) -> dict[str, str]:
-    """Return the limits in a memmon's arguments, sizes by process name; none for another program's."""
+def watched(arguments: Sequence[str]) -> dict[str, int]:
+    """Return the limits in a memmon's arguments, bytes by process name; none for another program's."""
     # The script is first, or behind its interpreter.
     if "memmon" not in [os.path.basename(word) for word in arguments[:2]]:
         return {}
     values = [value for option, value in zip(arguments, arguments[1:]) if option in ("-p", "--program")]
-    return dict(value.split("=", 1) for value in values)
+    limits = (value.partition("=") for value in values)
+    return {name: _bytes(size) for name, _equals, size in limits}
+
+
+def _bytes(size: str) -> int:
+    """Return a size as memmon reads it, which takes a number of bytes as well; 0 if it would not start with it."""
+    try:
+        return int(size) if size.isdecimal() else parse_size(size)
+    except ValueError:
+        return 0
 
 
 def ambiguous(groups: Iterable[Mapping[str, Any]], limits: Iterable[str]) -> list[str]:

@@ -31,7 +31,7 @@ IMPLEMENTATIONS: Mapping[str, str] = {
 class Program:
     """One ``[program:x]`` section that the role writes.
 
-    ``memory_limit`` is a size in memmon's spelling (``256MB``), empty for none.
+    ``memory_limit`` is in bytes, 0 for none.
     ``tree`` says that the limit is meant for the process with all its children.
     ``stopwaitsecs`` is in seconds. ``options`` are further arguments of its command,
     ``settings`` further options of its section, ``environment`` the names of its
@@ -41,7 +41,7 @@ class Program:
     name: str
     numprocs: int = 1
     numbered: bool = False
-    memory_limit: str = ""
+    memory_limit: int = 0
     tree: bool = False
     stopwaitsecs: int = DEFAULT_STOPWAITSECS
     options: tuple[str, ...] = ()

@@ -98,7 +98,7 @@ def test_a_process_that_runs_has_its_weight_kind_and_limits(tmp_path: Path, wait
         wait(lambda: proc.command_line(running.pid))
         found = auth_info.describe(process(running.pid), [os.getpid(), NO_PID], str(script))
         os.killpg(running.pid, signal.SIGKILL)
-    assert (found["kind"], found["limits"]) == ("listener", {"worker_00": "256MB"})
+    assert (found["kind"], found["limits"]) == ("listener", {"worker_00": 256 * 1024**2})
     # The last of those below has ended meanwhile.
     assert (found["rss"] > 0, found["children"][0] > 0, found["children"][1]) == (True, True, 0)
 

@@ -11,8 +11,8 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program 
 from superlance.memmon import memmon_from_args
 
 PROGRAMS = [
-    Program("worker", numprocs=2, numbered=True, memory_limit="256MB"),
-    Program("gunicorn", memory_limit="1GB", tree=True),
+    Program("worker", numprocs=2, numbered=True, memory_limit=256 * 1024**2),
+    Program("gunicorn", memory_limit=1024**3, tree=True),
     Program("beat"),
 ]
 
@@ -59,7 +59,7 @@ def test_a_size_that_memmon_does_not_know_or_nobody_means_is_refused(size: str) 
 
 def test_the_limits_of_a_running_memmon_are_read_from_its_arguments() -> None:
     assert memmon.watched(["python", "memmon", "-c", "-p", "worker_00=1GB", "--program", "b=2MB", "-m", "a@b"]) == {
-        "worker_00": "1GB",
-        "b": "2MB",
+        "worker_00": 1024**3,
+        "b": 2 * 1024**2,
     }
     assert memmon.watched(["celery", "-p", "worker_00=1GB"]) == {}

@@ -76,7 +76,7 @@ INFO: dict[str, Any] = {
             process("myauth", "gunicorn", "gunicorn"),
             process("bots", "bot", "other"),
             process("myauth", "worker_00", "worker"),
-            process("memmon_worker_00", "memmon_worker_00", "listener", limits={"worker_00": "256MB"}),
+            process("memmon_worker_00", "memmon_worker_00", "listener", limits={"worker_00": 256 * 1024**2}),
             process("myauth", "beat", "beat"),
         ],
     },
@@ -198,10 +198,10 @@ def test_what_runs_otherwise_than_decided_is_told(defaults: dict[str, Any], info
     info["orphans"] = []
     beat, watcher = info["daemon"]["processes"][4], info["daemon"]["processes"][3]
     beat["pid"] = 0
-    watcher["limits"] = {"worker": "256MB"}
+    watcher["limits"] = {"worker": 256 * 1024**2}
     info["daemon"]["drift"]["changed"] = ["myauth", "bots"]
     # Another one's memmon, which watches what it likes.
-    info["daemon"]["processes"].append(process("memmon", "memmon", "listener", limits={"gone": "1GB"}))
+    info["daemon"]["processes"].append(process("memmon", "memmon", "listener", limits={"gone": GIGABYTE}))
     assert plan.problems_left(declare(defaults), info, WANTED, STEPS) == [
         "myauth:beat does not run",
         "memmon watches worker, which does not exist",

@@ -122,7 +122,7 @@ def test_a_pool_can_be_left_out_and_others_take_what_they_do_not_say_from_the_wo
     )
     assert refusals == []
     (big,) = declared.workers
-    assert (big.name, big.pool, big.memory_limit, big.tree) == ("big", "prefork", "1GB", True)
+    assert (big.name, big.pool, big.memory_limit, big.tree) == ("big", "prefork", 1024**3, True)
 
 
 def test_a_pool_that_is_left_out_by_name_is_switched_off(defaults: dict[str, Any]) -> None:
