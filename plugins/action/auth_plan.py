@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import plan, refusals, sections, variables
-from ansible_collections.allianceauth.tuning.plugins.plugin_utils import role
+from ansible_collections.allianceauth.tuning.plugins.plugin_utils import explicit, role
 
 _STEPS = ("install", "configure", "restart", "verify")
 
@@ -44,12 +45,14 @@ class ActionModule(ActionBase):
         self._vars = task_vars or {}
         job, info, host = self._given["job"], self._given["info"], self._vars["inventory_hostname"]
         self._values = role.read_variables(self._templar, self._vars)
-        declared, problems = variables.declare(self._values, host, info["routed_queues"])
+        problems = explicit.unknown_variables(self._templar, self._vars)
+        declared, wrong = variables.declare(self._values, host, info["routed_queues"], self._left_to_gunicorn())
+        problems += wrong
         # What ran before runs again, whatever is to be said of the server.
         if not problems and job != "revert":
             problems = refusals.refusals(declared, info, host)
         if problems:
-            result.update(failed=True, msg=" ".join(problems))
+            result.update(failed=True, msg=refusals.message(problems, host, Display().display))
             return result
         result["changed"] = False
         if job == "verify":
@@ -61,6 +64,13 @@ class ActionModule(ActionBase):
         # As tasks read it again, with lists for tuples.
         as_data = json.loads(json.dumps(asdict(decided)))
         return {**result, "plan": as_data, "warnings": [f"{host}: {said}" for said in decided.warnings]}
+
+    def _left_to_gunicorn(self) -> dict[str, Any]:
+        info = self._given["info"]
+        if not info["own_gunicorn_conf"]:
+            return {}
+        names = explicit.names(self._task, self._vars, variables.NAMES)
+        return variables.left_to_gunicorn(info, str(self._values["auth_project"]), names)
 
     def _decide(self, job: str, declared: variables.Declared, info: dict[str, Any]) -> plan.Plan:
         wanted = self._wanted(declared, info)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the allianceauth.tuning authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Call the module with the environments that the role's variables give, and name the host in what it refuses."""
+"""Call the module with what the role's variables give, and ask about values that somebody has chosen on the server."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import json
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import variables
-from ansible_collections.allianceauth.tuning.plugins.plugin_utils import role
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import consent, variables
+from ansible_collections.allianceauth.tuning.plugins.plugin_utils import explicit, role
+
+display = Display()
 
 
 class ActionModule(ActionBase):
@@ -29,6 +32,31 @@ class ActionModule(ActionBase):
             values = role.read_variables(self._templar, task_vars or {})
             arguments["environments"] = json.dumps(variables.environments(values, programs))
         result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
-        if result.get("failed") and "msg" in result:
-            result["msg"] = f"{(task_vars or {})['inventory_hostname']}: {result['msg']}"
+        host = (task_vars or {})["inventory_hostname"]
+        if result.get("failed"):
+            if "msg" in result:
+                result["msg"] = f"{host}: {result['msg']}"
+            return result
+        changes = result.get("value_changes", [])
+        # Only before anything is touched; see the task that checks the new file.
+        if changes and self._task.check_mode:
+            self._ask(result, host, changes, task_vars or {})
+        if changes and result.get("diff"):
+            lines = [f"{host}: what differs in meaning:", *(f"  {text}" for text in consent.summary(changes)), ""]
+            result["diff"] = [{"prepared": "\n".join(lines)}, *result["diff"]]
         return result
+
+    def _ask(self, result: dict[str, Any], host: str, changes: list[dict[str, Any]], task_vars: dict[str, Any]) -> None:
+        """Stop the run if it would change what somebody has chosen and nobody has asked for."""
+        names = explicit.names(self._task, task_vars, variables.NAMES)
+        given = consent.Variables(role.read_variables(self._templar, task_vars), names)
+        unasked = consent.unasked(changes, given)
+        if not unasked:
+            return
+        path = self._task.args["path"]
+        display.display("\n".join(consent.question(host, path, unasked, given)))
+        result.update(
+            failed=True,
+            msg=f"{host}: {path} was not replaced: {len(unasked)} values that somebody has chosen there would change, "
+            "and no variable asks for it. The table above has them, with the lines that keep them.",
+        )

@@ -138,9 +138,11 @@ log_links:
   returned: always
   type: dict
 own_gunicorn_conf:
-  description: Whether the project's folder has a C(gunicorn.conf.py), which gunicorn reads unless it is given another.
+  description:
+    - What the C(gunicorn.conf.py) in the project's folder sets, which gunicorn reads unless it is given another; null
+      where it has none. A value is null where the file calculates it.
   returned: always
-  type: bool
+  type: dict
 effective:
   description: The whole configuration on disk as supervisor's parser reads it, with groups, processes and sockets.
   returned: if supervisor's parser accepts it
@@ -282,7 +284,7 @@ def main() -> None:
         "gunicorn_conf": project.file(given["gunicorn_conf"]),
         "log_dir_exists": os.path.isdir(given["log_dir"]),
         "log_links": project.links(os.path.join(given["project_dir"], "log")),
-        "own_gunicorn_conf": os.path.exists(os.path.join(given["project_dir"], "gunicorn.conf.py")),
+        "own_gunicorn_conf": project.gunicorn_settings(os.path.join(given["project_dir"], "gunicorn.conf.py")),
         "unit": proc.unit_exists(),
         "guard": guard.look(given["project"]),
         "daemon": look_at_daemon(),

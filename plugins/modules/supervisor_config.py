@@ -13,8 +13,11 @@ description:
   - Writes a file that supervisord includes, and the link that leads to it.
   - The whole configuration is read by supervisor's own parser with the new file in it first.
     If the parser refuses it, the module fails with its sentence and touches nothing.
-  - The same holds if a command cannot be executed, a folder is missing, a log cannot be written, another file defines a
-    program of the same name, or something that somebody added to the file by hand would be gone.
+  - The same holds if a command cannot be executed, a folder is missing, a log cannot be written, or another file has
+    a program of the same name.
+  - If the new file would change what somebody has chosen in the present one, and no variable that was set asks for it,
+    the run stops with a table of these changes and the variables that keep them, before anything is touched. For that
+    it has to be called in check mode first.
   - The file is replaced atomically. What was there before is kept beside it, dated.
   - Nothing is restarted or reloaded.
 options:
@@ -113,6 +116,14 @@ restored:
   description: The kept file that was put back.
   returned: O(restore) is given
   type: str
+value_changes:
+  description:
+    - What the new file says otherwise than the one that is there, by meaning; no values of environments.
+    - Each with its C(section), C(item), what it is C(now) and C(then), whether it was C(chosen) by somebody, the
+      variables (paths and values) that keep it (C(keeps)), and the C(reason) if the role changes it on purpose.
+  returned: always
+  type: list
+  elements: dict
 kept:
   description: The files that hold what was there before.
   returned: always
@@ -141,6 +152,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import (
     backup_name,
+    description,
     managed_file,
     manual_changes,
 )
@@ -221,22 +233,9 @@ def differing_lines(now: str, text: str) -> list[str]:
     return shown or ["(only what is not shown)"]
 
 
-def check(given: dict[str, Any], before: str | None, content: str) -> list[str]:
+def check(given: dict[str, Any], content: str) -> list[str]:
     """Return a sentence for each reason not to put the new file in place."""
     path, link = given["path"], given["link"]
-    by_hand = files.readable(link) if before is None else before
-    # Going back is meant to undo what came since.
-    lost = (
-        []
-        if by_hand is None or given["restore"]
-        else manual_changes.missing_changes(by_hand, content, given["discard"])
-    )
-    if lost:
-        return [
-            "it has what the variables do not produce: "
-            + "; ".join(lost)
-            + "; or let it go by naming it (without the brackets) in auth_discard"
-        ]
     try:
         overlay = supervisor_parser.overlay_for(path, link, content, given["log_dir"])
         after = supervisor_parser.effective(supervisord.MAIN_CONF, overlay)
@@ -244,7 +243,7 @@ def check(given: dict[str, Any], before: str | None, content: str) -> list[str]:
         return [f"supervisor refuses the configuration with the new file in it: {why}"]
     if not {path, link} & set(after["sections"]):
         return [f"supervisord includes neither {path} nor {link}, see [include] in {supervisord.MAIN_CONF}"]
-    names = manual_changes.sections(content)
+    names = description.sections(content)
     ours = {name.partition(":")[2] for name in names}
     processes = [process for group in after["groups"] if group["name"] in ours for process in group["processes"]]
     listeners = [
@@ -261,6 +260,13 @@ def check(given: dict[str, Any], before: str | None, content: str) -> list[str]:
         found += preflight.obstacles(processes, given["pending"])
         found += preflight.unable_to_connect(listeners, after["sockets"]) + preflight.lost_mail(listeners)
     return found or unloadable(given["application"], overlay)
+
+
+def value_changes(given: dict[str, Any], before: str | None, content: str) -> list[dict[str, Any]]:
+    """Return what the new file says otherwise; nothing when going back, which is meant to undo what came since."""
+    if before is None or given["restore"]:
+        return []
+    return [change.as_dict() for change in manual_changes.changes(before, content, given["discard"])]
 
 
 def unloadable(given: dict[str, Any], overlay: supervisor_parser.Overlay) -> list[str]:
@@ -334,8 +340,10 @@ def work(module: AnsibleModule) -> None:
             "after_header": path,
         },
     ]
+    by_hand = files.readable(module.params["link"]) if before is None else before
+    result["value_changes"] = value_changes(module.params, by_hand, content)
     # Also when the file stays: a neighbour that is broken would end the daemon at its next start.
-    problems = check(module.params, before, content)
+    problems = check(module.params, content)
     if problems:
         module.fail_json(msg=f"{path} was not replaced: {'; '.join(problems)}.")
     if result["changed"] and not module.check_mode:

@@ -20,7 +20,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller imp
     sections,
     stages,
 )
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import Declared
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import Declared, ineffective
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import link_to, make_namespec
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import IMPLEMENTATIONS, Worker
@@ -247,7 +247,12 @@ def _plan(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
         guard_report=info["guard"]["said"],
         superlance=wanted.superlance,
         table=tuple(report.table(declared)),
-        warnings=(*filter(None, [info["guard"]["said"]]), *memory.warnings(declared), *_exposed(declared, info)),
+        warnings=(
+            *filter(None, [info["guard"]["said"]]),
+            *memory.warnings(declared),
+            *ineffective(declared),
+            *_exposed(declared, info),
+        ),
     )
 
 

@@ -1,14 +1,25 @@
 # Copyright (c) 2026, the allianceauth.tuning authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Say what a server lacks that the role does not bring."""
+"""Say what a server lacks that the role does not bring, and show why a run stops."""
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping, Sequence
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import memory
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import Declared
+
+
+def message(found: Sequence[str], host: str, show: Callable[[str], object]) -> str:
+    """Return the message that a run fails with. Several refusals are shown before it, one a line.
+
+    Ansible prints a message in one line, and twice.
+    """
+    if len(found) == 1:
+        return found[0]
+    show("\n".join(["", *found, ""]))
+    return f"{host}: {len(found)} things have to be set right first, see the lines above; nothing was touched."
 
 
 def refusals(declared: Declared, info: Mapping[str, Any], host: str) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import Any, Mapping, Sequence
 
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import consent
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import Declared
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import Program, Worker
@@ -44,9 +45,9 @@ def _row(program: Program, declared: Declared) -> tuple[str, ...]:
 class Report:
     """The sentences on one host.
 
-    ``plan`` is the run's. ``results`` are the registered results of its steps by name: ``installed``, ``configured``,
-    ``standby``, ``site_stopped``, ``supervisord``, ``started``, ``resumed``, ``linked``; what was not run has none, or
-    no ``changed``.
+    ``plan`` is the run's. ``results`` are the registered results of its steps by name: ``checked``, ``installed``,
+    ``configured``, ``standby``, ``site_stopped``, ``supervisord``, ``started``, ``resumed``, ``linked``; what was not
+    run has none, or no ``changed``.
     """
 
     def __init__(
@@ -59,9 +60,11 @@ class Report:
         self._was = "would be" if check_mode else "was"
 
     def lines(self) -> list[str]:
-        """Return what changed, then the table."""
+        """Return what changed, the values as they were and are, then the table."""
         changes = " ".join(self.changes()) or "nothing to do, all is as the variables say."
-        return ["", f"{self.host}: {changes}", *(f"  {line}" for line in self.plan["table"])]
+        values = consent.summary(self._results.get("checked", {}).get("value_changes", []))
+        shown = [*(f"  {line}" for line in values), ""] if values else []
+        return ["", f"{self.host}: {changes}", *shown, *(f"  {line}" for line in self.plan["table"])]
 
     def changes(self) -> list[str]:
         """Return a sentence for each thing that was found or changed, in the order of the steps."""

@@ -55,7 +55,7 @@ def gunicorn(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any] | No
     program, options = declared.gunicorn, declared.gunicorn_options
     # The role's configuration file would hide the admin's.
     configured = (
-        info["own_gunicorn_conf"]
+        info["own_gunicorn_conf"] is not None
         or "GUNICORN_CMD_ARGS" in program.environment
         or any(option.startswith(("-c", "--config", "--reuse-port")) for option in program.options)
     )

@@ -13,6 +13,7 @@ import shlex
 from typing import Any, Callable, Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import quoting
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.manual_changes import PLACEHOLDER
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
@@ -54,6 +55,12 @@ def one_of(choices: tuple[str, ...]) -> Callable[[Any], str]:
         return text
 
     return parse
+
+
+def loglevel(levels: tuple[str, ...]) -> Callable[[Any], str]:
+    """Return what reads a level, which Celery takes in capitals as well."""
+    parse = one_of(("", *levels))
+    return lambda value: parse(value.lower() if isinstance(value, str) else value)
 
 
 def name(value: Any) -> str:
@@ -149,6 +156,22 @@ def other_arguments(own: Mapping[str, str]) -> Callable[[Any], list[str]]:
     return parse
 
 
+def worker_arguments(own: Mapping[str, str], pool: str) -> Callable[[Any], list[str]]:
+    """Return what reads further arguments of a worker that has a pool."""
+    parse = other_arguments(own)
+
+    def parse_with_pool(value: Any) -> list[str]:
+        words = parse(value)
+        if pool != "prefork" and any(word.partition("=")[0] == "--autoscale" for word in words):
+            raise ValueError(
+                f"--autoscale needs the pool prefork: the pool {pool} cannot grow, and the worker would end at its "
+                "first attempt"
+            )
+        return words
+
+    return parse_with_pool
+
+
 def command(value: Any) -> list[str]:
     words = shlex.split(text(value)) if isinstance(value, str) else arguments(value)
     if not words:
@@ -175,6 +198,9 @@ def mappings(value: Any) -> list[Mapping[str, Any]]:
 
 def pairs(value: Any) -> dict[str, str]:
     found = {str(key): text(one) for key, one in mapping(value).items()}
+    for key, one in found.items():
+        if one == PLACEHOLDER:
+            raise ValueError(f"{key} still has the words that stand for its value; put the value in their place")
     try:
         quoting.environment(found)
     except quoting.UnwritableError as why:

@@ -10,11 +10,14 @@ given with ``-e name=value`` arrives as text, so numbers are read from text too.
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Mapping, Sequence, TypeVar
+from typing import Any, Callable, Iterable, Mapping, Sequence, TypeVar
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import quoting
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options import (
+    KINDS,
     NOT_AMONG_SETTINGS,
     POOL_KEYS,
     refused_arguments,
@@ -70,6 +73,7 @@ NAMES = (
     "auth_program_settings",
     "auth_environment",
     "auth_discard",
+    "auth_other_variables",
     "auth_memory_overcommit",
     "auth_drain_timeout_action",
     "auth_rollback_to",
@@ -84,11 +88,34 @@ _LOGLEVELS = ("debug", "info", "warning", "error", "critical", "fatal")
 # to wait longer than that, or it kills a request that gunicorn still lets finish.
 _GUNICORN_STOPWAITSECS = 40
 
+# What a variable gives to gunicorn's command, and its own configuration file can give as well.
+_IN_GUNICORNS_FILE = ("bind", "timeout", "workers")
+
+# Keys of an entry of auth_workers.
+_KEYS_OF_A_POOL = ("name", "enabled", "queues", *POOL_KEYS)
+
+# Arguments of celery worker that end processes of a pool.
+_FOR_PROCESSES = ("--max-memory-per-child", "--max-tasks-per-child")
+
+# Options that cannot be given, with the values that they have.
+_USUAL = {item.name: item.default for item in KINDS["extra"].options}
+
 # What stands in for a value that was refused.
 _NO_WORDS: list[str] = []
 _NO_PAIRS: dict[str, str] = {}
 _NO_MAPPING: Mapping[str, Any] = {}
 _NO_MAPPINGS: list[Mapping[str, Any]] = []
+
+# Variables that say how a run works and shape no program.
+_OF_A_RUN: Mapping[str, Callable[[Any], Any]] = {
+    "auth_discard": values.arguments,
+    "auth_drain_timeout_action": values.one_of(("abort", "kill")),
+    "auth_other_variables": values.arguments,
+    "auth_pip_environment": values.mapping,
+    "auth_pip_extra_args": values.arguments,
+    "auth_rollback_to": values.text,
+    "auth_superlance_version": values.text,
+}
 
 T = TypeVar("T")
 P = TypeVar("P", bound=Program)
@@ -96,13 +123,18 @@ P = TypeVar("P", bound=Program)
 
 @dataclass(frozen=True)
 class Gunicorn:
-    """gunicorn's arguments; ``timeout`` is in seconds."""
+    """gunicorn's arguments; ``timeout`` is in seconds.
+
+    ``left_to_file`` are those that gunicorn's own configuration file gives, which its command would override. ``bind``
+    is then the file's, empty if it cannot be read from it.
+    """
 
     workers: int
     timeout: int
     bind: str
     stopsignal: str
     standby: bool
+    left_to_file: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -172,11 +204,17 @@ class _Reader:
             return fallback
 
 
-def declare(variables: Mapping[str, Any], host: str, routed_queues: Sequence[str] = ()) -> tuple[Declared, list[str]]:
+def declare(
+    variables: Mapping[str, Any],
+    host: str,
+    routed_queues: Sequence[str] = (),
+    left_to_file: Mapping[str, Any] | None = None,
+) -> tuple[Declared, list[str]]:
     """Return what ``variables`` ask for and the sentences about what is wrong with them.
 
     ``variables`` are the role's, by name. ``routed_queues`` are the queues that the
     project's ``celery.py`` routes tasks to: Alliance Auth 5 has ``services``.
+    ``left_to_file`` is what `left_to_gunicorn` returns.
     With any sentence in the second value the first must not be used.
     """
     reader = _Reader(host, [])
@@ -185,6 +223,7 @@ def declare(variables: Mapping[str, Any], host: str, routed_queues: Sequence[str
         return reader.read(variable, variables[variable], parse, fallback)
 
     settings = _program_settings(reader, variables["auth_program_settings"])
+    own_environments = _own_environments(reader, variables["auth_program_settings"])
     common = tuple(read("auth_environment", values.pairs, _NO_PAIRS))
     gunicorn = Gunicorn(
         workers=read("auth_gunicorn_workers", values.positive, 1),
@@ -193,6 +232,8 @@ def declare(variables: Mapping[str, Any], host: str, routed_queues: Sequence[str
         stopsignal=read("auth_gunicorn_stopsignal", values.one_of(("TERM", "INT", "QUIT")), ""),
         standby=read("auth_gunicorn_standby", values.boolean, True),
     )
+    if left_to_file:
+        gunicorn = _with_file(gunicorn, left_to_file)
     declared = Declared(
         project=read("auth_project", values.name, ""),
         user=read("auth_user", values.name, ""),
@@ -209,11 +250,12 @@ def declare(variables: Mapping[str, Any], host: str, routed_queues: Sequence[str
                 environment=common,
             ),
             settings,
+            own_environments,
         )
         if read("auth_beat", values.boolean, True)
         else None,
         workers=tuple(
-            _with_settings(reader, replace(worker, environment=common), settings)
+            _with_settings(reader, replace(worker, environment=common), settings, own_environments)
             for worker in _workers(reader, variables, routed_queues)
         ),
         gunicorn=_with_settings(
@@ -227,6 +269,7 @@ def declare(variables: Mapping[str, Any], host: str, routed_queues: Sequence[str
                 environment=common,
             ),
             settings,
+            own_environments,
         )
         if read("auth_gunicorn", values.boolean, True)
         else None,
@@ -248,6 +291,8 @@ def declare(variables: Mapping[str, Any], host: str, routed_queues: Sequence[str
         memmon_user=read("auth_memmon_user", values.name, ""),
         memory_overcommit=read("auth_memory_overcommit", values.boolean, False),
     )
+    for variable, parse in _OF_A_RUN.items():
+        reader.read(variable, variables[variable], parse, None)
     for name in settings:
         reader.refuse("auth_program_settings", name, "no such program is in these variables")
     if not reader.refusals:
@@ -264,25 +309,40 @@ def _program_settings(reader: _Reader, programs: Mapping[str, Any]) -> dict[str,
         if not isinstance(options, Mapping):
             reader.refuse(origin, options, "it has to be a mapping of options to values")
             continue
-        found[str(name)] = _settings(reader, origin, options)
+        found[str(name)] = _settings(reader, origin, {k: v for k, v in options.items() if k != "environment"})
     return found
 
 
-def _with_settings(reader: _Reader, program: P, settings: dict[str, dict[str, str]]) -> P:
+def _own_environments(reader: _Reader, programs: Any) -> dict[str, tuple[str, ...]]:
+    """Return the names of the variables that single programs have in their environments."""
+    return {
+        str(name): tuple(
+            reader.read(f"auth_program_settings.{name}.environment", options["environment"], values.pairs, _NO_PAIRS)
+        )
+        for name, options in (programs.items() if isinstance(programs, Mapping) else ())
+        if isinstance(options, Mapping) and "environment" in options
+    }
+
+
+def _with_settings(
+    reader: _Reader, program: P, settings: dict[str, dict[str, str]], environments: Mapping[str, tuple[str, ...]]
+) -> P:
     """Return the program with its further options of a section, which are taken out of ``settings``."""
     own = settings.pop(program.name, {})
     origin = f"auth_program_settings.{program.name}.stopwaitsecs"
     # A drain has to know what supervisord will do.
     stopwaitsecs = reader.read(origin, own.get("stopwaitsecs", program.stopwaitsecs), values.positive, 1)
-    return replace(program, settings=own, stopwaitsecs=stopwaitsecs)
+    names = tuple(dict.fromkeys(program.environment + environments.get(program.name, ())))
+    return replace(program, settings=own, stopwaitsecs=stopwaitsecs, environment=names)
 
 
 def environments(variables: Mapping[str, Any], programs: Sequence[str]) -> dict[str, str]:
     """Return the ``environment`` option of each program that has one, secrets and all."""
     found = {}
     for program in programs:
-        own = variables["auth_extra_programs"].get(program, {}).get("environment", {})
-        pairs = {**values.pairs(variables["auth_environment"]), **values.pairs(own)}
+        pairs = values.pairs(variables["auth_environment"])
+        for variable in ("auth_program_settings", "auth_extra_programs"):
+            pairs.update(values.pairs(variables[variable].get(program, {}).get("environment", {})))
         if pairs:
             found[program] = quoting.environment(pairs)
     return found
@@ -291,8 +351,12 @@ def environments(variables: Mapping[str, Any], programs: Sequence[str]) -> dict[
 def _settings(reader: _Reader, origin: str, options: Mapping[str, Any]) -> dict[str, str]:
     texts = {}
     for key, value in options.items():
+        if _USUAL.get(str(key).lower()) == str(value):
+            # What is copied from a section may say what holds anyway.
+            continue
         if str(key).lower() in NOT_AMONG_SETTINGS or not values.NAME.match(str(key)):
             reader.refuse(f"{origin}.{key}", value, "it is not an option that can be given here")
+            continue
         # supervisor's parser takes an option in any case.
         texts[str(key).lower()] = reader.read(f"{origin}.{key}", value, values.option, "")
     return texts
@@ -329,6 +393,9 @@ def _worker(reader: _Reader, origin: str, name: str, pool: Mapping[str, Any], ow
         variable = f"{origin}.{key}" if key in own and origin != "auth_worker" else f"auth_worker_{key}"
         return reader.read(variable, pool[key], parse, fallback)
 
+    unknown = [str(key) for key in own if key not in _KEYS_OF_A_POOL]
+    for key in unknown if origin != "auth_worker" else []:
+        reader.refuse(f"{origin}.{key}", own[key], f"no pool has such a key{_nearest(key, _KEYS_OF_A_POOL)}")
     kind = read("pool", values.one_of(tuple(IMPLEMENTATIONS)), "threads")
     concurrency = read("concurrency", values.positive, 1)
     return Worker(
@@ -341,10 +408,72 @@ def _worker(reader: _Reader, origin: str, name: str, pool: Mapping[str, Any], ow
         # solo has one slot whatever it is told.
         concurrency=1 if kind == "solo" else concurrency,
         pool=kind,
-        loglevel=read("loglevel", values.one_of(("", *_LOGLEVELS)), ""),
+        loglevel=read("loglevel", values.loglevel(_LOGLEVELS), ""),
         queues=tuple(reader.read(f"{origin}.queues", pool.get("queues") or [], values.queues, [])),
-        options=tuple(read("options", values.other_arguments(refused_arguments("worker")), [])),
+        options=tuple(read("options", values.worker_arguments(refused_arguments("worker"), kind), [])),
     )
+
+
+def _with_file(gunicorn: Gunicorn, found: Mapping[str, Any]) -> Gunicorn:
+    """Return gunicorn's arguments where its own configuration file gives some of them."""
+    bind, workers = found.get("bind", gunicorn.bind), found.get("workers")
+    return replace(
+        gunicorn,
+        bind=bind if isinstance(bind, str) else "",
+        workers=workers if isinstance(workers, int) else gunicorn.workers,
+        left_to_file=tuple(sorted(found)),
+    )
+
+
+def left_to_gunicorn(info: Mapping[str, Any], project: str, explicit: Iterable[str]) -> dict[str, Any]:
+    """Return what gunicorn's own configuration file is to give, by name, with its values (None: calculated there).
+
+    That is what it does give, unless the command that is there now overrides it already, or a variable was set.
+    ``info`` is `auth_info`'s result, ``explicit`` are the variables that were set.
+    """
+    commands = [
+        split_command(process["command"])
+        for group in info.get("effective", {}).get("groups", [])
+        if group["name"] == project
+        for process in group["processes"]
+        if process["name"] == "gunicorn"
+    ]
+    given = {word.partition("=")[0] if word.startswith("--") else word[:2] for words in commands for word in words}
+    table = {item.names[-1].lstrip("-"): item for item in KINDS["gunicorn"].arguments}
+    return {
+        name: value
+        for name, value in (info["own_gunicorn_conf"] or {}).items()
+        if name in _IN_GUNICORNS_FILE and f"auth_gunicorn_{name}" not in set(explicit)
+        if not given & set(table[name].names)
+    }
+
+
+def ineffective(declared: Declared) -> list[str]:
+    """Return a sentence for each argument that does nothing in the pool that it is given to."""
+    return [
+        f"{worker.name} has the argument {option.partition('=')[0]}, which has no effect with the pool {worker.pool}: "
+        "only prefork has processes that it could end."
+        for worker in declared.workers
+        if worker.pool not in FORKING_POOLS
+        for option in worker.options
+        if option.partition("=")[0] in _FOR_PROCESSES
+    ]
+
+
+def unknown_names(given: Iterable[str], allowed: Iterable[str], host: str) -> list[str]:
+    """Return a sentence for each variable that begins like the role's and is none; ``allowed`` are those of others."""
+    others = set(allowed)
+    return [
+        f"{host}: {name} is no variable of this role{_nearest(name, NAMES)}; if it belongs to something else, name it "
+        "in auth_other_variables."
+        for name in sorted(given)
+        if name.startswith("auth_") and name not in NAMES and name not in others
+    ]
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    found = difflib.get_close_matches(name, sorted(known), 1)
+    return f"; did you mean {found[0]}?" if found else ""
 
 
 def _extra_programs(reader: _Reader, programs: Mapping[str, Any]) -> list[ExtraProgram]:

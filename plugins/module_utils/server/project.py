@@ -102,6 +102,29 @@ def _queue_of(route: ast.Dict) -> list[str]:
     ]
 
 
+def gunicorn_settings(path: str) -> dict[str, Any] | None:
+    """Return what a gunicorn.conf.py assigns, by name: a number or text as it is, None where it is calculated.
+
+    None if there is no such file. Reads the source: to run it would be to run what others can write. Names that are
+    not assigned in it, because it imports them, are not found.
+    """
+    if not os.path.exists(path):
+        return None
+    try:
+        tree = ast.parse(privileges.read(path))
+    except (OSError, SyntaxError, ValueError):
+        return {}
+    found: dict[str, Any] = {}
+    for statement in ast.walk(tree):
+        if isinstance(statement, ast.Assign):
+            value = statement.value.value if isinstance(statement.value, ast.Constant) else None
+            for target in statement.targets:
+                if isinstance(target, ast.Name):
+                    # One that is assigned twice may be either.
+                    found[target.id] = value if target.id not in found and isinstance(value, (int, str)) else None
+    return found
+
+
 def links(folder: str) -> dict[str, str] | None:
     """Return the links in a folder, by name, with where they lead; None if there is no such folder."""
     try:

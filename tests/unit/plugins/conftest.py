@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,41 @@ def role_defaults() -> dict[str, Any]:
 @pytest.fixture
 def defaults(role_defaults: dict[str, Any]) -> dict[str, Any]:
     return copy.deepcopy(role_defaults)
+
+
+@pytest.fixture(scope="session")
+def stock() -> dict[str, str]:
+    """Return the supervisor.conf that `allianceauth start myauth` writes, by Alliance Auth's version.
+
+    Rendered from the template in each version's wheel, which pip fetches once.
+    """
+    places = {
+        "project_name": "myauth",
+        "project_directory": "/home/allianceserver/myauth",
+        "venv_directory": "/home/allianceserver/venv/auth",
+        **{name: f"/home/allianceserver/venv/auth/bin/{name}" for name in ("celery", "gunicorn", "memmon")},
+    }
+    found = {}
+    for version in ("2.15.1", "3.8.1", "4.6.4", "4.13.1", "5.0.1", "5.5.0"):
+        with zipfile.ZipFile(_wheel(version)) as wheel:
+            template = wheel.read("allianceauth/project_template/supervisor.conf").decode()
+        found[version] = jinja2.Template(template).render(places)
+    return found
+
+
+def _wheel(version: str) -> Path:
+    folder = ROLE.parents[1] / ".cache/wheels"
+    wheels = list(folder.glob(f"allianceauth-{version}-*.whl"))
+    if not wheels:
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--ignore-requires-python"),
+                *("--dest", folder, f"allianceauth=={version}"),
+            ],
+            check=True,
+        )
+        wheels = list(folder.glob(f"allianceauth-{version}-*.whl"))
+    return wheels[0]
 
 
 @dataclass

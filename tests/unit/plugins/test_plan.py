@@ -56,7 +56,7 @@ INFO: dict[str, Any] = {
     "link": {"target": "/etc/supervisor/conf.d/myauth.conf"},
     "gunicorn_conf": {"checksum": "gunicorn's sum"},
     "guard": {"pending": False, "said": ""},
-    "own_gunicorn_conf": False,
+    "own_gunicorn_conf": None,
     "venv": {"exists": True, "programs": ["celery", "gunicorn", "python"], "versions": {"superlance": "2.0.0"}},
     "memory_total": 4 * GIGABYTE,
     "orphans": [{"pid": 5, "start": 77, "kind": "worker", "command": "celery worker"}],
@@ -301,7 +301,7 @@ def test_every_process_of_a_pool_is_a_node_with_the_hosts_name(defaults: dict[st
 def test_a_pool_that_scales_by_itself_has_no_concurrency_to_show(
     defaults: dict[str, Any], info: dict[str, Any]
 ) -> None:
-    decided = decide(defaults, info, auth_worker_options=["--autoscale=10,3"])
+    decided = decide(defaults, info, auth_worker_pool="prefork", auth_worker_options=["--autoscale=10,3"])
     assert "max-concurrency" not in decided.expected.nodes["worker_00@auth1"]
 
 
@@ -357,7 +357,7 @@ def test_gunicorn_shares_its_address_unless_the_admin_configures_it(
     for options in (["-c", "mine.py"], ["-cmine.py"], ["--config=mine.py"], ["--reuse-port"]):
         assert not shares(auth_gunicorn_options=options)
     assert not shares(auth_environment={"GUNICORN_CMD_ARGS": "-c mine.py"})
-    info["own_gunicorn_conf"] = True
+    info["own_gunicorn_conf"] = {}
     assert not shares()
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file, manual_changes
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import description, managed_file
 
 # Every way in which supervisor's parser takes one, and what it leaves out.
 SECRETIVE = [
@@ -32,7 +32,7 @@ def test_no_spelling_of_an_environment_is_shown_and_all_else_is(text: str) -> No
 
 @pytest.mark.parametrize("text", [text for text in SECRETIVE if text[0] not in ";#"])
 def test_these_are_what_the_parser_takes(text: str) -> None:
-    assert "s3cret" in manual_changes.sections(f"[program:bot]\n{text}")["program:bot"]["environment"]
+    assert "s3cret" in description.sections(f"[program:bot]\n{text}")["program:bot"]["environment"]
 
 
 def test_a_programs_own_words_lose_what_its_environment_may_have_put_there() -> None:

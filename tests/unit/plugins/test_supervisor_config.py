@@ -36,8 +36,12 @@ def conf_d(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "conf.d"
 
 
-def check(conf_d: Path, content: str, before: str | None = None, **more: Any) -> list[str]:
-    given = {
+def check(conf_d: Path, content: str, **more: Any) -> list[str]:
+    return supervisor_config.check(arguments(conf_d, **more), content)
+
+
+def arguments(conf_d: Path, **more: Any) -> dict[str, Any]:
+    return {
         "path": str(conf_d / "myauth.conf"),
         "link": str(conf_d.parent / "supervisor.conf"),
         "application": {},
@@ -47,7 +51,6 @@ def check(conf_d: Path, content: str, before: str | None = None, **more: Any) ->
         "log_dir": "",
         **more,
     }
-    return supervisor_config.check(given, before, content)
 
 
 def test_a_right_file_is_not_refused(conf_d: Path) -> None:
@@ -121,14 +124,14 @@ def test_a_command_and_folders_that_are_not_there_are_told(conf_d: Path) -> None
     assert check(conf_d, RIGHT.replace("/bin/sleep", "/nowhere/celery"), pending=["/nowhere/celery"]) == []
 
 
-def test_a_file_that_would_drop_a_program_is_refused_before_anything_else(conf_d: Path) -> None:
+def test_what_a_file_would_drop_is_told_unless_it_is_put_back(conf_d: Path) -> None:
     before = RIGHT + "[program:authbot]\ncommand = /bin/true\n"
-    (sentence,) = check(conf_d, RIGHT, before)
-    assert "auth_extra_programs.authbot" in sentence
-    assert "auth_discard" in sentence
-    assert check(conf_d, RIGHT, before, discard=["program:authbot"]) == []
+    found = supervisor_config.value_changes(arguments(conf_d), before, RIGHT)
+    assert [change["section"] for change in found if change["chosen"]] == ["program:authbot"]
+    discarding = arguments(conf_d, discard=["program:authbot"])
+    assert [change["chosen"] for change in supervisor_config.value_changes(discarding, before, RIGHT)] == [False]
     # Going back is meant to undo.
-    assert check(conf_d, RIGHT, before, restore="newest") == []
+    assert supervisor_config.value_changes(arguments(conf_d, restore="newest"), before, RIGHT) == []
 
 
 def test_a_file_that_is_put_in_place_is_right_and_a_changed_one_is_not(tmp_path: Path) -> None:

@@ -1,0 +1,315 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Read what a supervisor.conf says of each program, in one spelling, so that two files can be compared by meaning."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+from dataclasses import dataclass, field
+from typing import Callable, Iterator, Mapping
+
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options import KINDS, Kind
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
+
+Options = Mapping[str, str]
+
+# supervisor's own defaults of a program's section, in the spelling below.
+SUPERVISOR_DEFAULTS: Mapping[str, str] = {
+    "autorestart": "unexpected",
+    "autostart": "true",
+    "killasgroup": "false",
+    "numprocs": "1",
+    "numprocs_start": "0",
+    "priority": "999",
+    "process_name": "%(program_name)s",
+    "redirect_stderr": "false",
+    "startretries": "3",
+    "startsecs": "1",
+    "stopasgroup": "false",
+    "stopsignal": "TERM",
+    "stopwaitsecs": "10",
+}
+
+_EXPANSION = re.compile(r"%%|%\((\w+)\)[0-9]*[sd]")
+_QUOTED = re.compile(r"\"[^\"]*(?:\"|\Z)|'[^']*(?:'|\Z)")
+_ASSIGNMENT = re.compile(r"(?:\A|[,;\n])\s*([A-Za-z_]\w*)\s*=\s*[^\s=,;]")
+_ADDRESS = re.compile(r"(?:tcp://)?(\[[^]]*\]|[^:/]*)(?::([0-9]+))?\Z")
+_NUMBER_AT_THE_END = re.compile(r"_\d\d\Z")
+
+# Source: supervisor/datatypes.py (TRUTHY_STRINGS, FALSY_STRINGS)
+_WORDS = {
+    **dict.fromkeys(("yes", "true", "on", "1", "y", "t"), "true"),
+    **dict.fromkeys(("no", "false", "off", "0", "n", "f"), "false"),
+}
+_SWITCHES = frozenset({"autostart", "killasgroup", "redirect_stderr", "stopasgroup"})
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument of a command: its name in our spelling, as it was written, and its value."""
+
+    name: str
+    spelling: str
+    value: str
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What memmon watches of a program: the size of each process that has one, in bytes."""
+
+    sizes: frozenset[int]
+    tree: bool
+
+    @property
+    def size(self) -> int:
+        """The largest of them: with it no process is restarted that was not before."""
+        return max(self.sizes)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A program or listener: its kind, its command's first word, and all that it is given, in our spelling.
+
+    ``environment`` may hold secrets.
+    """
+
+    name: str
+    kind: str
+    program: str
+    words: tuple[str, ...]
+    options: Mapping[str, str]
+    arguments: tuple[Argument, ...]
+    environment: Mapping[str, str]
+
+    @property
+    def table(self) -> Kind:
+        """What is known of its kind."""
+        return KINDS[self.kind]
+
+    def argument(self, name: str) -> str | None:
+        """Return an argument's value, all of them if it is given more than once; None if it is not given."""
+        found = [one.value for one in self.arguments if one.name == name]
+        return ", ".join(found) if found else None
+
+    @property
+    def others(self) -> list[Argument]:
+        """The arguments that have no variable of their own."""
+        known = {item.name for item in self.table.arguments if item.variable != self.table.any_argument}
+        return [one for one in self.arguments if one.name not in known]
+
+
+@dataclass(frozen=True)
+class Description:
+    """A file: its programs and listeners by name, the limits by program, and its other sections' options."""
+
+    programs: Mapping[str, Section]
+    listeners: Mapping[str, Section]
+    limits: Mapping[str, Limit]
+    other: Mapping[str, Options]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def memmons(self) -> list[Section]:
+        """The listeners that are a memmon."""
+        return [listener for listener in self.listeners.values() if listener.kind == "memmon"]
+
+
+def sections(content: str) -> dict[str, dict[str, str]]:
+    """Return the sections of a file as supervisor's parser reads them, before any expansion."""
+    parser = configparser.RawConfigParser(inline_comment_prefixes=(";", "#"), strict=False)
+    parser.read_string(content)
+    return {name: dict(parser.items(name)) for name in parser.sections()}
+
+
+def describe(content: str, declared: Mapping[str, str] | None = None) -> Description:
+    """Return what a file says. ``declared`` are kinds of programs that their commands do not tell, by name."""
+    raw = sections(content)
+    daemon = environment(raw.get("supervisord", {}).get("environment", ""), {})
+    programs, listeners, other = {}, {}, {}
+    for title, options in raw.items():
+        family, _colon, name = title.partition(":")
+        if family == "program":
+            programs[name] = _section(title, options, daemon, (declared or {}).get(name, ""))
+        elif family == "eventlistener":
+            listeners[name] = _section(title, options, daemon, "")
+        else:
+            other[title] = options
+    memmons = [listener for listener in listeners.values() if listener.kind == "memmon"]
+    return Description(programs, listeners, _limits(memmons, programs), other, daemon)
+
+
+def _section(title: str, raw: Options, daemon: Mapping[str, str], kind: str) -> Section:
+    family, _colon, name = title.partition(":")
+    known = {"program_name": name, **{f"ENV_{variable}": value for variable, value in daemon.items()}}
+    words = split_command(_expand(raw.get("command", ""), known))
+    kind = kind or kind_of(family, words, raw.get("command", ""))
+    options = {
+        option: canonical_option(option, _expand(value, known))
+        for option, value in raw.items()
+        if option not in ("command", "environment")
+    }
+    return Section(
+        title,
+        kind,
+        words[0] if words else "",
+        tuple(words),
+        options,
+        tuple(_arguments(kind, _after_program(kind, words))),
+        environment(raw.get("environment", ""), known),
+    )
+
+
+def kind_of(family: str, words: list[str], raw: str = "") -> str:
+    """Return what a command runs: ``worker``, ``beat``, ``gunicorn``, a listener of superlance's, or ``extra``."""
+    # The program is first, or behind its interpreter and -m.
+    names = [os.path.basename(word) for word in words[:3]]
+    if family == "eventlistener":
+        # The template has None where superlance was not installed yet.
+        if "memmon" in names or re.search("AA_COMMAND_MEMMON", raw) or names[:1] == ["None"]:
+            return "memmon"
+        return next((name for name in ("crashmail", "httpok") if name in names), "extra")
+    if "gunicorn" in names:
+        return "gunicorn"
+    if "celery" in names:
+        return next((kind for kind in ("worker", "beat") if kind in words), "extra")
+    return "extra"
+
+
+def _after_program(kind: str, words: list[str]) -> list[str]:
+    """Return the words behind the program, and without celery's command."""
+    name = {"beat": "celery", "worker": "celery"}.get(kind, kind)
+    at = next((number for number, word in enumerate(words[:3]) if os.path.basename(word) == name), 0)
+    rest = words[at + 1 :]
+    if kind in ("beat", "worker") and kind in rest:
+        rest.remove(kind)
+    if kind == "gunicorn":
+        rest = [word for number, word in enumerate(rest) if not _is_application(rest, number)]
+    return rest
+
+
+def _is_application(words: list[str], number: int) -> bool:
+    """Whether a word of gunicorn's is the application, such as ``myauth.wsgi``."""
+    word, before = words[number], words[number - 1] if number else ""
+    return bool(re.match(r"[\w.]+\.wsgi(:\w+)?\Z", word)) and not before.startswith("-")
+
+
+def _arguments(kind: str, words: list[str]) -> Iterator[Argument]:
+    """Yield the arguments; a word that is no option's value belongs to the option before it."""
+    table = KINDS[kind]
+    short = {name for item in table.arguments for name in item.names if len(name) == 2}
+    position = 0
+    while position < len(words):
+        word = words[position]
+        position += 1
+        if not word.startswith("-"):
+            # A word that stands alone, such as httpok's page.
+            yield Argument(word, word, "", (word,))
+            continue
+        spelling, equals, value = word.partition("=")
+        if word[:2] in short and not word.startswith("--"):
+            spelling, value = word[:2], word[2:].removeprefix("=") if len(word) > 2 else ""
+            equals = value
+        item = table.find(spelling)
+        taken: tuple[str, ...] = (word,)
+        takes_next = not equals and not (item and item.is_flag)
+        if takes_next and position < len(words) and not words[position].startswith("-"):
+            value, taken = words[position], (word, words[position])
+            position += 1
+        name = item.name if item else spelling
+        yield Argument(name, spelling, canonical_argument(kind, name, value), taken)
+
+
+def _limits(memmons: list[Section], programs: Mapping[str, Section]) -> dict[str, Limit]:
+    found: dict[str, Limit] = {}
+    for memmon_section in memmons:
+        tree = memmon_section.argument("-c") is not None
+        for one in memmon_section.arguments:
+            names = [program_of(one.value)] if one.name == "-p" else list(programs) if one.name == "-a" else []
+            size = _bytes(one.value.rpartition("=")[2])
+            for name in names if size else []:
+                before = found.get(name)
+                if before and one.name == "-a":
+                    continue
+                found[name] = Limit(frozenset({size}) | (before.sizes if before else frozenset()), tree)
+    return found
+
+
+def _bytes(size: str) -> int:
+    try:
+        return int(size) if size.isdecimal() else memmon.parse_size(size)
+    except ValueError:
+        return 0
+
+
+def program_of(limit: str) -> str:
+    """Return the program that a memmon's ``worker_00=256MB`` or ``myauth:worker=256MB`` is meant for."""
+    return _NUMBER_AT_THE_END.sub("", limit.partition("=")[0].rpartition(":")[2])
+
+
+def environment(text: str, known: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment's variables, which may be secrets. Values that supervisor could not read are left out."""
+    from supervisor.datatypes import dict_of_key_value_pairs
+
+    # An expansion that we do not know is yet to come, and % would end a word.
+    text = _expand(text, known).replace("%", "_")
+    try:
+        return dict(dict_of_key_value_pairs(text))
+    except ValueError:
+        # supervisor would not start with it either, but that is told elsewhere. What may be in a value is no name.
+        return dict.fromkeys(_ASSIGNMENT.findall(_QUOTED.sub("''", text)), "")
+
+
+def _expand(text: str, known: Mapping[str, str]) -> str:
+    """Return a value with those of supervisor's expansions that we know, and the others as they stand."""
+
+    def value(found: re.Match[str]) -> str:
+        return "%" if found[0] == "%%" else known.get(found[1], found[0])
+
+    return _EXPANSION.sub(value, text)
+
+
+def canonical_option(name: str, value: str) -> str:
+    """Return an option's value in one spelling."""
+    value = value.strip()
+    if name in _SWITCHES or name == "autorestart":
+        return _WORDS.get(value.lower(), value.lower())
+    if name == "stopsignal":
+        return value.upper().removeprefix("SIG")
+    return str(int(value)) if value.isdecimal() and name != "umask" else value
+
+
+def canonical_argument(kind: str, name: str, value: str) -> str:
+    """Return an argument's value in one spelling."""
+    read = _READERS.get((kind, name))
+    return read(value) if read else value
+
+
+def _number(value: str) -> str:
+    return str(int(value)) if value.isdecimal() else value
+
+
+def _address(value: str) -> str:
+    """Return an address as auth_gunicorn_bind takes it. Source: gunicorn/util.py (parse_address)."""
+    found = _ADDRESS.match(value.lower())
+    return f"{found.group(1) or '0.0.0.0'}:{found.group(2) or 8000}" if found else value.replace("unix://", "unix:")
+
+
+def _queues(value: str) -> str:
+    return ",".join(sorted({queue.strip() for queue in value.split(",")}))
+
+
+_READERS: Mapping[tuple[str, str], Callable[[str], str]] = {
+    ("beat", "-l"): str.lower,
+    ("gunicorn", "-b"): _address,
+    ("gunicorn", "-t"): _number,
+    ("gunicorn", "-w"): _number,
+    ("worker", "-P"): str.lower,
+    ("worker", "-Q"): _queues,
+    ("worker", "-c"): _number,
+    ("worker", "-l"): str.lower,
+}

@@ -1,0 +1,538 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What somebody has chosen on a server is shown before it changes, and the answer that is offered keeps it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import description, managed_file, manual_changes
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import consent, variables
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tests.unit.plugins.rendering import complete, look, render
+
+CORES = 4
+HOST = "auth1"
+CELERY = "/home/allianceserver/venv/auth/bin/celery"
+LOG = "/home/allianceserver/myauth/log"
+SECRET = "hunter2"
+
+WORKER = "%(ENV_AA_COMMAND_CELERY)s\n    -A %(ENV_AA_PROJECT_NAME)s worker\n    --pool=threads\n    --concurrency=5\n"
+LIMITS = "    -p worker=256MB\n    -p worker_services=256MB\n    -p gunicorn=256MB\n"
+PLACES = f"directory = /home/allianceserver/myauth\nuser = allianceserver\nstdout_logfile = {LOG}/{{0}}.log\n"
+MEMBERAUDIT = (
+    f"[program:worker_memberaudit]\ncommand = {CELERY} -A myauth worker -Q memberaudit --pool=threads --concurrency=3 "
+    "-n %(program_name)s_%(process_num)02d\n"
+    + PLACES.format("worker_memberaudit").replace(f"{LOG}/", "/var/log/")
+    + "process_name = %(program_name)s_%(process_num)02d\n\n"
+)
+BOT = (
+    "[program:authbot]\ncommand = /home/allianceserver/venv/auth/bin/python manage.py run_authbot\nnumprocs = 1\n"
+    + PLACES.format("authbot")
+    + f"autostart = true\nautorestart = true\nstopsignal = SIGINT\nenvironment = TOKEN={SECRET}\n\n"
+)
+IN_THE_GROUP = "[group:"
+BEAT_STARTS = "autostart = true\nautorestart = true\nstartsecs = 10\npriority = 998\n\n[program:worker]"
+OF_THE_WORKER = "priority = 998\n\n[program:worker_services]"
+
+# Edits of what `allianceauth start` of 5.5.0 writes, each with what is shown of it.
+CHOSEN: dict[str, tuple[dict[str, str], list[str]]] = {
+    "other numbers": (
+        {
+            WORKER: "%(ENV_AA_COMMAND_CELERY)s -A myauth worker -P threads -c 12 -l INFO\n",
+            "numprocs = 1\n": "numprocs=2\n",
+            LIMITS: "  -p worker_00=512MB -p worker_01=512MB -p worker_services=256MB -p gunicorn=900MB\n",
+            "--timeout 120": "--timeout 0",
+        },
+        [
+            "worker --concurrency: 12 -> 10 (auth_worker_concurrency)",
+            "worker --loglevel: info -> none (auth_worker_loglevel)",
+            "worker numprocs: 2 -> 1 (auth_worker_numprocs)",
+            "gunicorn --timeout: 0 -> 120 (auth_gunicorn_timeout)",
+            "worker memory limit: 512MB -> 256MB (auth_worker_memory_limit)",
+            "gunicorn memory limit: 900MB -> none (auth_gunicorn_memory_limit)",
+        ],
+    ),
+    "another pool and longer times": (
+        {
+            WORKER: "%(ENV_AA_COMMAND_CELERY)s -A myauth worker --pool=prefork --concurrency=8\n",
+            "numprocs = 1\n": "numprocs=4\n",
+            "stopwaitsecs = 600": "stopwaitsecs=3600",
+            "-p worker=256MB": "-p worker=900MB",
+            "--workers=3": "--workers=9",
+            "--timeout 120": "--timeout 300",
+        },
+        [
+            "worker --concurrency: 8 -> 10 (auth_worker_concurrency)",
+            "worker --pool: prefork -> threads (auth_worker_pool)",
+            "worker numprocs: 4 -> 1 (auth_worker_numprocs)",
+            "worker stopwaitsecs: 3600 -> 600 (auth_worker_stopwaitsecs)",
+            "gunicorn --workers: 9 -> 3 (auth_gunicorn_workers)",
+            "gunicorn --timeout: 300 -> 120 (auth_gunicorn_timeout)",
+            "worker memory limit: 900MB -> 256MB (auth_worker_memory_limit)",
+        ],
+    ),
+    "green threads": (
+        {WORKER: "%(ENV_AA_COMMAND_CELERY)s -A myauth worker --pool=gevent --concurrency=80\n"},
+        [
+            "worker --concurrency: 80 -> 10 (auth_worker_concurrency)",
+            "worker --pool: gevent -> threads (auth_worker_pool)",
+        ],
+    ),
+    "Celery's own pool, with a limit of its processes": (
+        {WORKER: "%(ENV_AA_COMMAND_CELERY)s -A myauth worker --max-memory-per-child 262144\n"},
+        [
+            f"worker --concurrency: {CORES} (the default) -> 10 (auth_worker_concurrency)",
+            "worker --pool: prefork (the default) -> threads (auth_worker_pool)",
+            "worker --max-memory-per-child: --max-memory-per-child 262144 -> none (options of worker in auth_workers)",
+        ],
+    ),
+    "a pool that grows": (
+        {WORKER: "%(ENV_AA_COMMAND_CELERY)s -A myauth worker -c 5 --autoscale=10,3\n"},
+        [
+            "worker --pool: prefork (the default) -> threads (auth_worker_pool)",
+            "worker --autoscale: --autoscale=10,3 -> none (options of worker in auth_workers)",
+        ],
+    ),
+    "beat that runs elsewhere": (
+        {BEAT_STARTS: BEAT_STARTS.replace("autostart = true", "autostart = off", 1)},
+        ["beat autostart: false -> true (auth_beat)"],
+    ),
+    "no beat": (
+        {"[program:beat]": "[program:x]", BEAT_STARTS: BEAT_STARTS},
+        [
+            "[program:x]: a program -> none (auth_extra_programs.x)",
+            "[program:beat]: none -> a program (auth_beat)",
+        ],
+    ),
+    "a worker of an app's": (
+        {IN_THE_GROUP: MEMBERAUDIT + IN_THE_GROUP},
+        ["[program:worker_memberaudit]: a program -> none (worker_memberaudit in auth_workers)"],
+    ),
+    "a bot": (
+        {IN_THE_GROUP: BOT + IN_THE_GROUP, "-p gunicorn=256MB": "-p gunicorn=256MB -p authbot=1GB"},
+        ["[program:authbot]: a program -> none (auth_extra_programs.authbot)"],
+    ),
+    "a secret of one program": (
+        {OF_THE_WORKER: f"environment = SLACK='{SECRET}'\n" + OF_THE_WORKER},
+        [
+            (
+                "worker environment SLACK: a value that is not shown -> none "
+                "(auth_program_settings.worker.environment.SLACK)"
+            ),
+        ],
+    ),
+    "a secret of all programs": (
+        {"; The command to run Memmon": "", "/bin/memmon  \n": f"/bin/memmon,\n  TOKEN={SECRET}\n"},
+        ["supervisord environment TOKEN: a value that is not shown -> none (auth_environment.TOKEN)"],
+    ),
+    "a limit with its children": (
+        {
+            WORKER: "%(ENV_AA_COMMAND_CELERY)s -A myauth worker --pool=prefork --concurrency=5\n",
+            LIMITS: "  -c -p worker=900MB -p worker_services=256MB\n",
+        },
+        [
+            "worker --pool: prefork -> threads (auth_worker_pool)",
+            "worker memory limit: 900MB with its children -> 256MB (auth_worker_memory_limit)",
+        ],
+    ),
+    "a limit for all": (
+        {LIMITS: "  -a 700MB\n"},
+        [
+            "beat memory limit: 700MB -> none (auth_beat_memory_limit)",
+            "worker memory limit: 700MB -> 256MB (auth_worker_memory_limit)",
+            "worker_services memory limit: 700MB -> 256MB (memory_limit of worker_services in auth_workers)",
+            "gunicorn memory limit: 700MB -> none (auth_gunicorn_memory_limit)",
+        ],
+    ),
+    "mails": (
+        {"-p gunicorn=256MB": "-p gunicorn=256MB -m me@example.com -n Prod", "TICK_60": "TICK_5"},
+        [
+            "memmon --email: me@example.com -> none (auth_memmon_email)",
+            "memmon --name: Prod -> none (auth_memmon_name)",
+            "memmon events: TICK_5 -> TICK_60 (auth_memmon_event)",
+        ],
+    ),
+    "a script in a worker's place": (
+        {
+            WORKER + "    -n %(program_name)s_%(process_num)02d\n": "/home/allianceserver/start_worker.sh\n",
+        },
+        [
+            (
+                f"worker command: /home/allianceserver/start_worker.sh -> {CELERY} … (what it runs cannot be read from "
+                "here; enabled of worker in auth_workers)"
+            ),
+        ],
+    ),
+    "a script in gunicorn's place": (
+        {
+            "%(ENV_AA_COMMAND_GUNICORN)s %(ENV_AA_PROJECT_NAME)s.wsgi\n    --workers=3\n    --timeout 120\n"
+            "    --pid %(ENV_AA_PROJECT_DIRECTORY)s/gunicorn.pid\n    --no-control-socket\n": "/opt/web.sh 'a b'\n"
+        },
+        [
+            (
+                "gunicorn command: /opt/web.sh a b -> /home/allianceserver/venv/auth/bin/gunicorn … "
+                "(what it runs cannot be read from here; auth_gunicorn)"
+            ),
+        ],
+    ),
+    "another address": (
+        {"--timeout 120": "--timeout 120 -b :8001"},
+        ["gunicorn --bind: 0.0.0.0:8001 -> 127.0.0.1:8000 (auth_gunicorn_bind)"],
+    ),
+    "a unix socket": (
+        {"--timeout 120": "--timeout 120\n    --bind unix:/run/a.sock"},
+        ["gunicorn --bind: unix:/run/a.sock -> 127.0.0.1:8000 (auth_gunicorn_bind)"],
+    ),
+    "gunicorn's own file": (
+        {"--timeout 120": "--timeout 120 -c mine.py"},
+        ["gunicorn -c: -c mine.py -> --config /etc/supervisor/a folder/50%.gunicorn.py (auth_gunicorn_options)"],
+    ),
+    "logs that have moved": (
+        {"stdout_logfile = %(ENV_AA_PROJECT_DIRECTORY)s/log/%(program_name)s.log": "stdout_logfile = /mnt/beat.log"},
+        [
+            (
+                "beat stdout_logfile: /mnt/beat.log -> /var/log/supervisor/myauth/beat.log "
+                "(auth_program_settings.beat.stdout_logfile)"
+            )
+        ],
+    ),
+    "options and an argument": (
+        {OF_THE_WORKER: "umask = 027\nstartsecs = 30\n" + OF_THE_WORKER, "--concurrency=5": "--concurrency=5 -E"},
+        [
+            "worker -E: -E -> none (options of worker in auth_workers)",
+            "worker startsecs: 30 -> 10 (auth_program_settings.worker.startsecs)",
+            "worker umask: 027 -> none (auth_program_settings.worker.umask)",
+        ],
+    ),
+    "other queues": (
+        {"--concurrency=5": "--concurrency=5 -Q priority,celery"},
+        ["worker --queues: celery,priority -> none (queues of worker in auth_workers)"],
+    ),
+    "crashmail and httpok": (
+        {
+            IN_THE_GROUP: f"[eventlistener:crashmail]\ncommand = {CELERY[:-6]}crashmail -a -m me@example.com\n"
+            f"events = PROCESS_STATE_EXITED\n[eventlistener:httpok]\ncommand = {CELERY[:-6]}httpok -p myauth:gunicorn "
+            "http://127.0.0.1:8000/\nevents = TICK_60\n" + IN_THE_GROUP
+        },
+        [
+            "[eventlistener:crashmail]: a listener -> none (auth_crashmail_email)",
+            "[eventlistener:httpok]: a listener -> none (auth_httpok_url)",
+        ],
+    ),
+    "CRLF, tabs, no spaces, comments and other letters": (
+        {
+            "numprocs = 1\n": "numprocs=3\t; drei für größere Last\r\n",
+            "--concurrency=5\n": "--concurrency=7\r\n",
+            "stopwaitsecs = 600": "stopwaitsecs: 900",
+        },
+        [
+            "worker --concurrency: 7 -> 10 (auth_worker_concurrency)",
+            "worker numprocs: 3 -> 1 (auth_worker_numprocs)",
+            "worker stopwaitsecs: 900 -> 600 (auth_worker_stopwaitsecs)",
+        ],
+    ),
+}
+
+# No variable keeps these; each with what is said, and the name that lets it go.
+LOST: dict[str, tuple[dict[str, str], str, str]] = {
+    "a section of supervisor's": (
+        {IN_THE_GROUP: "[inet_http_server]\nport = 9001\n" + IN_THE_GROUP},
+        "[inet_http_server]: a section -> none (move it into a file of its own in conf.d)",
+        "inet_http_server",
+    ),
+    "a group": (
+        {IN_THE_GROUP: "[group:bots]\nprograms = a\n" + IN_THE_GROUP},
+        "[group:bots]: a group -> none (give its programs to auth_extra_programs, or move it",
+        "group:bots",
+    ),
+    "an option of the daemon": (
+        {"[supervisord]\n": "[supervisord]\nminfds = 2048\n"},
+        "supervisord minfds: 2048 -> none (move it into a file of its own in conf.d)",
+        "supervisord.minfds",
+    ),
+    "several processes of a bot": (
+        {IN_THE_GROUP: BOT.replace("numprocs = 1", "numprocs = 2") + IN_THE_GROUP},
+        "[program:authbot]: a program -> none (put [program:authbot] into a file of its own in conf.d)",
+        "program:authbot",
+    ),
+    "the limit of a program of another file": (
+        {"-p gunicorn=256MB": "-p gunicorn=256MB -p other=1GB"},
+        "memmon -p other: 1GB -> none (other is not in this file: give it a memmon of another name",
+        "eventlistener:memmon -p other",
+    ),
+    "an option of memmon": (
+        {"TICK_60": "TICK_60\nbuffer_size = 100"},
+        "memmon buffer_size: 100 -> none (only a listener of another name",
+        "eventlistener:memmon.buffer_size",
+    ),
+    "two addresses": (
+        {"--timeout 120": "--timeout 120 -b 10.0.0.1:80 --bind 127.0.0.1:8000"},
+        "gunicorn --bind: 10.0.0.1:80, 127.0.0.1:8000 -> 127.0.0.1:8000 (auth_gunicorn_bind)",
+        "program:gunicorn --bind",
+    ),
+    "a listener that is called memmon and is none": (
+        {IN_THE_GROUP: "[eventlistener:memmon_x]\ncommand = /opt/watch\nevents = TICK_60\n" + IN_THE_GROUP},
+        "[eventlistener:memmon_x]: a listener -> none (put [eventlistener:memmon_x] into a file of its own in conf.d)",
+        "eventlistener:memmon_x",
+    ),
+}
+
+
+def edited(text: str, edits: dict[str, str]) -> str:
+    for before, after in edits.items():
+        assert before in text, before
+        text = text.replace(before, after, 1)
+    return text
+
+
+class Server:
+    """The role's variables on one server, of which some were set."""
+
+    def __init__(self, defaults: dict[str, Any], given: dict[str, Any] | None = None) -> None:
+        self.given = given or {}
+        self.values = {**defaults, **self.given}
+        self.explicit = consent.Variables(self.values, self.given)
+
+    def file(self, version: str = "5.5.0") -> str:
+        """Return what the role would write on a server with a version of Alliance Auth."""
+        info = look(self.values)
+        info["user"] = {"uid": 1000, "gid": 1000, "group": "allianceserver"}
+        info["project_exists"] = True
+        newer = version not in ("2.15.1", "3.8.1", "4.6.4")
+        info["venv"].update(gunicorn_control_socket=newer, template_environment=newer)
+        routed = ["services"] if version.startswith("5") else []
+        declared, refusals = variables.declare(self.values, HOST, routed)
+        assert refusals == []
+        return complete(render(declared, info), self.values, declared)
+
+    def changes(self, old: str, version: str = "5.5.0", discard: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+        found = manual_changes.changes(old, self.file(version), discard, CORES)
+        return [change.as_dict() for change in found]
+
+    def unasked(self, old: str, version: str = "5.5.0", discard: tuple[str, ...] = ()) -> list[consent.Change]:
+        return consent.unasked(self.changes(old, version, discard), self.explicit)
+
+
+@pytest.mark.parametrize("version", ["2.15.1", "3.8.1", "4.6.4", "4.13.1", "5.0.1", "5.5.0"])
+def test_a_stock_server_of_any_version_is_tuned_without_a_question(
+    defaults: dict[str, Any], stock: dict[str, str], version: str
+) -> None:
+    server = Server(defaults)
+    assert server.unasked(stock[version], version) == []
+    said = "\n".join(consent.summary(server.changes(stock[version], version)))
+    assert "worker --concurrency: " in said
+    assert "gunicorn stopsignal: INT -> TERM (TERM lets requests finish, which INT aborts)" in said
+
+
+@pytest.mark.parametrize(("edits", "shown"), CHOSEN.values(), ids=list(CHOSEN))
+def test_what_somebody_has_chosen_is_shown_before_it_changes(
+    defaults: dict[str, Any], stock: dict[str, str], edits: dict[str, str], shown: list[str]
+) -> None:
+    old = edited(stock["5.5.0"], edits)
+    asked = Server(defaults).unasked(old)
+    assert sorted(consent.line(change) for change in asked) == sorted(shown)
+    assert SECRET not in str(asked)
+
+
+@pytest.mark.parametrize("edits", [edits for edits, _shown in CHOSEN.values()], ids=list(CHOSEN))
+def test_the_lines_that_are_offered_keep_all_of_it(
+    defaults: dict[str, Any], stock: dict[str, str], edits: dict[str, str]
+) -> None:
+    old = edited(stock["5.5.0"], edits)
+    server = Server(defaults)
+    asked = server.unasked(old)
+    pasted = yaml.safe_load(
+        "\n".join(consent.block(asked, server.explicit)).replace(manual_changes.PLACEHOLDER, SECRET)
+    )
+    answered = Server(defaults, pasted)
+    assert answered.unasked(old) == []
+    still = {(change["section"], change["item"]) for change in answered.changes(old) if not change["reason"]}
+    assert not still & {(change["section"], change["item"]) for change in asked}
+    if SECRET in old:
+        assert SECRET in answered.file()
+
+
+def test_a_secret_that_was_not_put_in_is_refused(defaults: dict[str, Any]) -> None:
+    settings = {"worker": {"environment": {"SLACK": manual_changes.PLACEHOLDER}}}
+    _declared, refusals = variables.declare({**defaults, "auth_program_settings": settings}, HOST)
+    assert refusals
+    assert "SLACK still has the words that stand for its value" in refusals[0]
+
+
+@pytest.mark.parametrize(("edits", "said", "name"), LOST.values(), ids=list(LOST))
+def test_what_no_variable_keeps_is_shown_with_what_does_and_goes_if_it_is_named(
+    defaults: dict[str, Any], stock: dict[str, str], edits: dict[str, str], said: str, name: str
+) -> None:
+    old = edited(stock["5.5.0"], edits)
+    server = Server(defaults)
+    (change,) = server.unasked(old)
+    assert consent.line(change).startswith(said)
+    lines = consent.question(HOST, "/etc/supervisor/conf.d/myauth.conf", [change], server.explicit)
+    assert yaml.safe_load("\n".join(lines[lines.index("  auth_discard:") :])) == {"auth_discard": [name]}
+    assert server.unasked(old, discard=(name,)) == []
+
+
+def test_what_was_set_is_done_and_shown(defaults: dict[str, Any], stock: dict[str, str]) -> None:
+    old = edited(stock["5.5.0"], {"--concurrency=5": "--concurrency=8"})
+    # Also where it is the default.
+    for value in (10, 15):
+        server = Server(defaults, {"auth_worker_concurrency": value})
+        assert server.unasked(old) == []
+        assert f"worker --concurrency: 8 -> {value} (auth_worker_concurrency)" in consent.summary(server.changes(old))
+
+
+def test_a_pool_of_an_apps_that_was_named_with_its_queue_alone_is_asked_about(
+    defaults: dict[str, Any], stock: dict[str, str]
+) -> None:
+    old = edited(stock["5.5.0"], {IN_THE_GROUP: MEMBERAUDIT + IN_THE_GROUP})
+    given = {"auth_worker_concurrency": 15, "auth_workers": [{"name": "worker_memberaudit", "queues": ["memberaudit"]}]}
+    said = [consent.line(change) for change in Server(defaults, given).unasked(old)]
+    assert "worker_memberaudit --concurrency: 3 -> 15 (concurrency of worker_memberaudit in auth_workers)" in said
+    assert any("worker_memberaudit stdout_logfile: /var/log/worker_memberaudit.log -> " in line for line in said)
+
+
+def test_an_edit_of_the_roles_own_file_is_shown_and_its_own_values_are_not(defaults: dict[str, Any]) -> None:
+    before = Server(defaults, {"auth_worker_concurrency": 15, "auth_gunicorn_workers": 5}).file()
+    # As the variables were taken out again.
+    assert managed_file.is_unchanged(before)
+    assert Server(defaults).unasked(before) == []
+    by_hand = edited(before, {"--concurrency=15": "--concurrency=8"})
+    said = [consent.line(change) for change in Server(defaults).unasked(by_hand)]
+    assert "worker --concurrency: 8 -> 10 (auth_worker_concurrency)" in said
+
+
+def test_a_copied_default_of_supervisors_is_no_obstacle(defaults: dict[str, Any]) -> None:
+    bot = {"command": "/bin/true", "numprocs": 1, "process_name": "%(program_name)s", "numprocs_start": "0"}
+    declared, refusals = variables.declare({**defaults, "auth_extra_programs": {"bot": bot}}, HOST)
+    assert refusals == []
+    assert declared.extra[0].settings == {}
+
+
+def test_a_kept_program_is_shown_again_if_another_default_would_change_it(
+    defaults: dict[str, Any], stock: dict[str, str]
+) -> None:
+    old = edited(stock["5.5.0"], {IN_THE_GROUP: BOT.replace("SIGINT", "QUIT") + IN_THE_GROUP})
+    server = Server(defaults, {"auth_extra_programs": {"authbot": {"command": "/bin/true"}}})
+    said = [consent.line(change) for change in server.unasked(old)]
+    assert said == [
+        "authbot stopsignal: QUIT -> TERM (the default) (auth_extra_programs.authbot.stopsignal)",
+        "authbot environment TOKEN: a value that is not shown -> none (auth_extra_programs.authbot.environment.TOKEN)",
+    ]
+
+
+SIZES = st.builds("{}MB".format, st.integers(260, 2000))
+NUMBERS = st.integers(1, 99)
+POOL = {
+    "concurrency": NUMBERS,
+    "numprocs": st.integers(1, 5),
+    "pool": st.sampled_from(["threads", "prefork", "gevent"]),
+    "loglevel": st.sampled_from(["info", "debug"]),
+    "memory_limit": SIZES,
+    "stopwaitsecs": NUMBERS,
+    "options": st.lists(st.sampled_from(["-E", "--without-mingle", "--max-tasks-per-child=5"]), unique=True),
+}
+QUEUES = st.lists(st.sampled_from(["a", "b", "celery"]), min_size=1, unique=True)
+SECRETS = st.dictionaries(st.sampled_from(["A", "B_1"]), st.just(SECRET), max_size=2)
+SETTINGS = st.fixed_dictionaries(
+    {},
+    optional={
+        "umask": st.just("027"),
+        "startsecs": NUMBERS,
+        "autorestart": st.booleans(),
+        "stopasgroup": st.just("true"),
+        "stdout_logfile": st.just("/mnt/a b.log"),
+        "environment": SECRETS,
+    },
+)
+BOTS = st.fixed_dictionaries(
+    {"command": st.sampled_from(["/bin/bot", "/bin/sh -c 'a \"b\" 50%'", "/opt/celery -A other worker -c 3"])},
+    optional={"memory_limit": SIZES, "stopsignal": st.just("INT"), "environment": SECRETS, "stopwaitsecs": NUMBERS},
+)
+VARIABLES = st.fixed_dictionaries(
+    {},
+    optional={
+        **{f"auth_worker_{key}": values for key, values in POOL.items()},
+        "auth_workers": st.lists(
+            st.fixed_dictionaries(
+                {"name": st.sampled_from(["worker", "worker_services", "heavy", "light"])},
+                optional={**POOL, "queues": QUEUES},
+            ),
+            max_size=3,
+        ),
+        "auth_beat": st.just(False),
+        "auth_beat_memory_limit": SIZES,
+        "auth_beat_options": st.just(["-l", "info"]),
+        "auth_gunicorn_workers": NUMBERS,
+        "auth_gunicorn_timeout": st.integers(0, 99),
+        "auth_gunicorn_bind": st.sampled_from(["0.0.0.0:8001", "unix:/run/a.sock", "[::1]:80"]),
+        "auth_gunicorn_memory_limit": SIZES,
+        "auth_gunicorn_stopsignal": st.just("QUIT"),
+        "auth_gunicorn_options": st.just(["--preload", "--max-requests", "50"]),
+        "auth_memmon_event": st.sampled_from(["TICK_5", "TICK_3600"]),
+        "auth_memmon_email": st.just("me@example.com"),
+        "auth_memmon_uptime": st.just("2h"),
+        "auth_crashmail_email": st.just("you@example.com"),
+        "auth_httpok_url": st.just("http://127.0.0.1:8000/a?b=c"),
+        "auth_extra_programs": st.dictionaries(st.sampled_from(["bot", "x.y"]), BOTS, max_size=2),
+        "auth_environment": SECRETS,
+        "auth_program_settings": st.dictionaries(st.sampled_from(["worker", "gunicorn"]), SETTINGS, max_size=2),
+    },
+)
+
+
+# To find the smallest example would take minutes.
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@given(wanted=VARIABLES)
+def test_what_is_read_from_a_file_writes_it_again(role_defaults: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Read a file that is nobody's, take what is offered for the variables, write it, and compare."""
+    text = "[" + Server(role_defaults, wanted).file().partition("\n[")[2]
+    server = Server(role_defaults)
+    offered = "\n".join(consent.block(server.unasked(text), server.explicit))
+    answered = Server(role_defaults, yaml.safe_load(offered.replace(manual_changes.PLACEHOLDER, SECRET)) or {})
+    assert [consent.line(change) for change in answered.changes(text) if change["chosen"]] == [], offered
+
+
+# All but the last two are what supervisor takes: it expands before it reads.
+SECRETIVE = {
+    "HOME=%(ENV_HOME)s,TOKEN=aGk+hunter2=": ["HOME", "TOKEN"],
+    "HOME=%(ENV_HOME)s,DSN='redis://a?password=b&hunter2=c'": ["DSN", "HOME"],
+    "DSN='a,hunter2=b'": ["DSN"],
+    "DSN=a,hunter2===,B=1": ["B", "DSN"],
+    "DSN='a,hunter2=b": ["DSN"],
+}
+
+
+@pytest.mark.parametrize(("text", "names"), SECRETIVE.items())
+def test_nothing_of_a_secret_is_taken_for_a_name(
+    defaults: dict[str, Any], stock: dict[str, str], text: str, names: list[str]
+) -> None:
+    old = edited(stock["5.5.0"], {OF_THE_WORKER: f"environment = {text}\n" + OF_THE_WORKER})
+    asked = Server(defaults).unasked(old)
+    assert sorted(change["item"] for change in asked) == [f"environment {name}" for name in names]
+    assert SECRET not in str(asked)
+
+
+def test_the_seal_holds_for_environments_too_and_they_are_not_shown(defaults: dict[str, Any]) -> None:
+    text = Server(defaults, {"auth_environment": {"TOKEN": SECRET}}).file()
+    assert f'environment = TOKEN="{SECRET}"' in text
+    assert managed_file.is_unchanged(text)
+    assert not managed_file.is_unchanged(text.replace(SECRET, "hunter3"))
+    shown = managed_file.shown(text)
+    assert SECRET not in shown
+    assert "user = allianceserver" in shown
+
+
+@pytest.mark.parametrize("text", ["", "[program:a]\ncommand = a\n", "; sha1 of what follows: 0\n"])
+def test_another_file_is_not_sealed(text: str) -> None:
+    assert not managed_file.is_unchanged(text)
+
+
+def test_a_command_with_an_open_quote_is_read_as_far_as_it_goes() -> None:
+    described = description.describe("[program:a]\ncommand = a 'b\n")
+    assert described.programs["a"].words == ("a", "'b")
