@@ -8,6 +8,7 @@ Source: ``superlance/memmon.py`` 2.0.0 and ``supervisor/datatypes.py`` (``byte_s
 
 from __future__ import annotations
 
+import getopt
 import os
 import re
 from dataclasses import dataclass
@@ -17,6 +18,10 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program 
 
 _SIZE = re.compile(r"([1-9][0-9]*)(KB|MB|GB)\Z", re.IGNORECASE)
 _FACTORS = {"KB": 1024, "MB": 1024**2, "GB": 1024**3}
+
+# Source: superlance/memmon.py (main)
+_SHORT = "hcp:g:a:s:m:n:u:"
+_LONG = ["help", "cumulative", "program=", "group=", "any=", "sendmail_program=", "email=", "uptime=", "name="]
 
 # Listeners are named memmon_worker_00 and so on.
 PREFIX = "memmon_"
@@ -110,6 +115,45 @@ def listeners(programs: Iterable[Program]) -> list[Listener]:
         if program.memory_limit
         for process in program.process_names
     ]
+
+
+def options(arguments: Sequence[str]) -> dict[str, Any] | None:
+    """Return what a memmon's arguments say, None for another program's or if memmon would refuse them.
+
+    ``programs`` and ``groups``: sizes by name; ``any``: the size for all others, "" for none; ``children``: whether
+    a process counts with its children; ``name_lost``: whether a later limit takes the place of ``-n``'s name.
+    Alliance Auth's template has None in memmon's place where superlance was not installed.
+    """
+    names = [os.path.basename(word) for word in arguments[:2]]
+    script = next((place for place, name in enumerate(names) if name in ("memmon", "None")), None)
+    if script is None:
+        return None
+    try:
+        given, _rest = getopt.getopt(list(arguments[script + 1 :]), _SHORT, _LONG)
+    except getopt.GetoptError:
+        return None
+    found: dict[str, Any] = {"programs": {}, "groups": {}, "any": "", "children": False, "name_lost": False}
+    named = False
+    for option, value in given:
+        if option in ("-p", "--program", "-g", "--group"):
+            name, _equals, size = value.partition("=")
+            found["programs" if "p" in option[:3] else "groups"][name] = size
+            found["name_lost"] = found["name_lost"] or named
+        elif option in ("-a", "--any"):
+            found["any"] = value
+        found["children"] = found["children"] or option in ("-c", "--cumulative")
+        named = named or option in ("-n", "--name")
+    return found
+
+
+def size_in_bytes(size: str) -> int | None:
+    """Return the bytes of a size as memmon reads it, a bare number included; None if it would not take it."""
+    if size.isdigit():
+        return int(size)
+    try:
+        return parse_size(size)
+    except ValueError:
+        return None
 
 
 def watched(arguments: Sequence[str]) -> dict[str, int]:

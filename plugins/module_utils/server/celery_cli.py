@@ -62,6 +62,18 @@ class Application:
             return str(why)
         return self._last_log_lines(done, 1) if done.returncode else ""
 
+    def ask(self, source: str, arguments: Sequence[str], seconds: float) -> dict[str, Any]:
+        """Return the JSON object that a Python program says last, run in the project with the venv's Python."""
+        # -B: it writes nothing, not even bytecode.
+        done = self._run("python", ["-B", "-c", source, *arguments], seconds)
+        try:
+            answer = json.loads(done.stdout.strip().splitlines()[-1])
+        except (ValueError, IndexError):
+            answer = None
+        if done.returncode or not isinstance(answer, dict):
+            raise CannotAskError(self._last_log_lines(done, 1))
+        return answer
+
     def call(self, task: str) -> str:
         """Queue ``task`` and return its id."""
         done = self._celery(["call", task], _LOAD_SECONDS)

@@ -209,3 +209,17 @@ def children(pids: Iterable[int]) -> dict[int, list[int]]:
                 found[above].append(pid)
             above = parents.get(above)
     return found
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process with its threads has used, 0 if it is gone. Source: proc(5), stat."""
+    fields = _stat(pid)
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+
+
+def owner(pid: int) -> int | None:
+    """Return the number of the user that a process runs as, None if it is gone."""
+    try:
+        return os.stat(f"/proc/{pid}").st_uid
+    except OSError:
+        return None

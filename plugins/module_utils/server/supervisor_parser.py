@@ -14,6 +14,7 @@ import fnmatch
 import importlib
 import io
 import os
+import signal
 import sys
 import types
 from dataclasses import dataclass
@@ -48,8 +49,9 @@ def effective(main_conf: str, overlay: Overlay | None = None) -> dict[str, Any]:
     ``groups``: a list of ``{name, listener, processes}``, each process with the
     names of supervisor's own ``ProcessConfig`` (``stopwaitsecs`` in seconds) and
     its ``user``'s number as ``uid`` (None: the daemon's). ``sockets``: paths of
-    the control sockets with ``mode``, ``uid`` and ``gid``. ``sections``: the names
-    of the sections of each included file. No ``environment``: it may hold secrets.
+    the control sockets with ``mode``, ``uid`` and ``gid``. ``ports``: the TCP ports with their
+    ``address`` and whether they ask for a ``password``. ``logfile``: the daemon's own. ``sections``: the
+    names of the sections of each included file. No ``environment``: it may hold secrets.
 
     Raises `InvalidError`. Source: ``supervisor.options.ServerOptions.realize``, which
     ends its process on an error, so it gets one of its own.
@@ -141,6 +143,12 @@ def _realize(main_conf: str, overlay: Overlay | None) -> dict[str, Any]:
             for config in options.server_configs
             if "file" in config
         ],
+        "ports": [
+            {"address": f"{config['host'] or '*'}:{config['port']}", "password": bool(config["password"])}
+            for config in options.server_configs
+            if "port" in config
+        ],
+        "logfile": options.logfile,
         "sections": included,
     }
 
@@ -219,6 +227,10 @@ def _process(config: Any) -> dict[str, Any]:
         "uid": config.uid,
         "startsecs": config.startsecs,
         "stopwaitsecs": config.stopwaitsecs,
+        "stopsignal": signal.Signals(config.stopsignal).name[len("SIG") :],
+        "redirect_stderr": bool(config.redirect_stderr),
+        "rotates": bool(config.stdout_logfile_maxbytes),
+        "autostart": bool(config.autostart),
         # Whether it runs all the time: supervisord starts it by itself, and again when it ends.
         "always_runs": bool(config.autostart and config.autorestart),
         # Automatic and None are no paths.

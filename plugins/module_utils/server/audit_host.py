@@ -1,0 +1,191 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Look at what an audit needs of a host: its unit, its files, its control sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import pwd
+import re
+import stat
+import subprocess
+import xmlrpc.client
+from typing import Any, Iterable, Mapping
+
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file, manual_changes
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import preflight, privileges, proc, supervisord
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server.audit_projects import readable_by_all
+
+_UNIT = "supervisor"
+
+# Debian's and Ubuntu's adduser. Source: adduser.conf(5), FIRST_UID
+_FIRST_PERSON = 1000
+
+# Source: systemd.time(7), as systemctl writes a span.
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|min|h|d|w|month|y)\b")
+_FACTORS = {
+    "us": 1e-6,
+    "ms": 1e-3,
+    "s": 1,
+    "min": 60,
+    "h": 3600,
+    "d": 86400,
+    "w": 7 * 86400,
+    "month": 30.44 * 86400,
+    "y": 365.25 * 86400,
+}
+
+
+def daemon() -> dict[str, Any]:
+    """Return what the daemon runs and how that differs from the disk, or the ``problem`` why it does not say so."""
+    try:
+        asked = supervisord.Daemon()
+        pid = asked.pid()
+        processes = asked.processes()
+        below = proc.children(process.pid for process in processes if process.pid)
+        found = {
+            "pid": pid,
+            "of_systemd": proc.supervised_by_systemd(pid),
+            "processes": [
+                {
+                    **process.as_dict(),
+                    "rss": proc.rss(process.pid) if process.pid else 0,
+                    "children": [proc.rss(child) for child in below.get(process.pid, [])],
+                }
+                for process in processes
+            ],
+        }
+    except supervisord.NotAnsweringError as why:
+        return {"problem": str(why), "processes": [], "drift": {}}
+    try:
+        return {**found, "drift": asked.drift()}
+    except xmlrpc.client.Fault:
+        # The files are invalid, which the parser says in words of its own.
+        return {**found, "drift": {}}
+
+
+def sockets(paths: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the control sockets that are there with their ``mode``, ``user`` and ``group``."""
+    found = []
+    for path in paths:
+        with contextlib.suppress(OSError):
+            status = os.stat(path)
+            mode = stat.S_IMODE(status.st_mode)
+            found.append({"file": path, "mode": mode, "user": user_name(status.st_uid), "gid": status.st_gid})
+    return found
+
+
+def stop_seconds() -> float | None:
+    """Return how long systemd waits for supervisord to stop, None without end or if systemd does not say."""
+    try:
+        done = subprocess.run(
+            ["systemctl", "show", _UNIT, "--property=TimeoutStopUSec", "--value"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return span(done.stdout)
+
+
+def span(text: str) -> float | None:
+    """Return the seconds of a span such as ``1min 30s``, None for ``infinity``."""
+    parts = _SPAN.findall(text)
+    return sum(float(number) * _FACTORS[unit] for number, unit in parts) if parts else None
+
+
+def writable(paths: Iterable[str]) -> dict[str, str]:
+    """Return the files and folders that somebody besides root can change or replace, with who that is."""
+    given = list(paths)
+    found = preflight.exposed(given)
+    for path in given:
+        with contextlib.suppress(OSError):
+            if path not in found:
+                found.update({path: who for who in [_others(os.path.realpath(path))] if who})
+    return found
+
+
+def _others(path: str) -> str:
+    """Return whom the mode of a file, or of a folder on the way to it, lets write besides its owner."""
+    while True:
+        status = os.stat(path)
+        sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
+        if status.st_mode & stat.S_IWOTH and not sticky:
+            return "every user"
+        if status.st_mode & stat.S_IWGRP and not sticky and _has_people(status.st_gid):
+            return f"the group {_group(status.st_gid)}"
+        if path == "/":
+            return ""
+        path = os.path.dirname(path)
+
+
+def _has_people(gid: int) -> bool:
+    """Whether others than root and the system's own users are in a group: Ubuntu's /var/log is syslog's."""
+    if not gid:
+        return False
+    with contextlib.suppress(KeyError):
+        if grp.getgrgid(gid).gr_mem:
+            return True
+    return any(user.pw_gid == gid and user.pw_uid >= _FIRST_PERSON for user in pwd.getpwall())
+
+
+def _group(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def run_by_root(processes: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Return the processes that run as root out of a file that somebody else can change."""
+    found = []
+    for process in processes:
+        if process["uid"] not in (None, 0):
+            continue
+        words = [word for word in process["arguments"][:2] if word.startswith("/") and os.path.isfile(word)]
+        found += [
+            {"process": process["namespec"], "path": path, "user": user} for path, user in writable(words[:2]).items()
+        ][:1]
+    return found
+
+
+def readable_secrets(paths: Iterable[str]) -> dict[str, list[str]]:
+    """Return what may be secret in configuration files that every user may read: names, no values."""
+    found = {}
+    for path in paths:
+        with contextlib.suppress(OSError, ValueError):
+            names = _secrets(privileges.read(path)) if readable_by_all(path) else []
+            if names:
+                found[path] = names
+    return found
+
+
+def _secrets(text: str) -> list[str]:
+    from supervisor.datatypes import dict_of_key_value_pairs
+
+    names = []
+    for section, options in manual_changes.sections(text).items():
+        if options.get("password"):
+            names.append(f"password in [{section}]")
+        with contextlib.suppress(ValueError):
+            pairs = dict_of_key_value_pairs(options.get("environment", "").replace("%", "_"))
+            names += [f"{name} in [{section}]" for name, value in pairs.items() if _may_be_secret(name, value)]
+    return names
+
+
+def _may_be_secret(name: str, value: str) -> bool:
+    # A path or an expansion is none.
+    return bool(managed_file.secret_values({name: value})) and not value.startswith(("/", "_("))
+
+
+def user_name(uid: int) -> str:
+    """Return a user's name, the number if there is none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

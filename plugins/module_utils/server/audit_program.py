@@ -1,0 +1,182 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ask a project what only it knows: its queues, workers, broker, database and waiting tasks.
+
+    python -B -c SOURCE PROJECT SECONDS
+
+Run in the project's folder by the project's user with the venv's Python; it reads only. The length of
+the queues is taken twice, SECONDS apart. What cannot be asked is null. The answer is one line of JSON:
+
+``broker``: its ``address`` without a password, and ``identity``, the same for all that use this one;
+``queues``: for each queue its length ``before`` and ``after``, and what routes there (``tasks``);
+``default_queue``; ``nodes``: for each Celery node its ``queues``, ``pool``, ``active``, ``reserved`` and
+``scheduled``; ``eta_limit``: tasks with a countdown that a worker process holds at most;
+``countdown``: what a model update queues (``tasks``) within how many ``seconds``;
+``redis`` and ``database``: settings and counters, by their own names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import sys
+import time
+from typing import Any, Callable
+
+# A broker on the other side of a busy machine has that long to bring the nodes' answers.
+_PING_SECONDS = 2.0
+_ANSWER_SECONDS = 10.0
+
+# How many names of tasks are told for a queue.
+_EXAMPLES = 3
+
+
+def load(project: str) -> Any:
+    """Load the project's Celery application with all tasks, without its logging, which would open and rotate files."""
+    importlib.import_module(project + ".celery")
+    import django
+    from celery.app.utils import find_app
+    from django.conf import settings
+
+    settings.LOGGING_CONFIG = None
+    django.setup()
+    app = find_app(project)
+    app.loader.import_default_modules()
+    return app
+
+
+def routes(app: Any) -> dict[str, list[str]]:
+    """Return the tasks that the project and its apps send to each queue."""
+    found: dict[str, list[str]] = {}
+    for name, task in sorted(app.tasks.items()):
+        if not name.startswith("celery."):
+            queue = getattr(task, "queue", None) or app.amqp.router.route({}, name)["queue"]
+            found.setdefault(getattr(queue, "name", queue), []).append(name)
+    for entry in (app.conf.beat_schedule or {}).values():
+        queue = (entry.get("options") or {}).get("queue")
+        if queue:
+            found.setdefault(queue, []).append(entry["task"])
+    return found
+
+
+def lengths(connection: Any, queues: list[str]) -> dict[str, int]:
+    """Return how many tasks wait in each queue; one that the broker does not have is empty."""
+    found = {}
+    for queue in queues:
+        try:
+            found[queue] = connection.default_channel.queue_declare(queue, passive=True).message_count
+        except (connection.channel_errors, connection.connection_errors):
+            found[queue] = 0
+    return found
+
+
+def nodes(app: Any) -> dict[str, dict[str, Any]]:
+    """Return what each Celery node that answers says of itself, on whatever host it is."""
+    names = sorted(name for answer in app.control.ping(timeout=_PING_SECONDS) for name in answer)
+    if not names:
+        return {}
+    asked = app.control.inspect(destination=names, timeout=_ANSWER_SECONDS, limit=len(names))
+    stats, queues = asked.stats() or {}, asked.active_queues() or {}
+    counts = {what: getattr(asked, what)() or {} for what in ("active", "reserved", "scheduled")}
+    return {
+        name: {
+            "queues": [queue["name"] for queue in queues.get(name, [])],
+            "pool": {key: stats.get(name, {}).get("pool", {}).get(key) for key in ("max-concurrency", "implementation")},
+            **{what: len(answer.get(name, [])) for what, answer in counts.items()},
+        }
+        for name in names
+    }
+
+
+def countdown() -> dict[str, int]:
+    """Return how many tasks with a countdown one model update queues. Source: allianceauth/eveonline/tasks.py."""
+    from allianceauth.eveonline import models, tasks
+
+    characters = models.EveCharacter.objects.exclude_biomassed().count()
+    return {
+        "tasks": models.EveCorporationInfo.objects.exclude_closed().count()
+        + models.EveAllianceInfo.objects.count()
+        + -(-characters // tasks.CHARACTER_AFFILIATION_CHUNK_SIZE),
+        "seconds": tasks.EVEONLINE_TASK_JITTER,
+    }
+
+
+def redis(connection: Any) -> dict[str, Any] | None:
+    """Return what decides whether Redis keeps what is queued, None for another broker or without the right to ask."""
+    if connection.transport.driver_type != "redis":
+        return None
+    client = connection.default_channel.client
+    wanted = ("maxmemory", "maxmemory-policy", "save", "appendonly")
+    settings = {name: str(client.config_get(name).get(name, "")) for name in wanted}
+    return {**settings, "used_memory": client.info("memory").get("used_memory")}
+
+
+def identity(connection: Any) -> str | None:
+    """Return what is the same for all that use this broker, by whatever address. Redis has a number for each run."""
+    if connection.transport.driver_type != "redis":
+        return None
+    return f"{connection.default_channel.client.info('server')['run_id']}/{connection.virtual_host}"
+
+
+def database() -> dict[str, Any] | None:
+    """Return MariaDB's or MySQL's limit of connections and the most that there were, None for another database."""
+    from django.db import connection
+
+    if connection.vendor != "mysql":
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW GLOBAL VARIABLES LIKE 'max_connections'")
+        (_name, limit) = cursor.fetchone()
+        cursor.execute("SHOW GLOBAL STATUS LIKE 'Max_used_connections'")
+        (_name, most) = cursor.fetchone()
+    return {"max_connections": int(limit), "max_used_connections": int(most)}
+
+
+def attempt(question: Callable[..., Any], *arguments: Any) -> Any:
+    """Return the answer to a question, None if it cannot be had: an older version, a right that is missing."""
+    with contextlib.suppress(Exception):
+        return question(*arguments)
+    return None
+
+
+def answers(project: str, seconds: float) -> dict[str, Any]:
+    """Return all answers. Raises whatever loading the project or reaching the broker raises."""
+    app = load(project)
+    routed = routes(app)
+    with app.connection_for_read(connect_timeout=_ANSWER_SECONDS) as connection:
+        connection.ensure_connection(max_retries=1, timeout=_ANSWER_SECONDS)
+        consumers = attempt(nodes, app)
+        consumed = {queue for node in (consumers or {}).values() for queue in node["queues"]}
+        names = sorted({app.conf.task_default_queue, *routed, *consumed})
+        before, began = lengths(connection, names), time.monotonic()
+        held = {"redis": attempt(redis, connection), "database": attempt(database), "countdown": attempt(countdown)}
+        time.sleep(max(0.0, seconds - (time.monotonic() - began)))
+        after = lengths(connection, names)
+        return {
+            "broker": {
+                "address": f"{connection.transport_cls}://{connection.hostname}:{connection.port}"
+                f"/{connection.virtual_host}",
+                "identity": attempt(identity, connection),
+            },
+            "queues": {
+                name: {"before": before[name], "after": after[name], "tasks": routed.get(name, [])[:_EXAMPLES]}
+                for name in names
+            },
+            "default_queue": app.conf.task_default_queue,
+            "nodes": consumers,
+            "eta_limit": getattr(app.conf, "worker_eta_task_limit", None),
+            **held,
+        }
+
+
+def main() -> None:
+    """Print the answers, or the sentence that says why there are none; what apps print while loading goes elsewhere."""
+    with contextlib.redirect_stdout(sys.stderr):
+        found = answers(sys.argv[1], float(sys.argv[2]))
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
