@@ -200,7 +200,9 @@ def look(effective: dict[str, Any], daemon: dict[str, Any], seconds: float) -> d
         "processes": processes,
         "limits": limits(processes),
         "projects": projects,
-        "orphans": [orphan for venv in sorted({one["venv"] for one in projects} - {""}) for orphan in proc.orphans(venv)],
+        "orphans": [
+            orphan for venv in sorted({one["venv"] for one in projects} - {""}) for orphan in proc.orphans(venv)
+        ],
         "sockets": {
             "files": audit_host.sockets(wanted["file"] for wanted in effective["sockets"]),
             "ports": effective["ports"],

@@ -105,8 +105,9 @@ def writable(paths: Iterable[str]) -> dict[str, str]:
     found = preflight.exposed(given)
     for path in given:
         with contextlib.suppress(OSError):
-            if path not in found:
-                found.update({path: who for who in [_others(os.path.realpath(path))] if who})
+            who = _others(os.path.realpath(path))
+            if who:
+                found.setdefault(path, who)
     return found
 
 

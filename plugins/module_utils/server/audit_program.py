@@ -67,7 +67,7 @@ def lengths(connection: Any, queues: list[str]) -> dict[str, int]:
     for queue in queues:
         try:
             found[queue] = connection.default_channel.queue_declare(queue, passive=True).message_count
-        except (connection.channel_errors, connection.connection_errors):
+        except connection.channel_errors:
             found[queue] = 0
     return found
 
@@ -83,7 +83,9 @@ def nodes(app: Any) -> dict[str, dict[str, Any]]:
     return {
         name: {
             "queues": [queue["name"] for queue in queues.get(name, [])],
-            "pool": {key: stats.get(name, {}).get("pool", {}).get(key) for key in ("max-concurrency", "implementation")},
+            "pool": {
+                key: stats.get(name, {}).get("pool", {}).get(key) for key in ("max-concurrency", "implementation")
+            },
             **{what: len(answer.get(name, [])) for what, answer in counts.items()},
         }
         for name in names
@@ -92,8 +94,8 @@ def nodes(app: Any) -> dict[str, dict[str, Any]]:
 
 def countdown() -> dict[str, int]:
     """Return how many tasks with a countdown one model update queues. Source: allianceauth/eveonline/tasks.py."""
-    from allianceauth.eveonline import models, tasks
-
+    models = importlib.import_module("allianceauth.eveonline.models")
+    tasks = importlib.import_module("allianceauth.eveonline.tasks")
     characters = models.EveCharacter.objects.exclude_biomassed().count()
     return {
         "tasks": models.EveCorporationInfo.objects.exclude_closed().count()
@@ -175,7 +177,7 @@ def main() -> None:
     """Print the answers, or the sentence that says why there are none; what apps print while loading goes elsewhere."""
     with contextlib.redirect_stdout(sys.stderr):
         found = answers(sys.argv[1], float(sys.argv[2]))
-    print(json.dumps(found))
+    sys.stdout.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":

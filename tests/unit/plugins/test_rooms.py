@@ -19,6 +19,7 @@ ALLOWED = {
     "module_utils/model": {"model"},
     "module_utils/conf": {"model", "conf"},
     "module_utils/controller": {"model", "conf", "controller"},
+    "module_utils/controller/audit": {"model", "conf", "controller"},
     "module_utils/server": {"model", "conf", "server"},
     "modules": {"model", "conf", "server"},
     "action": {"model", "conf", "controller"},

@@ -1,0 +1,206 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""memmon: whom it protects, whom it only seems to, and whom it restarts in circles."""
+
+from __future__ import annotations
+
+from typing import Any, Iterator, Mapping
+
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit.finding import (
+    Finding,
+    listed,
+    megabytes,
+)
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit.worker import (
+    holds,
+    limits,
+    program,
+    workers,
+)
+
+_HOUR = 3600
+_DAY = 24 * _HOUR
+
+# A leak that fills a limit more often than that is no leak: the limit is too small for what the process does.
+_MOST_AN_HOUR = 2
+_MOST_A_DAY = 8
+
+# Below that many times what it holds at rest, a healthy process is restarted for its work. The tuning guide's factor.
+_ROOM = 2
+
+_ALIVE = ("RUNNING", "STARTING", None)
+
+
+def findings(look: Mapping[str, Any]) -> list[Finding]:
+    """Return what is wrong with the memory limits of a host."""
+    return [
+        *_dead_memmons(look),
+        *_names_of_nothing(look),
+        *_without_limit(look),
+        *_trees(look),
+        *_too_small(look),
+        *_restarts(look),
+        *_lost_names(look),
+    ]
+
+
+def variable(process: Mapping[str, Any]) -> str:
+    """Return the role's variable for the memory limit of a process."""
+    name = program(process)
+    known = {
+        "beat": "auth_beat_memory_limit",
+        "gunicorn": "auth_gunicorn_memory_limit",
+        "worker": "auth_worker_memory_limit",
+    }
+    if name in known:
+        return known[name]
+    if process["kind"] == "worker":
+        return f"memory_limit of {name} in auth_workers"
+    return f"auth_extra_programs.{name}.memory_limit"
+
+
+def _dead_memmons(look: Mapping[str, Any]) -> Iterator[Finding]:
+    known = {limit["listener"] for limit in look["limits"]}
+    for process in look["processes"]:
+        if process["namespec"] not in known:
+            continue
+        deaths = look["log"]["deaths"].get(process["name"], 0)
+        if process["state"] in _ALIVE and deaths < _MOST_AN_HOUR:
+            continue
+        said = f"; {process['spawnerr']}" if process["spawnerr"] else ""
+        crashed = f"; it has died {deaths} times in the last day" if deaths else ""
+        yield Finding(
+            "high",
+            "memmon-not-running",
+            process["namespec"],
+            f"supervisord says {process['state']}{said}{crashed}",
+            "Nothing watches the memory: a worker that leaks grows until the kernel ends some process of the host.",
+            "ansible-playbook allianceauth.tuning.apply (it installs superlance, and writes limits that memmon can "
+            "read)",
+        )
+
+
+def _names_of_nothing(look: Mapping[str, Any]) -> Iterator[Finding]:
+    processes = {process["name"] for process in look["processes"]}
+    groups = {process["group"] for process in look["processes"]}
+    for listener in look["limits"]:
+        wrong = [f"-p {name}={size}" for name, size in listener["programs"].items() if name not in processes]
+        wrong += [f"-g {name}={size}" for name, size in listener["groups"].items() if name not in groups]
+        if wrong:
+            # The names that were meant.
+            alike = sorted(
+                process["name"]
+                for process in look["processes"]
+                if program(process) in {name.rpartition(":")[2] for name in listener["programs"]} - processes
+                or process["name"] in {name.rpartition(":")[2] for name in listener["programs"] if ":" in name}
+            )
+            fits = f"; the processes are called {listed(alike)}" if alike else ""
+            yield Finding(
+                "high",
+                "limit-without-process",
+                listener["listener"],
+                f"{listed(wrong)} {'match' if len(wrong) > 1 else 'matches'} no process{fits}",
+                "memmon compares the names of processes, not of programs, and says nothing of a name that it never "
+                "meets: "
+                "what the limit was meant for is not watched.",
+                "auth_worker_memory_limit, auth_gunicorn_memory_limit: apply writes the names that the processes have",
+            )
+
+
+def _without_limit(look: Mapping[str, Any]) -> Iterator[Finding]:
+    limited = limits(look)
+    bare = [worker for worker in workers(look) if worker.namespec not in limited]
+    if bare:
+        yield Finding(
+            "medium",
+            "worker-without-limit",
+            listed([worker.namespec for worker in bare]),
+            "no memmon watches "
+            + listed([f"{worker.name} ({megabytes(holds(worker.process, True))})" for worker in bare])
+            + ("" if look["limits"] else "; supervisord runs no memmon at all"),
+            "Community apps leak. Without a limit a worker grows until the kernel ends some process of the host.",
+            "auth_worker_memory_limit",
+            bare[0].project,
+        )
+
+
+def _trees(look: Mapping[str, Any]) -> Iterator[Finding]:
+    limited = limits(look)
+    forking = {worker.namespec for worker in workers(look) if worker.forks}
+    for process in look["processes"]:
+        forks = process["kind"] == "gunicorn" or process["namespec"] in forking
+        if not forks or process["namespec"] not in limited:
+            continue
+        limit, children, listener = limited[process["namespec"]]
+        if not children:
+            yield Finding(
+                "medium",
+                "limit-counts-one-process",
+                process["namespec"],
+                f"{listener} has no -c, so its limit of {megabytes(limit)} is compared with the "
+                f"{megabytes(process['rss'])} "
+                f"of the first process alone; its {len(process['children'])} children hold "
+                f"{megabytes(sum(process['children']))}",
+                "The work is done, and the memory held, by the children: this limit is never reached, however much "
+                "they hold.",
+                f"{variable(process)}: apply counts the children, so take what one holds times their number plus "
+                "one, twice",
+            )
+
+
+def _too_small(look: Mapping[str, Any]) -> Iterator[Finding]:
+    limited = limits(look)
+    lightest: dict[str, int] = {}
+    for process in look["processes"]:
+        if process["pid"]:
+            weight = holds(process, limited.get(process["namespec"], (0, True, ""))[1])
+            lightest[program(process)] = min(weight, lightest.get(program(process), weight))
+    for process in look["processes"]:
+        if process["namespec"] not in limited or not process["pid"]:
+            continue
+        limit, children, _listener = limited[process["namespec"]]
+        now, rest = holds(process, children), lightest[program(process)]
+        if now >= limit or rest * _ROOM > limit:
+            yield Finding(
+                "high" if now >= limit else "medium",
+                "limit-below-use",
+                process["namespec"],
+                f"the limit is {megabytes(limit)}, and it holds {megabytes(now)} now"
+                + (f", the lightest of its kind {megabytes(rest)}" if rest < now else ""),
+                "memmon restarts a healthy process again and again: it takes no tasks until it has finished what it "
+                "runs, "
+                "and loads everything anew.",
+                f"{variable(process)}: {megabytes(rest * _ROOM).replace(' ', '')} or more",
+            )
+
+
+def _restarts(look: Mapping[str, Any]) -> Iterator[Finding]:
+    for name, times in look["log"]["restarts"].items():
+        hour = sum(when >= look["now"] - _HOUR for when in times)
+        day = sum(when >= look["now"] - _DAY for when in times)
+        if hour > _MOST_AN_HOUR or day > _MOST_A_DAY:
+            back = f" (supervisord's log reaches {(look['now'] - look['log']['since']) / _HOUR:.0f} hours back)"
+            yield Finding(
+                "medium",
+                "memmon-restarts",
+                name,
+                f"memmon has restarted it {hour} times in the last hour and {day} times in the last day{back}",
+                "That is more than a leak explains: the limit is too small for what the process does.",
+                "auth_worker_memory_limit: run a day with a generous limit, look up in memmon's log what a healthy "
+                "process "
+                "holds, and take about twice that",
+            )
+
+
+def _lost_names(look: Mapping[str, Any]) -> Iterator[Finding]:
+    for listener in look["limits"]:
+        if listener["name_lost"]:
+            yield Finding(
+                "low",
+                "option-without-effect",
+                listener["listener"],
+                "-n stands before a limit",
+                "memmon keeps both in one variable: each later limit takes the place of the name in its mails.",
+                "auth_memmon_name: apply writes it last",
+            )

@@ -1,0 +1,139 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the command of a Celery worker or of gunicorn asks for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Iterable, Mapping
+
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import FORKING_POOLS
+
+# Celery's and gunicorn's short options that take a value, by their long names.
+_SHORT = {
+    "-A": "--app",
+    "-b": "--bind",
+    "-c": "--concurrency",
+    "-l": "--loglevel",
+    "-n": "--hostname",
+    "-P": "--pool",
+    "-Q": "--queues",
+    "-t": "--timeout",
+    "-w": "--workers",
+}
+
+# Celery's own, unless the application says otherwise.
+DEFAULT_QUEUE = "celery"
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A Celery worker process; ``concurrency`` is None where Celery takes the number of cores."""
+
+    namespec: str
+    name: str
+    project: str
+    pool: str
+    concurrency: int | None
+    queues: tuple[str, ...]
+    node: str
+    options: Mapping[str, str]
+    process: Mapping[str, Any]
+
+    @property
+    def forks(self) -> bool:
+        return self.pool in FORKING_POOLS
+
+    def tasks(self, cores: int) -> int:
+        """Return how many tasks it runs at once."""
+        if self.pool == "solo":
+            return 1
+        upper = self.options.get("--autoscale", "").partition(",")[0]
+        return int(upper) if upper.isdigit() else self.concurrency or cores
+
+
+def options(arguments: Iterable[str]) -> dict[str, str]:
+    """Return the options of a command by their long names, with "" for one that has no value."""
+    words = list(arguments)
+    found = {}
+    for word, following in zip(words, [*words[1:], ""]):
+        if not word.startswith("-") or word == "-":
+            continue
+        name, equals, value = word.partition("=")
+        if not name.startswith("--"):
+            name, equals, value = word[:2], word[2:], word[2:].removeprefix("=")
+        if not equals and not following.startswith("-"):
+            value = following
+        found[_SHORT.get(name, name)] = value
+    return found
+
+
+def program(process: Mapping[str, Any]) -> str:
+    """Return the program that a process belongs to: a number of two digits at its end is the process's."""
+    return re.sub(r"_\d\d\Z", "", str(process["name"]))
+
+
+def workers(look: Mapping[str, Any]) -> list[Worker]:
+    """Return the Celery workers of a host."""
+    owners = {name: one["name"] for one in look["projects"] for name in one["processes"]}
+    return [
+        _worker(process, owners.get(process["namespec"], ""), look["hostname"])
+        for process in look["processes"]
+        if process["kind"] == "worker"
+    ]
+
+
+def _worker(process: Mapping[str, Any], project: str, hostname: str) -> Worker:
+    given = options(process["arguments"])
+    concurrency = given.get("--concurrency", "")
+    queues = given.get("--queues", "")
+    return Worker(
+        namespec=process["namespec"],
+        name=process["name"],
+        project=project,
+        pool=given.get("--pool", "prefork"),
+        concurrency=int(concurrency) if concurrency.isdigit() else None,
+        queues=tuple(filter(None, (queue.strip() for queue in queues.split(",")))),
+        node=node(given.get("--hostname", ""), hostname),
+        options=given,
+        process=process,
+    )
+
+
+def node(name: str, hostname: str) -> str:
+    """Return the name of a worker's node. Source: celery/utils/nodenames.py."""
+    text = name or f"celery@{hostname}"
+    for key, value in {
+        "%h": hostname,
+        "%n": hostname.partition(".")[0],
+        "%d": hostname.partition(".")[2],
+        "%i": "",
+        "%I": "",
+    }.items():
+        text = text.replace(key, value)
+    return text if "@" in text else f"celery@{text}"
+
+
+def holds(process: Mapping[str, Any], children: bool) -> int:
+    """Return the bytes that a process holds now, its children's included if they count."""
+    return int(process["rss"]) + (sum(process["children"]) if children else 0)
+
+
+def limits(look: Mapping[str, Any]) -> dict[str, tuple[int, bool, str]]:
+    """Return each process's limit: bytes, whether children count, and the listener; by the process's namespec.
+
+    Source: superlance/memmon.py (runforever): the process's name, then its group's, then any.
+    """
+    found: dict[str, tuple[int, bool, str]] = {}
+    for listener in look["limits"]:
+        for process in look["processes"]:
+            size = (
+                listener["programs"].get(process["name"]) or listener["groups"].get(process["group"]) or listener["any"]
+            )
+            limit = memmon.size_in_bytes(size) if size else None
+            if limit is not None and process["namespec"] != listener["listener"]:
+                found[process["namespec"]] = (limit, listener["children"], listener["listener"])
+    return found
