@@ -51,6 +51,7 @@ SECONDS = {
     "sudo": 200,
     "lint": 200,
     "unit": 150,
+    "audit": 300,
     "typed": 200,
     "refusals": 100,
 }

@@ -1,0 +1,58 @@
+# Copyright (c) 2026 The allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A server that was just tuned is called good, in one line; and what goes wrong with it later is found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shared import server
+from shared.audits import audit
+
+
+def test_it_is_called_good_in_one_line(host: Any, tmp_path: Path) -> None:
+    good = audit(host, tmp_path, auth_audit_strict="medium")
+    assert good.run.status == 0
+    assert good.report["verdict"] == "good"
+    assert {severity for severity, _rule in good.found} <= {"low"}
+    about = [line for line in good.run.output.splitlines() if line.startswith(f"{server.name(host)}: good")]
+    assert len(about) == 1
+    assert "->" not in good.run.output
+
+
+@pytest.fixture
+def stopped(host: Any) -> Iterator[str]:
+    """Stop beat by hand, as somebody does who forgets to start it again."""
+    server.run(host, "supervisorctl stop myauth:beat")
+    yield "no-beat"
+    server.run(host, "supervisorctl start myauth:beat")
+
+
+def test_a_beat_that_was_forgotten_is_found(host: Any, tmp_path: Path, stopped: str) -> None:
+    assert ("high", stopped) in audit(host, tmp_path).found
+
+
+@pytest.fixture
+def neighbour(host: Any) -> Iterator[str]:
+    """Have a file in conf.d that everybody may read and write, with a token in it; supervisord has not read it."""
+    path = f"{server.CONF_D}/neighbour.conf"
+    section = "[program:neighbour]\\ncommand = /bin/sleep 86400\\nenvironment = LAB_TOKEN=kittiwake-3f1b\\n"
+    server.run(host, f"printf '{section}' > {path} && chmod 666 {path}")
+    yield "kittiwake-3f1b"
+    server.run(host, f"rm {path}")
+
+
+def test_a_file_that_all_may_read_and_write_is_found_and_its_secret_not_told(
+    host: Any, tmp_path: Path, neighbour: str
+) -> None:
+    found = audit(host, tmp_path, "-vvv")
+    assert {("high", "root-loads-what-others-write"), ("medium", "secret-readable"), ("medium", "disk-differs")} <= (
+        found.found
+    )
+    assert "LAB_TOKEN in [program:neighbour]" in found.finding("secret-readable")["evidence"]
+    texts = [found.run.output, *((tmp_path / name).read_text() for name in ("audit.json", "audit.html"))]
+    assert [neighbour in text for text in texts] == [False, False, False]
