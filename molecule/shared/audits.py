@@ -19,8 +19,9 @@ class Audit:
     """A run of the playbook audit, and its report on one host."""
 
     run: playbook.Run
-    folder: Path
     report: Mapping[str, Any]
+    # The texts of audit.json and audit.html.
+    texts: tuple[str, str]
 
     @property
     def found(self) -> set[tuple[str, str]]:
@@ -36,5 +37,5 @@ class Audit:
 def audit(host: Any, folder: Path, *arguments: str, **variables: Any) -> Audit:
     """Run the playbook, with no variables but where its report goes."""
     run = play.run("audit", *arguments, auth_audit_dir=str(folder), **variables)
-    whole = json.loads((folder / "audit.json").read_text())
-    return Audit(run, folder, whole["hosts"][server.name(host)])
+    texts = ((folder / "audit.json").read_text(), (folder / "audit.html").read_text())
+    return Audit(run, json.loads(texts[0])["hosts"][server.name(host)], texts)

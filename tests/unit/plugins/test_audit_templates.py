@@ -1,0 +1,120 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an audit finds in the supervisor.conf that each version of Alliance Auth generates, from its wheel on PyPI."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit import audit
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import audit_projects
+from ansible_collections.allianceauth.tuning.plugins.modules import auth_audit_info
+
+from tests.unit.plugins import looks
+
+CACHE = Path(__file__).parents[3] / ".cache/wheels"
+
+WHEELS = {
+    "2.15.1": "9588af14916d9a8bc6e4bc8ef79ee87368c17bc32e0ab2f0d8b5965996caf3b1",
+    "3.8.1": "78a9bb444da63e9b60780d85e29283a1d9dffda74e0ecbd1b01f2af17405cfa0",
+    "4.6.4": "5f8e265fa1082baba01866fd78baef712270aa1629ba92a6faf7521c2e1f2ea0",
+    "4.13.1": "9ebbee7c05e5341b3a6600261d75c3f97ad0f284d32a54bd0f4ea8bdf0a7495a",
+    "5.0.1": "69c22a0a624b31f597acbfb0e0f127e15c32fdaee0d9225ce180e4ab7b30dc45",
+    "5.5.0": "f53aba8e0708de13d37f160be796f9acf28d50160c6491212449daeb47bc00fa",
+}
+
+# In all of them: gunicorn is stopped by INT, and each program has stdout and stderr in one file.
+ALL = {("medium", "gunicorn-aborts-requests"), ("low", "shared-log")}
+# From 4.0 on the worker has a node name and memmon limits.
+NAMED = {("low", "node-name-without-host"), ("medium", "limit-counts-one-process")}
+NO_LIMIT = {("medium", "worker-without-limit")}
+
+EXPECTED = {
+    "2.15.1": ALL | NO_LIMIT,
+    "3.8.1": ALL | NO_LIMIT,
+    "4.6.4": ALL | NAMED,
+    "4.13.1": ALL | NAMED,
+    # There memmon knows nothing of the worker for the queue services.
+    "5.0.1": ALL | NAMED | NO_LIMIT,
+    "5.5.0": ALL | NAMED | NO_LIMIT | {("high", "limit-without-process")},
+}
+
+
+def wheel(version: str) -> Path:
+    """Return a version's wheel, from the cache or from PyPI; what is not the pinned one is refused."""
+    path = CACHE / f"allianceauth-{version}-py3-none-any.whl"
+    if not path.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        # Tests run side by side: what is in the cache is whole.
+        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+            # It is only unpacked, whatever Python it is for.
+            choice = ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--quiet"]
+            command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", *choice]
+            subprocess.run([*command, "--dest", folder, f"allianceauth=={version}"], check=True)
+            (Path(folder) / path.name).replace(path)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == WHEELS[version]
+    return path
+
+
+def generated(version: str, project: Path) -> str:
+    """Generate a project's supervisor.conf and celery.py as `allianceauth start` does; return the first."""
+    values = {
+        "project_name": "myauth",
+        "project_directory": str(project),
+        "venv_directory": looks.VENV,
+        **{name: f"{looks.VENV}/bin/{name}" for name in ("celery", "gunicorn", "memmon")},
+    }
+    (project / "log").mkdir()
+    (project / "myauth").mkdir()
+    (project / "manage.py").touch()
+    with zipfile.ZipFile(wheel(version)) as archive:
+
+        def render(name: str) -> str:
+            # Django's language of templates, of which this is the part that both have.
+            return jinja2.Template(archive.read(f"allianceauth/project_template/{name}").decode()).render(values)
+
+        (project / "myauth/celery.py").write_text(render("project_name/celery.py"))
+        # The parser asks for the user.
+        return re.sub(r"(user ?= ?|AA_USER = )allianceserver", rf"\g<1>{getpass.getuser()}", render("supervisor.conf"))
+
+
+def seen(version: str, project: Path, parser: Any) -> dict[str, Any]:
+    """Return a look at a server that has this file and nothing else wrong; nothing runs, and nobody can be asked."""
+    (answer,) = parser.read([generated(version, project)])
+    effective = answer["result"]
+    processes = audit_projects.processes(effective, {"processes": []})
+    for process in processes:
+        process.update(busy=0.0, longest_task=None)
+    projects = audit_projects.discover(processes, effective["sections"])
+    for one in projects:
+        # What celery.py says is all that is known.
+        one.update(asked={}, settings=[])
+    return {**looks.good(), "processes": processes, "projects": projects, "limits": auth_audit_info.limits(processes)}
+
+
+@pytest.mark.parametrize("version", WHEELS)
+def test_exactly_what_is_wrong_with_a_template_is_found(version: str, tmp_path: Path, parser: Any) -> None:
+    look = seen(version, tmp_path, parser)
+    assert [(one["name"], one["directory"]) for one in look["projects"]] == [("myauth", str(tmp_path))]
+    found = [(one.severity, one.rule) for one in audit.findings({"auth1": look})["auth1"]]
+    assert len(found) == len(set(found))
+    assert set(found) == EXPECTED[version]
+
+
+def test_a_worker_that_a_template_lacks_is_missed(tmp_path: Path, parser: Any) -> None:
+    """The upgrade to 5.0 brings a queue; whoever keeps the file of before has no worker for it."""
+    look = seen("4.13.1", tmp_path, parser)
+    look["projects"][0]["routed_queues"] = ["services"]
+    found = [one for one in audit.findings({"auth1": look})["auth1"] if one.severity == "high"]
+    assert [(one.rule, one.subject) for one in found] == [("queue-without-worker", "services")]
