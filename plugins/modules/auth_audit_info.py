@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: auth_audit_info
 short_description: Look at all that an audit of an Alliance Auth server judges by
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Finds the Alliance Auth projects that supervisord runs, in whatever files and folders, and returns what there is
     to know of them, of the daemon and of the host.

@@ -68,13 +68,13 @@ def daemon() -> dict[str, Any]:
 
 
 def sockets(paths: Iterable[str]) -> list[dict[str, Any]]:
-    """Return the control sockets that are there with their ``mode``, ``user`` and ``group``."""
+    """Return the control sockets that are there with their ``mode``, ``gid`` and ``group``."""
     found = []
     for path in paths:
         with contextlib.suppress(OSError):
             status = os.stat(path)
             mode = stat.S_IMODE(status.st_mode)
-            found.append({"file": path, "mode": mode, "user": user_name(status.st_uid), "gid": status.st_gid})
+            found.append({"file": path, "mode": mode, "gid": status.st_gid, "group": _group(status.st_gid)})
     return found
 
 
@@ -182,11 +182,3 @@ def _secrets(text: str) -> list[str]:
 def _may_be_secret(name: str, value: str) -> bool:
     # A path or an expansion is none.
     return bool(managed_file.secret_values({name: value})) and not value.startswith(("/", "_("))
-
-
-def user_name(uid: int) -> str:
-    """Return a user's name, the number if there is none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

@@ -116,7 +116,7 @@ def _look(one: Mapping[str, Any]) -> dict[str, Any]:
         found = privileges.in_child(look, one["uid"])
     except (OSError, RuntimeError):
         found = {"manage_py": False, "routed_queues": [], "settings": [], "memmon": False, "versions": {}}
-    return {**found, "user": _user(one["uid"])}
+    return {**found, "user": _user(one["uid"]), "gid": _gid(one["uid"])}
 
 
 def _settings(package: str) -> list[str]:
@@ -145,3 +145,10 @@ def _user(uid: int | None) -> str:
         return pwd.getpwuid(0 if uid is None else uid).pw_name
     except KeyError:
         return str(uid)
+
+
+def _gid(uid: int | None) -> int | None:
+    try:
+        return pwd.getpwuid(0 if uid is None else uid).pw_gid
+    except KeyError:
+        return None

@@ -113,6 +113,7 @@ def good() -> dict[str, Any]:
                 "venv": VENV,
                 "uid": 1000,
                 "user": "allianceserver",
+                "gid": 1000,
                 "processes": [one["namespec"] for one in programs],
                 "groups": ["myauth"],
                 "files": [CONF],
@@ -126,7 +127,7 @@ def good() -> dict[str, Any]:
         ],
         "orphans": [],
         "sockets": {
-            "files": [{"file": "/run/supervisor.sock", "mode": 0o770, "user": "root", "gid": 1000}],
+            "files": [{"file": "/run/supervisor.sock", "mode": 0o770, "gid": 1000, "group": "auth"}],
             "ports": [],
         },
         "exposed": {"files": {}, "logs": {}, "programs": []},

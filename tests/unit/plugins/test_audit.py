@@ -334,6 +334,13 @@ CHANGES: dict[str, tuple[Change, str, str, str, str]] = {
         "mode 0777",
         "chmod = 0700",
     ),
+    "a socket for an agent": (
+        lambda look: look["sockets"]["files"][0].update(gid=50, group="staff"),
+        "low",
+        "socket-open",
+        "mode 0770 for the group staff, which is no project's",
+        "chown = root:root",
+    ),
     "a port for all": (
         lambda look: look["sockets"]["ports"].append({"address": "*:9001", "password": False}),
         "high",
@@ -478,7 +485,11 @@ def test_a_beat_that_was_left_behind_counts() -> None:
 def test_a_worker_on_another_host_consumes_a_queue_as_well() -> None:
     look = looks.good()
     look["projects"][0]["asked"]["queues"]["mails"] = {"before": 0, "after": 0, "tasks": ["mails.tasks.send"]}
-    look["projects"][0]["asked"]["nodes"]["worker_mails_00@auth2"] = {"queues": ["mails"], "scheduled": 0}
+    look["projects"][0]["asked"]["nodes"]["worker_mails_00@auth2"] = {
+        "queues": ["mails"],
+        "scheduled": 0,
+        "active": 0,
+    }
     assert found(look) == []
 
 

@@ -82,7 +82,8 @@ def generated(version: str, project: Path) -> str:
 
         def render(name: str) -> str:
             # Django's language of templates, of which this is the part that both have.
-            return jinja2.Template(archive.read(f"allianceauth/project_template/{name}").decode()).render(values)
+            text = archive.read(f"allianceauth/project_template/{name}").decode()
+            return str(jinja2.Template(text).render(values))
 
         (project / "myauth/celery.py").write_text(render("project_name/celery.py"))
         # The parser asks for the user.
@@ -100,7 +101,13 @@ def seen(version: str, project: Path, parser: Any) -> dict[str, Any]:
     for one in projects:
         # What celery.py says is all that is known.
         one.update(asked={}, settings=[])
-    return {**looks.good(), "processes": processes, "projects": projects, "limits": auth_audit_info.limits(processes)}
+    return {
+        **looks.good(),
+        "processes": processes,
+        "projects": projects,
+        "limits": auth_audit_info.limits(processes),
+        "sockets": {"files": [], "ports": []},
+    }
 
 
 @pytest.mark.parametrize("version", WHEELS)

@@ -14,6 +14,7 @@ import pytest
 from shared import server
 from shared.audits import Audit, audit
 
+MAIN = "/etc/supervisor/supervisord.conf"
 LINK = f"{server.CONF_D}/myauth.conf"
 
 
@@ -123,6 +124,7 @@ def layout(host: Any) -> Iterator[Any]:
     """Lay the configuration out in another way, until the test is over."""
     yield lambda command: server.run(host, command)
     server.run(host, f"rm -f {server.CONF_D}/*.conf && ln -s {server.PROJECT}/supervisor.conf {LINK}")
+    server.run(host, f"sed -i 's,^files = .*,files = {server.CONF_D}/*.conf,' {MAIN}")
 
 
 @pytest.mark.parametrize(
@@ -134,12 +136,16 @@ def layout(host: Any) -> Iterator[Any]:
             f"cp {server.PROJECT}/supervisor.conf {server.CONF_D}/10-site.conf && rm {LINK}",
             f"{server.CONF_D}/10-site.conf",
         ),
+        (
+            f"sed -i 's,^files = .*,files = {server.PROJECT}/*.conf,' {MAIN} && rm {LINK}",
+            f"{server.PROJECT}/supervisor.conf",
+        ),
     ],
-    ids=["linked under another name", "copied", "copied under another name"],
+    ids=["linked under another name", "copied", "copied under another name", "included from the project"],
 )
 def test_the_project_is_found_in_every_layout(
     host: Any, folder: Path, stock: Audit, layout: Any, commands: str, file: str
 ) -> None:
     layout(commands)
     (project,) = audit(host, folder).report["projects"]
-    assert project == {**stock.report["projects"][0], "files": [file]}
+    assert project == {**stock.report["projects"][0], "files": [file], "tasks_now": project["tasks_now"]}

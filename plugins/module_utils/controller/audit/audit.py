@@ -85,6 +85,7 @@ def _project(look: Mapping[str, Any], one: Mapping[str, Any]) -> dict[str, Any]:
         "versions": one["versions"],
         "broker": (one["asked"].get("broker") or {}).get("address"),
         "tasks_at_once": sum(each.tasks(look["cores"]) for each in own),
+        "tasks_now": sum(node["active"] for node in (one["asked"].get("nodes") or {}).values()),
         "places": queues.places(one, own),
         "queues": {
             name: {"waiting": queue["after"], "before": queue["before"]}

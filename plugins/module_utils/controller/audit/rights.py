@@ -14,10 +14,13 @@ _APPLY = "ansible-playbook allianceauth.tuning.apply"
 # For everybody who is neither the owner nor in the group.
 _OTHERS = 0o007
 
+# To connect to a socket is to write to it. Source: unix(7)
+_GROUP = 0o020
+
 
 def findings(look: Mapping[str, Any]) -> list[Finding]:
     """Return what others can do on a host that they should not."""
-    return [*_runs(look), *_loads(look), *_logs(look), *_sockets(look), *_ports(look), *_readable(look)]
+    return [*_runs(look), *_loads(look), *_logs(look), *_sockets(look), *_groups(look), *_ports(look), *_readable(look)]
 
 
 def _own(look: Mapping[str, Any]) -> set[str]:
@@ -76,6 +79,21 @@ def _sockets(look: Mapping[str, Any]) -> Iterator[Finding]:
                 f"mode {socket['mode']:04o}",
                 "Every user of the host can stop and start all programs, and read what they log.",
                 "chmod = 0700 in [unix_http_server] of /etc/supervisor/supervisord.conf",
+            )
+
+
+def _groups(look: Mapping[str, Any]) -> Iterator[Finding]:
+    own = {0, *(one["gid"] for one in look["projects"])}
+    # Without a project nobody knows whose group may.
+    for socket in look["sockets"]["files"] if look["projects"] else []:
+        if socket["mode"] & _GROUP and socket["gid"] not in own and not socket["mode"] & _OTHERS:
+            yield Finding(
+                "low",
+                "socket-open",
+                socket["file"],
+                f"mode {socket['mode']:04o} for the group {socket['group']}, which is no project's",
+                "Every member of that group can stop and start all programs, and read what they log.",
+                "chown = root:root in [unix_http_server], unless an agent of yours needs it",
             )
 
 
