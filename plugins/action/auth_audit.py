@@ -49,17 +49,18 @@ class ActionModule(ActionBase):
         files = _write(Path(given["path"]), whole, Path(given["template"]).read_text(encoding="utf-8"))
         width = min(shutil.get_terminal_size((_WIDTH, 0)).columns, _WIDEST)
         display.display("\n".join([*table.lines(whole, width), f"The report: {' and '.join(files)}", ""]))
-        result.update(changed=False, files=files, audit=whole)
-        if given["strict"]:
-            bad = audit.at_or_above(whole, given["strict"])
-            if bad:
-                said = ", ".join(f"{host} ({number})" for host, number in bad.items())
-                result.update(
-                    failed=True,
-                    msg=f"There are findings of severity {given['strict']} or above, or hosts that could not be "
-                    "audited: "
-                    f"{said}; auth_audit_strict is {given['strict']}. The report is {files[-1]}.",
-                )
+        result.update(changed=False, files=files)
+        bad = audit.at_or_above(whole, given["strict"]) if given["strict"] else {}
+        if not bad:
+            # A failure is printed with all that it returns.
+            result["audit"] = whole
+        else:
+            said = ", ".join(f"{host} ({number})" for host, number in bad.items())
+            result.update(
+                failed=True,
+                msg=f"There are findings of severity {given['strict']} or above, or hosts that could not be audited: "
+                f"{said}; auth_audit_strict is {given['strict']}. The report is {files[-1]}.",
+            )
         return result
 
 

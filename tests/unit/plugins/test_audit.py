@@ -493,6 +493,15 @@ def test_a_worker_on_another_host_consumes_a_queue_as_well() -> None:
     assert found(look) == []
 
 
+def test_beat_may_be_on_a_host_that_was_not_looked_at() -> None:
+    look = looks.good()
+    named(look, "beat").update(state="STOPPED")
+    look["projects"][0]["asked"]["nodes"]["worker_00@auth2"] = {"queues": ["celery"], "scheduled": 0, "active": 0}
+    (finding,) = found(look)
+    assert (finding.severity, finding.rule) == ("low", "no-beat")
+    assert "worker_00@auth2 use the same broker on a host that was not looked at" in finding.evidence
+
+
 def test_without_a_limit_of_countdown_tasks_there_are_no_places_to_run_out() -> None:
     look = looks.good()
     asked(look, countdown={"tasks": 900, "seconds": 600}, eta_limit=None)

@@ -51,14 +51,16 @@ def _beats(
     name = members[0][1]["name"]
     where = listed(sorted({host for host, _one in members}))
     if not running and not orphans:
+        strangers = _elsewhere(looks, members)
         there = listed([f"{process['namespec']} on {host} is {process['state']}" for host, process in beats])
         yield (
             members[0][0],
             Finding(
-                "high",
+                "low" if strangers else "high",
                 "no-beat",
                 name,
-                f"no beat runs on {where}{': ' + there if there else ''}",
+                f"no beat runs on {where}{': ' + there if there else ''}"
+                + (f"; {listed(strangers)} use the same broker on a host that was not looked at" if strangers else ""),
                 "Nothing that has to happen regularly happens: no model update, no check of permissions, no clean-up.",
                 "auth_beat: true on exactly one host",
                 name,
@@ -81,6 +83,12 @@ def _beats(
                     name,
                 ),
             )
+
+
+def _elsewhere(looks: Mapping[str, Mapping[str, Any]], members: list[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """Return the nodes on the broker that belong to no host of the run."""
+    own = {one.node for host, _project in members for one in workers(looks[host])}
+    return sorted({node for _host, one in members for node in one["asked"].get("nodes") or {}} - own)
 
 
 def _nodes(
