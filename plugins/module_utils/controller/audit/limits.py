@@ -111,17 +111,18 @@ def _names_of_nothing(look: Mapping[str, Any]) -> Iterator[Finding]:
 def _without_limit(look: Mapping[str, Any]) -> Iterator[Finding]:
     limited = limits(look)
     bare = [worker for worker in workers(look) if worker.namespec not in limited]
-    if bare:
+    for project in sorted({worker.project for worker in bare}):
+        own = [worker for worker in bare if worker.project == project]
         yield Finding(
             "medium",
             "worker-without-limit",
-            listed([worker.namespec for worker in bare]),
+            listed([worker.namespec for worker in own]),
             "no memmon watches "
-            + listed([f"{worker.name} ({megabytes(holds(worker.process, True))})" for worker in bare])
+            + listed([f"{worker.name} ({megabytes(holds(worker.process, True))})" for worker in own])
             + ("" if look["limits"] else "; supervisord runs no memmon at all"),
             "Community apps leak. Without a limit a worker grows until the kernel ends some process of the host.",
             "auth_worker_memory_limit",
-            bare[0].project,
+            project,
         )
 
 
