@@ -247,7 +247,7 @@ def main() -> None:
         argument_spec={"seconds": {"type": "float", "default": 5}},
         supports_check_mode=True,
     )
-    supervisord.import_supervisor(module)
+    supervisord.find_supervisor(module)
     daemon = audit_host.daemon()
     found: dict[str, Any] = {
         "now": time.time(),

@@ -15,7 +15,7 @@ import subprocess
 import xmlrpc.client
 from typing import Any, Iterable, Mapping
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file, manual_changes
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import description, managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import preflight, privileges, proc, supervisord
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server.audit_projects import readable_by_all
 
@@ -170,7 +170,7 @@ def _secrets(text: str) -> list[str]:
     from supervisor.datatypes import dict_of_key_value_pairs
 
     names = []
-    for section, options in manual_changes.sections(text).items():
+    for section, options in description.sections(text).items():
         if options.get("password"):
             names.append(f"password in [{section}]")
         with contextlib.suppress(ValueError):

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jinja2
 import pytest
+import yaml
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import differences, variables
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import refusals as lacking
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import project
@@ -450,8 +451,6 @@ def test_examples_of_the_documentation_are_accepted_and_read_back(
     some: dict[str, Any],
     role_defaults: dict[str, Any],
     parser: Any,
-    validator: ArgumentSpecValidator,
-    template: str,
     project_dir: str,
 ) -> None:
     # This machine has neither their user nor their folders.
@@ -460,9 +459,9 @@ def test_examples_of_the_documentation_are_accepted_and_read_back(
     known = {**role_defaults, "vault_discord_bot_token": "a b;%c", **some, **here}
     asked = {**role_defaults, **rendered(some, known), **here}
     assert set(some) <= set(role_defaults)
-    refusals, declared, info = decide(validator, asked)
+    refusals, declared, info = decide(asked)
     assert not refusals
     assert declared
-    content = complete(render(template, declared, info), asked, declared)
+    content = complete(render(declared, info), asked, declared)
     (answer,) = parser.read([content])
     check(asked, answer["result"], content)
