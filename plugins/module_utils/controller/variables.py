@@ -80,6 +80,8 @@ NAMES = (
     "auth_superlance_version",
     "auth_pip_extra_args",
     "auth_pip_environment",
+    "auth_audit_dir",
+    "auth_audit_strict",
 )
 
 _LOGLEVELS = ("debug", "info", "warning", "error", "critical", "fatal")
