@@ -217,8 +217,10 @@ def describe(process: supervisord.Process, below: list[int], command: str) -> di
     """
     arguments = proc.command_line(process.pid) if process.pid else []
     kind = proc.kind(arguments)
-    if process.pid and kind == "other":
-        kind = proc.kind(split_command(command))
+    configured = proc.kind(split_command(command))
+    # A worker that is just between two lives is one when it has to stop.
+    if kind == "other" and (process.pid or configured == "worker"):
+        kind = configured
     return {
         **process.as_dict(),
         "rss": proc.rss(process.pid),

@@ -40,7 +40,7 @@ options:
       - The name of one of those beside O(path), or V(newest). That is the newest one that differs from what is there
         now, and was not put in place by a run that was cut off.
       - V(list) changes nothing, and returns RV(backups).
-      - V(absent) removes O(path) and O(link): there was nothing before.
+      - V(absent) removes O(path) and O(link), because there was nothing before.
     type: str
   keep:
     description: Whether to keep what is there now.

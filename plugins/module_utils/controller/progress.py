@@ -97,7 +97,7 @@ class Drained:
 
     def _grace(self, process: Mapping[str, Any]) -> int:
         """Return the seconds that a process may be there after its time, because supervisord is about to end it."""
-        on_its_own = process["name"] in self.workers and process["state"] == "RUNNING"
+        on_its_own = process["name"] in self.workers and process["state"] in ("RUNNING", "STARTING")
         return 0 if on_its_own or is_orphan(process["name"]) else _SUPERVISORD_SECONDS
 
     def _doing(self, name: str) -> str:

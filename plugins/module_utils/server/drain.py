@@ -26,6 +26,9 @@ _LAST_STAGE_SECONDS = 4
 # supervisord looks after its children once a second; who is EXITED for longer stays so.
 _RESPAWN_SECONDS = 3
 
+# A worker loads Django for longer, and takes no task before.
+_WITHOUT_TASK_SECONDS = 2
+
 
 @dataclass
 class Drain:
@@ -102,17 +105,26 @@ class Drain:
             self._tell_orphan(name)
         elif not self._has_begun(process):
             return
-        elif name in self.warm_shutdowns and state == "RUNNING":
-            if name not in self.stop_requests:
-                self._note(name, process.pid)
-                self.daemon.terminate(name)
-            elif self.stop_requests[name]["pid"] != process.pid:
-                # It has finished, and supervisord has started it again.
-                self.daemon.stop(name)
+        elif name in self.warm_shutdowns and process.pid:
+            # Also one that is STARTING: it may have tasks long before supervisord counts it as running.
+            self._tell_warmly(name, process)
         else:
             if name not in self.stop_requests:
                 self._note(name, process.pid)
             self.daemon.stop(name)
+
+    def _tell_warmly(self, name: str, process: Process) -> None:
+        if name not in self.stop_requests:
+            self._note(name, process.pid)
+            self.daemon.terminate(name)
+        elif self.stop_requests[name]["pid"] != process.pid:
+            # It has finished, and supervisord has started it again.
+            if time.time() - process.start < _WITHOUT_TASK_SECONDS:
+                self.daemon.stop(name)
+            else:
+                # Nobody has looked for so long that it may have tasks by now.
+                self.stop_requests[name]["pid"] = process.pid
+                self.daemon.terminate(name)
 
     def _has_begun(self, process: Process) -> bool:
         """Whether a process runs its own program yet.

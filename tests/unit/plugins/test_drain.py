@@ -155,6 +155,33 @@ def test_a_warm_worker_gets_longer_than_supervisord_would_give_it_and_stays_stop
     assert found.state("worker:worker") == "STOPPED"
 
 
+def test_a_warm_worker_that_supervisord_does_not_count_as_running_yet_gets_as_long(running: Start, wait: Wait) -> None:
+    found = running(program("worker", "patient", stopwaitsecs=1, startsecs=1000))
+    assert found.state("worker:worker") == "STARTING"
+    work = drained(found, [["worker:worker"], MORE], warm_shutdowns=["worker:worker"])
+    assert work.run(time.monotonic() + 3) == [("worker:worker", "STARTING")]
+    assert found.lines("events") == ["told worker"]
+    release(found)
+    assert work.run(in_the_end()) == []
+    assert found.state("worker:worker") == "STOPPED"
+
+
+def test_a_warm_worker_that_has_run_again_while_nobody_looked_may_have_tasks(running: Start, wait: Wait) -> None:
+    found = running(program("worker", "patient", stopwaitsecs=1))
+    before = found.process("worker:worker").pid
+    work = drained(found, [["worker:worker"], MORE], warm_shutdowns=["worker:worker"])
+    assert work.run(soon()) == [("worker:worker", "RUNNING")]
+    release(found)
+    wait(lambda: found.process("worker:worker").pid not in (0, before))
+    wait(lambda: found.lines("events")[-1] == "began worker")
+    (found.folder / "release").unlink()
+    wait(lambda: time.time() - found.process("worker:worker").start > drain._WITHOUT_TASK_SECONDS)
+    assert work.run(time.monotonic() + 3) == [("worker:worker", "RUNNING")]
+    assert found.lines("events")[-1] == "told worker"
+    release(found)
+    assert work.run(in_the_end()) == []
+
+
 def test_a_worker_that_is_not_warm_is_killed_by_supervisord_after_its_time(running: Start) -> None:
     found = running(program("worker", "patient", stopwaitsecs=1))
     assert drained(found, [["worker:worker"]]).run(in_the_end()) == []

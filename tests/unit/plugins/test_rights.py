@@ -51,7 +51,7 @@ def test_a_child_hands_over_what_it_finds_and_what_goes_wrong() -> None:
 def test_a_child_that_never_ends_or_dies_is_no_reason_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(privileges, "_SECONDS", 0.5)
     with pytest.raises(TimeoutError):
-        privileges.in_child(lambda: signal.pause())
+        privileges.in_child(signal.pause)
     with pytest.raises(RuntimeError, match="ended at once"):
         privileges.in_child(lambda: os.kill(os.getpid(), signal.SIGKILL))
 
