@@ -11,6 +11,7 @@ short_description: Wait until Celery nodes answer and are as they shall be
 version_added: 0.1.0
 description:
   - Asks with C(celery inspect stats) until every node answers, then compares the answers with O(nodes).
+  - A node with the pool C(solo) answers only between two tasks, so one that is silent is warned of and no failure.
   - Reads only. Run it as root; Celery's command is run as O(user).
 options:
   venv:
@@ -71,24 +72,35 @@ pools:
 """
 
 import time
-from typing import Any
+from typing import Any, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import IMPLEMENTATIONS
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import celery_cli, guard, supervisord
 
 # One question starts Django, which takes a second or two of the CPU that the workers need to start.
 _PAUSE_SECONDS = 1
 
+# With this pool a node runs its task in the very thread that would answer.
+_SOLO = IMPLEMENTATIONS["solo"]
+# So often it is asked all the same.
+_SOLO_QUESTIONS = 3
 
-def ask(application: celery_cli.Application, nodes: list[str], until: float) -> dict[str, Any]:
-    """Return each node's answer to ``celery inspect stats``; asks again, until `time.monotonic` is ``until``."""
+
+def ask(application: celery_cli.Application, nodes: Sequence[str], solo: Sequence[str], until: float) -> dict[str, Any]:
+    """Return each node's answer to ``celery inspect stats``; asks again, until `time.monotonic` is ``until``.
+
+    Those of ``nodes`` that are ``solo`` as well may have a task from the first moment on, and are not waited for.
+    """
     answers: dict[str, Any] = {}
+    questions = 0
     while set(nodes) - set(answers):
-        # A worker with the pool solo answers only between two tasks.
-        answers.update(application.inspect("stats", nodes))
-        if time.monotonic() >= until:
+        answers.update(application.inspect("stats", sorted(set(nodes) - set(answers))))
+        questions += 1
+        silent = set(nodes) - set(answers)
+        if time.monotonic() >= until or (silent <= set(solo) and questions >= _SOLO_QUESTIONS):
             break
-        if set(nodes) - set(answers):
+        if silent:
             time.sleep(_PAUSE_SECONDS)
     return answers
 
@@ -106,21 +118,27 @@ def main() -> None:
     supervisord.find_supervisor(module)
     given = module.params
     nodes = given["nodes"]
+    solo = [node for node, figures in nodes.items() if figures.get("implementation") == _SOLO]
     application = celery_cli.Application.configured(given, supervisord.MAIN_CONF)
     until = time.monotonic() + given["timeout"]
     try:
         with guard.as_owner(module):
-            answers = ask(application, list(nodes), until)
+            answers = ask(application, list(nodes), solo, until)
     except celery_cli.CannotAskError as why:
         module.fail_json(msg=str(why))
-    silent = sorted(set(nodes) - set(answers))
+    busy = sorted(set(solo) - set(answers))
+    if busy:
+        module.warn(
+            f"Celery's {' and '.join(busy)} did not answer: with the pool solo, a node answers only between two tasks."
+        )
+    silent = sorted(set(nodes) - set(answers) - set(busy))
     if silent:
         module.fail_json(
             msg=f"Celery's {' and '.join(silent)} did not answer within {given['timeout']} s; "
             f"look into the workers' logs in {given['project_dir']}/log."
         )
     pools: dict[str, Any] = {node: said.get("pool", {}) for node, said in answers.items()}
-    problems = celery_cli.differences(nodes, pools)
+    problems = celery_cli.differences({node: figures for node, figures in nodes.items() if node not in busy}, pools)
     if problems:
         module.fail_json(msg=" ".join(problems), pools=pools)
     module.exit_json(changed=False, pools=pools)

@@ -354,7 +354,9 @@ def _in_file(declared: Declared, info: Mapping[str, Any]) -> Expected:
             site = options.get("--bind", "")
         elif process["always_runs"] and command[0].endswith("/celery") and "worker" in command and "-n" in options:
             node = options["-n"].replace("%h", info["hostname"])
-            nodes[node if "@" in node else f"celery@{node}"] = {}
+            # As the template writes it; such a node may be too busy to answer.
+            figures = {"implementation": IMPLEMENTATIONS["solo"]} if "--pool=solo" in command else {}
+            nodes[node if "@" in node else f"celery@{node}"] = figures
     return Expected(tuple(info.get("expected", [])), site=site, nodes=nodes)
 
 
