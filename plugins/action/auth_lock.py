@@ -39,8 +39,22 @@ class ActionModule(ActionBase):
 
 
 def name_of(pid: int) -> str:
-    """Return USER@CONTROLLER, process PID started at TICKS."""
-    return f"{getpass.getuser()}@{socket.gethostname()}, process {pid} started at {_started(pid)}"
+    """Return USER@CONTROLLER, process PID started at TICKS on MACHINE."""
+    return f"{getpass.getuser()}@{socket.gethostname()}, process {pid} started at {_started(pid)} on {machine()}"
+
+
+def machine() -> str:
+    """Return what tells this controller from all others: MACHINE-ID/BOOT-ID/PID-NAMESPACE, what there is of it.
+
+    Two may have one hostname, and in a container process numbers are others than beside it.
+    """
+    # As much as tells two apart. Sources: machine-id(5), random(4), pid_namespaces(7)
+    ids = [_line_of("/etc/machine-id")[:12], _line_of("/proc/sys/kernel/random/boot_id")[:8]]
+    try:
+        ids.append(str(os.stat("/proc/self/ns/pid").st_ino))
+    except OSError:
+        ids.append("")
+    return "/".join(ids)
 
 
 def is_dead(owner: str) -> bool:
@@ -48,8 +62,22 @@ def is_dead(owner: str) -> bool:
     controller, found, process = owner.partition(", process ")
     if not found or controller.rpartition("@")[2] != socket.gethostname():
         return False
-    pid, _words, started = process.partition(" started at ")
+    pid, _words, rest = process.partition(" started at ")
+    started, _words, where = rest.partition(" on ")
+    here = machine()
+    if where != here:
+        # The same machine since another boot: whatever ran then runs no more.
+        theirs, ours = where.split("/"), here.split("/")
+        return bool(ours[0]) and len(theirs) == len(ours) and theirs[0] == ours[0] and theirs[1] != ours[1]
     return not _lives(int(pid)) or _started(int(pid)) != started
+
+
+def _line_of(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
 
 
 def _lives(pid: int) -> bool:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
 from ansible_collections.allianceauth.tuning.plugins.action import auth_lock as action
 from ansible_collections.allianceauth.tuning.plugins.modules import auth_lock
 
@@ -72,11 +73,25 @@ def test_a_process_of_this_controller_is_known_to_be_dead_or_alive() -> None:
     name = action.name_of(child.pid)
     assert not action.is_dead(name)
     # Another process of the same number, started at another time.
-    assert action.is_dead(name + "0")
+    assert action.is_dead(name.replace(" on ", "0 on "))
     child.communicate(b"\n")
     assert action.is_dead(name)
 
 
 def test_of_a_process_of_another_controller_nothing_is_known() -> None:
-    assert not action.is_dead(f"somebody@elsewhere, process {os.getpid()} started at 1")
+    assert not action.is_dead(f"somebody@elsewhere, process {os.getpid()} started at 1 on {action.machine()}")
     assert not action.is_dead("a run that has ended since")
+
+
+def test_another_machine_or_container_of_the_same_name_is_another_controller(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = "0123456789ab/11111111/4026531836"
+    monkeypatch.setattr(action, "machine", lambda: machine)
+    # No process has that number here.
+    name = action.name_of(2**30)
+    assert action.is_dead(name)
+    assert not action.is_dead(name.replace("0123456789ab", "ba9876543210"))
+    assert not action.is_dead(name.replace("4026531836", "4026532000"))
+    # Before it was booted; without a machine-id nobody knows.
+    assert action.is_dead(name.replace("11111111", "22222222").replace("4026531836", "4026532000"))
+    monkeypatch.setattr(action, "machine", lambda: "/11111111/4026531836")
+    assert not action.is_dead(action.name_of(2**30).replace("11111111", "22222222"))
