@@ -298,8 +298,11 @@ def main() -> None:
         groups = own_groups(found["effective"], *own)
         found["own_groups"] = [group["name"] for group in groups]
         found["expected"] = expected(groups)
-        opened = [supervisord.MAIN_CONF, *found["effective"]["sections"], given["log_dir"]]
-        found["exposed"] = preflight.exposed(path for path in opened if path not in own)
+        loaded = [supervisord.MAIN_CONF, *found["effective"]["sections"]]
+        found["exposed"] = {
+            **preflight.exposed([given["log_dir"]], by_group=False),
+            **preflight.exposed(path for path in loaded if path not in own),
+        }
         sockets = [look_at_socket(wanted["file"]) for wanted in found["effective"]["sockets"]]
         found["daemon"]["sockets"] = [status for status in sockets if status]
     except supervisor_parser.InvalidError as why:

@@ -21,8 +21,8 @@ _HEADER = """\
 _CHECKSUM = "; sha1 of what follows: "
 _PLACE = "<environment of {name}>"
 # With all that may go on a value: lines that are indented, empty or comments. One that is commented out counts as well.
-_ENVIRONMENT = re.compile(
-    r"^([ \t;#]*environment[ \t]*[=:]).*(?:\n(?:[ \t]+.*|[;#].*|(?=\n)))*", re.MULTILINE | re.IGNORECASE
+_SECRET_OPTION = re.compile(
+    r"^([ \t;#]*(?:environment|password)[ \t]*[=:]).*(?:\n(?:[ \t]+.*|[;#].*|(?=\n)))*", re.MULTILINE | re.IGNORECASE
 )
 
 # Shorter values are found in too many words, and are no secrets.
@@ -57,8 +57,8 @@ def is_unchanged(text: str) -> bool:
 
 
 def shown(text: str) -> str:
-    """Return a file's text without the values of any environment, and without the seal that gives them away."""
-    return re.sub(re.escape(_CHECKSUM) + ".*", _CHECKSUM + "(not shown)", _ENVIRONMENT.sub(r"\1 (not shown)", text))
+    """Return a file's text without any environment's values and password, and without the seal that gives them away."""
+    return re.sub(re.escape(_CHECKSUM) + ".*", _CHECKSUM + "(not shown)", _SECRET_OPTION.sub(r"\1 (not shown)", text))
 
 
 def secret_values(environment: Mapping[str, str]) -> set[str]:

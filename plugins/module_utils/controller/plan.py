@@ -311,7 +311,7 @@ def _exposed(declared: Declared, info: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each thing that root loads or writes and somebody else can change."""
     return [
         f"supervisord, which is root, loads or writes {path}, which {user} can change: so {user} can have root do "
-        "anything. Give it, and the folders on the way to it, to root."
+        "anything. Give it, and the folders on the way to it, to root, and let root alone write them (chmod go-w)."
         for path, user in info.get("exposed", {}).items()
         # The guide's layout, which is asked for.
         if path != f"{declared.project_dir}/log"

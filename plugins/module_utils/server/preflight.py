@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import grp
 import os
 import pwd
+import stat
 from typing import Any, Iterable, Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
@@ -99,16 +101,42 @@ def lost_mail(processes: Iterable[Mapping[str, Any]]) -> list[str]:
     return list(found)
 
 
-def exposed(paths: Iterable[str]) -> dict[str, str]:
-    """Return those files and folders that somebody besides root can change or replace, with who that is."""
+def exposed(paths: Iterable[str], by_group: bool = True) -> dict[str, str]:
+    """Return those files and folders that somebody besides root can change or replace, with who that is.
+
+    Without ``by_group`` a group counts as root: Ubuntu lets syslog's write into the folder of all logs.
+    """
     found = {}
     for path in paths:
         with contextlib.suppress(OSError):
             uid = privileges.untrusted_owner(path)
             uid = os.stat(path).st_uid if uid is None else uid
-            if uid not in (0, os.getuid()):
-                found[path] = _user(uid)
+            who = _user(uid) if uid not in (0, os.getuid()) else _admitted(os.path.realpath(path), by_group)
+            if who:
+                found[path] = who
     return found
+
+
+def _admitted(path: str, by_group: bool) -> str:
+    """Return who besides the owner may write a file or folder, or replace it on the way there; "" for nobody."""
+    while True:
+        status = os.stat(path)
+        # In a folder like /tmp nobody can replace what is another's.
+        if not (stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX):
+            if status.st_mode & stat.S_IWOTH:
+                return "everybody"
+            if by_group and status.st_mode & stat.S_IWGRP and status.st_gid != 0:
+                return f"the group {_group(status.st_gid)}"
+        if path == "/":
+            return ""
+        path = os.path.dirname(path)
+
+
+def _group(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
 
 
 def can_start(process: Mapping[str, Any]) -> bool:

@@ -30,6 +30,14 @@ def test_no_spelling_of_an_environment_is_shown_and_all_else_is(text: str) -> No
     assert ("autostart" in shown) == ("autostart" in text)
 
 
+@pytest.mark.parametrize("section", ["unix_http_server", "inet_http_server", "supervisorctl"])
+def test_no_password_of_supervisors_own_is_shown(section: str) -> None:
+    shown = managed_file.shown(f"[{section}]\nusername = admin\npassword = s3cret\nPassword:s3cret\nchmod = 0700\n")
+    assert "s3cret" not in shown
+    assert "username = admin\n" in shown
+    assert "chmod = 0700\n" in shown
+
+
 @pytest.mark.parametrize("text", [text for text in SECRETIVE if text[0] not in ";#"])
 def test_these_are_what_the_parser_takes(text: str) -> None:
     assert "s3cret" in description.sections(f"[program:bot]\n{text}")["program:bot"]["environment"]

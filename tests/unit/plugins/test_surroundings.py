@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 from pathlib import Path
@@ -67,3 +68,23 @@ def test_what_somebody_else_can_change_or_replace_is_told_with_who_that_is(tmp_p
     os.chown(folder, 0, -1)
     os.chown(file, NOBODY.pw_uid, -1)
     assert preflight.exposed([str(file)]) == {str(file): "nobody"}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to a group")
+def test_what_a_group_or_everybody_can_change_or_replace_is_told(tmp_path: Path) -> None:
+    folder, file = tmp_path / "folder", tmp_path / "folder/file"
+    folder.mkdir()
+    file.touch()
+    file.chmod(0o666)
+    assert preflight.exposed([str(file)]) == {str(file): "everybody"}
+    file.chmod(0o664)
+    # root's own group is root.
+    assert preflight.exposed([str(file)]) == {}
+    os.chown(folder, 0, NOBODY.pw_gid)
+    folder.chmod(0o775)
+    group = grp.getgrgid(NOBODY.pw_gid).gr_name
+    assert preflight.exposed([str(file)]) == {str(file): f"the group {group}"}
+    assert preflight.exposed([str(file)], by_group=False) == {}
+    # Nobody can replace what is another's in a folder like /tmp.
+    folder.chmod(0o1777)
+    assert preflight.exposed([str(file)]) == {}
