@@ -54,6 +54,9 @@ attributes:
     description: Can run in check mode, where it sets and removes nothing.
   diff_mode:
     support: none
+  action:
+    support: full
+    description: An action plugin says what happens from then on if the run is cut off.
 """
 
 EXAMPLES = r"""

@@ -137,6 +137,14 @@ def waiting(host: str, answer: Mapping[str, Any], waited: int) -> str:
     return f"{host}: waiting for {names}, {waited} s so far"
 
 
+def guarded(host: str, seconds: int) -> str:
+    """Return the line that says what a run which is cut off from now on leaves behind."""
+    return (
+        f"{host}: if this run is interrupted from here on (Ctrl-C, a line that breaks), the server brings itself back "
+        f"after {seconds} s; or run it again at once"
+    )
+
+
 def unreachable(host: str, left: int) -> str:
     """Return the line on a server that cannot be reached; ``left`` seconds later it brings itself back."""
     return f"{host}: cannot be reached; trying again for {left} s, after which it brings itself back"

@@ -137,3 +137,7 @@ def test_a_program_that_has_not_been_started_yet_has_no_life() -> None:
     starts = progress.Starts()
     looks: list[list[dict[str, Any]]] = [[{"name": NAME, "start": 0}, {"name": "the site"}]] * 9
     assert [starts.restarted_too_often(look) for look in looks] == [[]] * 9
+
+
+def test_what_an_interrupted_run_leaves_behind_is_said_before_it_can_happen() -> None:
+    assert progress.guarded("auth1", 120).endswith("the server brings itself back after 120 s; or run it again at once")

@@ -142,6 +142,8 @@ def test_a_server_whose_run_is_cut_off_brings_itself_back(machine: Machine, cut:
     prefix = f"cut-{CUTS.index(cut)}-"
     sent = server.send(machine, 2 * concurrency, cut.seconds, prefix.rstrip("-"))
     with apply(concurrency) as run:
+        # Said before it can happen: at Ctrl-C nobody can say anything.
+        follow(run, rf"if this run is interrupted .* brings itself back after {GUARD_SECONDS} s; or run it again")
         follow(run, cut.sign)
         while cut.awaits and machine.run(cut.awaits).rc != 0:
             assert run.poll() is None, "The run was over before it was cut off."
