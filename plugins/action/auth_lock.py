@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import socket
 from typing import Any
 
@@ -30,9 +31,11 @@ class ActionModule(ActionBase):
         result.update(answer)
         if answer.get("held_by"):
             host = (task_vars or {})["inventory_hostname"]
+            # Which machine that is, its name tells people.
+            holder = re.sub(r" on \S*/\S*/\S*\Z", "", answer["held_by"])
             result.update(
                 failed=True,
-                msg=f"{host}: another run is at work here: {answer['held_by']}. Wait for it and run again; "
+                msg=f"{host}: another run is at work here: {holder}. Wait for it and run again; "
                 f"if it is dead, remove {answer['path']} on the server.",
             )
         return result

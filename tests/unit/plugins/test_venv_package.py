@@ -1,0 +1,83 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""pip gets its credentials, and nobody else sees them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import proc
+from ansible_collections.allianceauth.tuning.plugins.modules import venv_package
+
+SECRET = "https://name:s3cret@mirror.example/simple"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "seen", "hidden"),
+    [
+        (["--index-url", SECRET], [], {"PIP_INDEX_URL": SECRET}),
+        ([f"--index-url={SECRET}", "--pre"], ["--pre"], {"PIP_INDEX_URL": SECRET}),
+        (["-i", SECRET, "-f", f"{SECRET}/1", "-f", f"{SECRET}/2"], [], None),
+        (["--proxy", "http://name:s3cret@proxy:3128"], [], {"PIP_PROXY": "http://name:s3cret@proxy:3128"}),
+        (["--no-index", "--find-links", "/srv/my wheels"], ["--no-index", "--find-links", "/srv/my wheels"], {}),
+        (["--index-url=https://mirror.example/simple", "-q"], ["--index-url=https://mirror.example/simple", "-q"], {}),
+    ],
+)
+def test_what_may_be_a_secret_is_no_argument(
+    arguments: list[str], seen: list[str], hidden: dict[str, str] | None
+) -> None:
+    if hidden is None:
+        hidden = {"PIP_INDEX_URL": SECRET, "PIP_FIND_LINKS": f"{SECRET}/1 {SECRET}/2"}
+    assert venv_package.apart(arguments) == (seen, hidden)
+
+
+@pytest.fixture
+def install(tmp_path: Path) -> Callable[..., str]:
+    """Install with a script in the place of the venv's Python."""
+
+    def installed(script: str, timeout: int = 60, **pip: Any) -> str:
+        python = tmp_path / "bin/python"
+        python.parent.mkdir()
+        python.write_text(f"#!/bin/sh\ncd {tmp_path}\n{script}\n")
+        python.chmod(0o755)
+        me = pwd.getpwuid(os.getuid()).pw_name
+        given = {"venv": str(tmp_path), "user": me, "name": "superlance", "version": "2.0.0", "timeout": timeout}
+        return venv_package.install({**given, "pip": json.dumps(pip)})
+
+    return installed
+
+
+def test_pip_is_told_in_its_environment(install: Any, tmp_path: Path) -> None:
+    script = "tr '\\0' ' ' < /proc/$$/cmdline > arguments; env > environment"
+    assert install(script, arguments=["--index-url", SECRET, "--pre"], environment={"PIP_CERT": "/my/ca"}) == ""
+    arguments = (tmp_path / "arguments").read_text()
+    assert arguments.endswith("-m pip install --no-input --disable-pip-version-check superlance==2.0.0 --pre ")
+    assert "s3cret" not in arguments
+    assert {f"PIP_INDEX_URL={SECRET}", "PIP_CERT=/my/ca"} <= set((tmp_path / "environment").read_text().splitlines())
+
+
+def test_what_pip_says_of_a_failure_has_no_secret_in_it(install: Any) -> None:
+    script = f"echo Looking; echo 'ERROR: no {SECRET} with t0ken, 2.0.0' >&2; echo bye; exit 1"
+    environment = {"MIRROR_TOKEN": "t0ken", "PIP_RETRIES": "0"}
+    said = install(script, environment=environment)
+    assert said == "ERROR: no https://(not shown)@mirror.example/simple with (not shown), 2.0.0"
+
+
+def test_a_pip_that_never_ends_is_given_up_with_what_it_has_started(
+    install: Any, tmp_path: Path, wait: Callable[[Callable[[], object]], None]
+) -> None:
+    assert install("sleep 1000 & echo $! > child; sleep 1000", timeout=3) == "it took longer than 3 s"
+    wait(lambda: proc.start_ticks(int((tmp_path / "child").read_text())) is None)
+
+
+def test_a_venv_without_python_is_told(tmp_path: Path) -> None:
+    me = pwd.getpwuid(os.getuid()).pw_name
+    given = {"venv": str(tmp_path), "user": me, "name": "x", "version": "1", "pip": "{}", "timeout": 1}
+    assert venv_package.install(given) == f"{tmp_path}/bin/python cannot be run: No such file or directory"
