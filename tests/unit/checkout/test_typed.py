@@ -94,6 +94,17 @@ def test_playbooks_are_found_by_their_path(tmp_path: Path) -> None:
     assert [Path(name).name for name in re.findall(r"(?m)^playbook: (.*)$", said)] == names
 
 
+@pytest.mark.parametrize("file", sorted(CHECKOUT.glob("playbooks/*.yml")), ids=lambda file: file.stem)
+def test_a_misspelt_group_is_refused(file: Path, tmp_path: Path) -> None:
+    inventory = "auth_server: {hosts: {a: {ansible_connection: local}}}"
+    (tmp_path / "hosts.yml").write_text(inventory)
+    command = f"ansible-playbook -i {tmp_path}/hosts.yml {file} --list-hosts"
+    with pytest.raises(AssertionError, match="ansible-playbook"):
+        type_in(command, tmp_path)
+    (tmp_path / "hosts.yml").write_text(inventory.replace("auth_server:", "auth_servers:"))
+    assert "hosts (1)" in type_in(command, tmp_path)
+
+
 @pytest.mark.parametrize("file", sorted(CHECKOUT.glob("molecule/*/molecule.yml")), ids=lambda file: file.parent.name)
 def test_verify_without_a_folder_has_tests_in_every_scenario(file: Path) -> None:
     shared = yaml.safe_load((CHECKOUT / ".config/molecule/config.yml").read_text())["verifier"]
