@@ -79,6 +79,11 @@ def recipe_hash(base: str, files: Mapping[str, bytes]) -> str:
 
 def ensure(distro: Distro, contents: Contents, progress: Progress) -> str:
     """Have the image in podman's storage and return its name."""
+    if contents.apps and distro.auth_version:
+        raise LabError(
+            f"The community apps need a newer Alliance Auth than {distro.auth_version}, which {distro.title} has; "
+            "leave out --apps or take another --distro."
+        )
     name = tag(distro, contents)
     if engine.image_exists(name):
         progress.note(f"{distro.title}: image from the cache")

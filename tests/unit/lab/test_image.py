@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from lab.errors import LabError
 from lab.podman import image
 from lab.podman.distros import DISTROS
 from lab.podman.image import PLAIN, Contents
+from lab.progress import Progress
 
 FILES = {"Containerfile": b"FROM x", "lab_tasks/tasks.py": b"sleep"}
 
@@ -51,6 +53,11 @@ def test_an_image_with_apps_is_another_one_and_follows_the_plain_one() -> None:
     apps = image.tag(DISTROS["debian12"], Contents(apps=True))
     assert "/apps:debian12-" in apps
     assert apps != image.tag(DISTROS["debian12"], Contents(auth_version="5.0.0", apps=True))
+
+
+def test_apps_for_an_alliance_auth_that_is_too_old_for_them_are_refused() -> None:
+    with pytest.raises(LabError, match=r"4\.6\.4, which Debian 11 has; leave out --apps"):
+        image.ensure(DISTROS["debian11"], Contents(apps=True), Progress(steps=1))
 
 
 def test_the_recipe_holds_what_the_build_file_copies() -> None:
