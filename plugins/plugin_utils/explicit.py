@@ -23,7 +23,7 @@ def names(task: Any, task_vars: Mapping[str, Any], wanted: Iterable[str]) -> set
     defaults = role.get_default_vars(dep_chain=task.get_dep_chain())
     elsewhere: set[str] = set(task_vars["hostvars"].raw_get(task_vars["inventory_hostname"]))
     elsewhere |= set(task.get_vars()) | set(task.get_include_params()) | set(_play_vars(task))
-    elsewhere |= set(role.get_role_params(task.get_dep_chain()))
+    elsewhere |= set(role.vars) | set(role.get_role_params(task.get_dep_chain()))
     # The comparison is for files of variables that a play names.
     return {
         name

@@ -475,7 +475,7 @@ def unknown_names(given: Iterable[str], allowed: Iterable[str], host: str) -> li
 
 def _nearest(name: str, known: Iterable[str]) -> str:
     found = difflib.get_close_matches(name, sorted(known), 1)
-    return f"; did you mean {found[0]}?" if found else ""
+    return f" (did you mean {found[0]}?)" if found else ""
 
 
 def _extra_programs(reader: _Reader, programs: Mapping[str, Any]) -> list[ExtraProgram]:
