@@ -13,7 +13,7 @@ import shlex
 from typing import Any, Callable, Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import quoting
-from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.manual_changes import PLACEHOLDER
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change import PLACEHOLDER
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")

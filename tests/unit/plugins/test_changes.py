@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import description, managed_file, manual_changes
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change import PLACEHOLDER
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import consent, variables
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -347,9 +348,7 @@ def test_the_lines_that_are_offered_keep_all_of_it(
     old = edited(stock["5.5.0"], edits)
     server = Server(defaults)
     asked = server.unasked(old)
-    pasted = yaml.safe_load(
-        "\n".join(consent.block(asked, server.explicit)).replace(manual_changes.PLACEHOLDER, SECRET)
-    )
+    pasted = yaml.safe_load("\n".join(consent.block(asked, server.explicit)).replace(PLACEHOLDER, SECRET))
     answered = Server(defaults, pasted)
     assert answered.unasked(old) == []
     still = {(change["section"], change["item"]) for change in answered.changes(old) if not change["reason"]}
@@ -359,7 +358,7 @@ def test_the_lines_that_are_offered_keep_all_of_it(
 
 
 def test_a_secret_that_was_not_put_in_is_refused(defaults: dict[str, Any]) -> None:
-    settings = {"worker": {"environment": {"SLACK": manual_changes.PLACEHOLDER}}}
+    settings = {"worker": {"environment": {"SLACK": PLACEHOLDER}}}
     _declared, refusals = variables.declare({**defaults, "auth_program_settings": settings}, HOST)
     assert refusals
     assert "SLACK still has the words that stand for its value" in refusals[0]
@@ -494,7 +493,7 @@ def test_what_is_read_from_a_file_writes_it_again(role_defaults: dict[str, Any],
     text = "[" + Server(role_defaults, wanted).file().partition("\n[")[2]
     server = Server(role_defaults)
     offered = "\n".join(consent.block(server.unasked(text), server.explicit))
-    answered = Server(role_defaults, yaml.safe_load(offered.replace(manual_changes.PLACEHOLDER, SECRET)) or {})
+    answered = Server(role_defaults, yaml.safe_load(offered.replace(PLACEHOLDER, SECRET)) or {})
     assert [consent.line(change) for change in answered.changes(text) if change["chosen"]] == [], offered
 
 

@@ -20,6 +20,25 @@ WRONG: list[tuple[str, Any, str]] = [
     ("auth_worker_memory_limit", "256", "auth_worker_memory_limit is '256': "),
     ("auth_worker_options", "-E", "auth_worker_options is '-E': it has to be a list of arguments."),
     ("auth_worker_options", ["a\nb"], "auth_worker_options is ['a\\nb']: it holds the control character"),
+    ("auth_worker_options", ["--autoscale=10,3"], "--autoscale needs the pool prefork: the pool threads cannot grow"),
+    (
+        "auth_workers",
+        [{"name": "big", "pool": "gevent", "options": ["--autoscale", "10,3"]}],
+        "--autoscale needs the pool prefork: the pool gevent cannot grow",
+    ),
+    (
+        "auth_workers",
+        [{"name": "big", "queue": ["a"]}],
+        "auth_workers[0].queue is ['a']: no pool has such a key (did you mean queues?).",
+    ),
+    ("auth_drain_timeout_action", "wait", "auth_drain_timeout_action is 'wait': it has to be one of abort, kill."),
+    ("auth_discard", "program:x", "auth_discard is 'program:x': it has to be a list of arguments."),
+    ("auth_pip_environment", "A=b", "auth_pip_environment is "),
+    (
+        "auth_program_settings",
+        {"worker": {"environment": "TOKEN=a"}},
+        "auth_program_settings.worker.environment is not as it has to be: it has to be a mapping",
+    ),
     ("auth_workers", [{"name": "big worker"}], "auth_workers[0].name is 'big worker': a name may have"),
     ("auth_workers", [{"name": "big%d"}], "auth_workers[0].name is 'big%d': a name may have"),
     (
@@ -159,3 +178,55 @@ def test_a_drain_waits_as_long_as_supervisord_will(defaults: dict[str, Any]) -> 
     declared, refusals = variables.declare(asked, "auth1")
     assert refusals == []
     assert [program.stopwaitsecs for program in declared.programs] == [300, 300, 300, 33]
+
+
+def test_a_level_may_be_in_capitals(defaults: dict[str, Any]) -> None:
+    declared, refusals = variables.declare({**defaults, "auth_worker_loglevel": "INFO"}, "auth1")
+    assert refusals == []
+    assert declared.workers[0].loglevel == "info"
+
+
+def test_each_program_can_have_an_environment_of_its_own(defaults: dict[str, Any]) -> None:
+    asked = {
+        **defaults,
+        "auth_environment": {"A": "all", "B": "all"},
+        "auth_program_settings": {"worker": {"environment": {"B": "worker"}, "umask": "022"}},
+        "auth_extra_programs": {"bot": {"command": "a", "environment": {"B": "bot"}}},
+    }
+    declared, refusals = variables.declare(asked, "auth1")
+    assert refusals == []
+    programs = {program.name: program for program in declared.programs}
+    assert programs["worker"].environment == ("A", "B")
+    assert programs["worker"].settings == {"umask": "022"}
+    assert variables.environments(asked, list(programs)) == {
+        "beat": 'A="all",B="all"',
+        "worker": 'A="all",B="worker"',
+        "gunicorn": 'A="all",B="all"',
+        "bot": 'A="all",B="bot"',
+    }
+
+
+def test_an_argument_without_effect_is_said(defaults: dict[str, Any]) -> None:
+    limit = ["--max-memory-per-child", "262144"]
+    declared, _refusals = variables.declare({**defaults, "auth_worker_options": limit}, "auth1")
+    (sentence,) = variables.ineffective(declared)
+    assert sentence.startswith(
+        "worker has the argument --max-memory-per-child, which has no effect with the pool threads"
+    )
+    asked = {**defaults, "auth_worker_options": limit, "auth_worker_pool": "prefork"}
+    assert variables.ineffective(variables.declare(asked, "auth1")[0]) == []
+
+
+def test_a_misspelt_variable_is_told_with_the_nearest_name() -> None:
+    given = ["auth_worker_concurency", "auth_worker_numprocs", "auth_of_others", "auth_zzz", "other"]
+    found = variables.unknown_names(given, ["auth_of_others"], "auth1")
+    assert found == [
+        (
+            "auth1: auth_worker_concurency is no variable of this role (did you mean auth_worker_concurrency?); if it "
+            "belongs to something else, name it in auth_other_variables."
+        ),
+        (
+            "auth1: auth_zzz is no variable of this role; if it belongs to something else, name it in "
+            "auth_other_variables."
+        ),
+    ]

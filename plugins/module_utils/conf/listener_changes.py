@@ -1,0 +1,179 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compare what memmon watches, and the listeners of both files."""
+
+from __future__ import annotations
+
+from typing import Any, Iterator
+
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import description, templates
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change import NOTHING, Change, Path
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.description import Description, Limit, Section
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
+
+_WHY_TREE = "its children count as well, whose memory it was meant for"
+_WHY_MEMMON = "each process has a memmon of its own, which no other one keeps waiting"
+_WHY_LIMIT = "it was that of gunicorn's small main process alone, and never reached"
+
+
+class ListenerChanges:
+    """The changes of limits and listeners."""
+
+    def __init__(self, before: Description, after: Description) -> None:
+        self.before = before
+        self.after = after
+
+    def limits(self) -> Iterator[Change]:
+        """Yield the changes of what memmon watches."""
+        names = dict.fromkeys([*self.before.limits, *self.after.limits])
+        for name in names:
+            now, then = self.before.limits.get(name), self.after.limits.get(name)
+            section = self.after.programs.get(name)
+            if section is None:
+                if name not in self.before.programs and now:
+                    yield self._foreign_limit(name, now)
+                continue
+            weighs_children = bool(then and then.tree)
+            if now and then and now.sizes == then.sizes:
+                if weighs_children and not now.tree:
+                    yield self._limit_change(name, section, now, then, chosen=False, reason=_WHY_TREE)
+                continue
+            if not now and not then:
+                continue
+            stock = now is not None and name in templates.LIMITED and now.sizes == {templates.LIMIT}
+            unreached = stock and section.kind == "gunicorn" and then is None and not (now and now.tree)
+            reason = _WHY_LIMIT if unreached else ""
+            yield self._limit_change(name, section, now, then, chosen=now is not None and not stock, reason=reason)
+
+    def _limit_change(
+        self, name: str, section: Section, now: Limit | None, then: Limit | None, chosen: bool, reason: str
+    ) -> Change:
+        path: Path
+        settled: tuple[Path, ...]
+        own: Path = ("auth_workers", name, "memory_limit")
+        if section.kind == "worker":
+            common: Path = ("auth_worker_memory_limit",)
+            others = [
+                self.before.limits.get(other)
+                for other, one in self.after.programs.items()
+                if one.kind == "worker" and other != name and other in self.before.programs
+            ]
+            alike = all(other and now and other.size == now.size for other in others)
+            path = common if name == "worker" and alike else own
+            settled = (common, own) if name == "worker" else (own,)
+        elif section.kind in ("beat", "gunicorn"):
+            path = (f"auth_{name}_memory_limit",)
+            settled = (path,)
+        else:
+            path = ("auth_extra_programs", name, "memory_limit")
+            settled = (path,)
+        keeps: tuple[tuple[Path, Any], ...] = ((path, memmon.size_text(now.size)),) if now else ()
+        if now and now.tree and section.kind == "extra":
+            keeps += ((("auth_extra_programs", name, "memory_limit_tree"), True),)
+        listener = next((one.name for one in self.before.memmons if _limits_program(one, name)), "eventlistener:memmon")
+        return Change(
+            section.name,
+            "memory limit",
+            _shown(now),
+            _shown(then),
+            chosen,
+            keeps,
+            (*settled, ("auth_memmon",)),
+            (f"{listener} -p {name}", f"{listener} -p"),
+            reason=reason,
+        )
+
+    def _foreign_limit(self, name: str, now: Limit) -> Change:
+        listener = next((one.name for one in self.before.memmons if _limits_program(one, name)), "eventlistener:memmon")
+        stock = name in templates.LIMITED and now.sizes == {templates.LIMIT}
+        return Change(
+            listener,
+            f"-p {name}",
+            _shown(now),
+            NOTHING,
+            chosen=not stock,
+            names=(f"{listener} -p {name}", f"{listener} -p"),
+            hint=f"{name} is not in this file: give it a memmon of another name in a file of its own in conf.d",
+        )
+
+    def listeners(self) -> Iterator[Change]:
+        """Yield the changes of the listeners themselves."""
+        for listener in self.before.listeners.values():
+            if listener.kind == "memmon":
+                yield from self._memmon(listener)
+            elif listener.name.partition(":")[2] not in self.after.listeners:
+                yield self._listener_gone(listener)
+
+    def _memmon(self, before: Section) -> Iterator[Change]:
+        after = self.after.memmons
+        if not after or before.name in [one.name for one in after]:
+            # With no limit there is nobody to tell of one.
+            after = [one for one in after if one.name == before.name]
+        mails = before.argument("-m") is not None
+        for item in before.table.items:
+            if not item.variable.startswith("auth_memmon_") or not after:
+                continue
+            if (item.name == "-n" or item.name in ("-s", "-u")) and not mails:
+                # They say how to mail.
+                continue
+            now = before.argument(item.name) if item.is_argument else before.options.get(item.name)
+            then = after[0].argument(item.name) if item.is_argument else after[0].options.get(item.name)
+            if now == then:
+                continue
+            chosen = now is not None and item.name != "user" and not (item.name == "events" and now == templates.EVENTS)
+            path: Path = (item.variable,)
+            joint = " " if item.is_argument else "."
+            yield Change(
+                before.name,
+                item.names[-1],
+                now or NOTHING,
+                then or NOTHING,
+                chosen,
+                ((path, now),) if now else (),
+                (path,),
+                tuple(f"{before.name}{joint}{name}" for name in item.names),
+                reason="" if item.name != "user" else "memmon need not be root",
+            )
+        known = {item.name for item in before.table.options}
+        for option, value in before.options.items():
+            item_or_none = before.table.find(option)
+            usual = item_or_none is not None and (not item_or_none.default or item_or_none.default == value)
+            if option not in known or not usual:
+                yield Change(
+                    before.name,
+                    option,
+                    value,
+                    NOTHING,
+                    chosen=True,
+                    names=(f"{before.name}.{option}",),
+                    hint="only a listener of another name, in a file of its own in conf.d, can have it",
+                )
+        if before.name not in [one.name for one in self.after.memmons] and self.after.memmons:
+            names = ", ".join(one.name.partition(":")[2] for one in self.after.memmons)
+            yield Change(before.name, "", "one memmon", names, chosen=False, reason=_WHY_MEMMON)
+
+    def _listener_gone(self, listener: Section) -> Change:
+        variable = {"crashmail": ("-m", "auth_crashmail_email"), "httpok": ("", "auth_httpok_url")}.get(listener.kind)
+        keeps: tuple[tuple[Path, Any], ...] = ()
+        hint = f"put [{listener.name}] into a file of its own in conf.d"
+        if variable and listener.name == f"eventlistener:{listener.kind}":
+            value = listener.argument(variable[0]) if variable[0] else _page(listener)
+            if value:
+                keeps, hint = (((variable[1],), value),), ""
+        return Change(listener.name, "", "a listener", NOTHING, True, keeps, (), (listener.name,), hint)
+
+
+def _shown(limit: Limit | None) -> str:
+    if limit is None:
+        return NOTHING
+    sizes = " and ".join(memmon.size_text(size) for size in sorted(limit.sizes))
+    return f"{sizes} with its children" if limit.tree else sizes
+
+
+def _limits_program(listener: Section, name: str) -> bool:
+    return any(one.name == "-p" and description.program_of(one.value) == name for one in listener.arguments)
+
+
+def _page(listener: Section) -> str:
+    return next((one.name for one in listener.arguments if one.name.startswith("http")), "")

@@ -1,0 +1,269 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compare a program of both files: its arguments, options and environment."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Iterable, Iterator, Mapping
+
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import templates
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change import (
+    ANOTHER,
+    NOT_SHOWN,
+    NOTHING,
+    OWN_FILE,
+    PLACEHOLDER,
+    SETTINGS,
+    Change,
+    Path,
+    joined,
+    yaml_value,
+)
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.description import (
+    Argument,
+    Description,
+    Section,
+)
+
+_WHY_LOGS = "the logs go to a folder that root alone writes, and the project's log folder links to them"
+_WHY_NAMES = "processes are numbered, and nodes have the host in their names, so that no two are called the same"
+_WHY: Mapping[str, str] = {
+    "-n": _WHY_NAMES,
+    "process_name": _WHY_NAMES,
+    "stdout_logfile": _WHY_LOGS,
+    "stderr_logfile": _WHY_LOGS,
+}
+_WHY_GUNICORN: Mapping[str, str] = {
+    "stopsignal": "TERM lets requests finish, which INT aborts",
+    "stopwaitsecs": "longer than the 30 s that gunicorn gives its requests",
+    "-c": "a second gunicorn can share its address while it restarts",
+    "limit": "it was that of gunicorn's small main process alone, and never reached",
+}
+
+
+class ProgramChanges:
+    """The changes of the programs that both files have."""
+
+    def __init__(self, before: Description, after: Description, cores: str) -> None:
+        self.before = before
+        self.after = after
+        self.cores = cores
+
+    def changes(self, name: str) -> Iterator[Change]:
+        """Yield those of a program."""
+        before, after = self.before.programs[name], self.after.programs[name]
+        if before.kind == "extra":
+            if before.words != after.words:
+                yield Change(
+                    after.name,
+                    "command",
+                    joined(before.words),
+                    joined(after.words),
+                    chosen=True,
+                    settled_by=(("auth_extra_programs", name, "command"),),
+                )
+        else:
+            yield from self._arguments(name, before, after)
+        yield from self._options(name, before, after)
+        yield from self._environment(name, before, after)
+
+    # Arguments
+
+    def _arguments(self, name: str, before: Section, after: Section) -> Iterator[Change]:
+        if before.program.startswith("/") and before.program != after.program:
+            yield Change(
+                after.name,
+                "command",
+                before.program,
+                after.program,
+                chosen=True,
+                keeps=((("auth_venv",), os.path.dirname(os.path.dirname(before.program))),),
+                settled_by=(("auth_venv",),),
+                names=(f"{after.name}.command",),
+            )
+        for item in after.table.arguments:
+            if item.variable == after.table.any_argument:
+                continue
+            now, then = before.argument(item.name), after.argument(item.name)
+            default = self.cores if item.name == "-c" else item.default
+            if (default if now is None else now) == (default if then is None else then):
+                continue
+            keeps, settled = self._places(name, after, item.name, now if now is not None else default)
+            yield Change(
+                after.name,
+                item.names[-1],
+                now if now is not None else f"{default} (the default)" if default else NOTHING,
+                then if then is not None else f"{default} (the default)" if default else NOTHING,
+                chosen=item.name not in _WHY and self._is_chosen(name, before, item.name, now, default),
+                keeps=keeps,
+                settled_by=settled,
+                names=tuple(f"{after.name} {spelling}" for spelling in reversed(item.names)),
+                reason=_WHY.get(item.name, ""),
+            )
+        yield from self._other_arguments(name, before, after)
+
+    def _other_arguments(self, name: str, before: Section, after: Section) -> Iterator[Change]:
+        path = _list_path(name, after)
+        for argument in dict.fromkeys(one.name for one in before.others):
+            now, then = _words(before.others, argument), _words(after.others, argument)
+            if _values(before.others, argument) == _values(after.others, argument):
+                continue
+            spelling = next(one.spelling for one in before.others if one.name == argument)
+            written = argument in ("--pid", "--no-control-socket")
+            yield Change(
+                after.name,
+                spelling,
+                joined(now),
+                joined(then) or NOTHING,
+                chosen=not written,
+                keeps=((path, list(now)),),
+                # What is not among further arguments that were set need not have been forgotten on purpose.
+                settled_by=(path,) if then else (),
+                names=tuple(
+                    dict.fromkeys(
+                        (f"{after.name} {argument}", f"{after.name} {spelling}", *_all_names(after, argument))
+                    )
+                ),
+            )
+        for argument in dict.fromkeys(one.name for one in after.others):
+            if not _words(before.others, argument):
+                then = _words(after.others, argument)
+                reason = _WHY_GUNICORN.get(argument, "") if after.kind == "gunicorn" else ""
+                yield Change(after.name, then[0], NOTHING, joined(then), chosen=False, reason=reason)
+
+    def _is_chosen(self, name: str, before: Section, item: str, now: str | None, default: str) -> bool:
+        if now is not None:
+            return not templates.wrote(name, item, now)
+        # Where a command says nothing, its program's own default counts; a template may have left it to that.
+        return bool(default) and not templates.left_out(before, name, item)
+
+    def _places(self, name: str, section: Section, item: str, value: str) -> tuple[Any, Any]:
+        """Return the variables that keep an item's value, and the paths that say that a change is wanted."""
+        known = section.table.find(item)
+        assert known
+        if section.kind == "worker" and known.key:
+            own: Path = ("auth_workers", name, known.key)
+            kept: Any = value.split(",") if known.key == "queues" else yaml_value(value)
+            common: Path = (f"auth_worker_{known.key}",)
+            if name != "worker" or known.key == "queues":
+                return ((own, kept),), (own,)
+            path = own if self._others_differ(item, value) else common
+            return ((path, kept),), (common, own)
+        if known.is_read_only or item == "-A" or ", " in value:
+            return (), ((known.variable,),)
+        if item == "autostart":
+            return (((known.variable,), False),), ((known.variable,), (SETTINGS, name, item))
+        return (((known.variable,), yaml_value(value)),), ((known.variable,),)
+
+    def _others_differ(self, item: str, value: str) -> bool:
+        """Whether another pool, which takes from the same variable, has another value now."""
+        pools = [name for name, one in self.after.programs.items() if one.kind == "worker" and name != "worker"]
+        found = {self._worker_value(name, item) for name in pools if name in self.before.programs}
+        if item in ("-c", "numprocs"):
+            # It has one of each in any case.
+            pools = [name for name in pools if name != "worker_services"]
+            found = {self._worker_value(name, item) for name in pools if name in self.before.programs}
+        return bool(found - {value})
+
+    def _worker_value(self, name: str, item: str) -> str:
+        section = self.before.programs[name]
+        if item.startswith("-"):
+            return section.argument(item) or ""
+        return section.options.get(item, "")
+
+    # Options
+
+    def _options(self, name: str, before: Section, after: Section) -> Iterator[Change]:
+        for option in dict.fromkeys([*before.options, *after.options]):
+            now, then = before.options.get(option), after.options.get(option)
+            default = templates.supervisors_default(name, option)
+            if (default if now is None else now) == (default if then is None else then):
+                continue
+            keeps, settled = self._option_places(name, after, option, now or default)
+            reason = self._why(name, before, after, option, now)
+            chosen = not templates.wrote(name, option, now) if now is not None else False
+            if now is None and name in templates.PROGRAMS and default:
+                chosen = not templates.left_out(before, name, option)
+            yield Change(
+                after.name,
+                option,
+                now if now is not None else f"{default} (the default)" if default else NOTHING,
+                then if then is not None else f"{default} (the default)" if default else NOTHING,
+                chosen=chosen and not reason,
+                keeps=keeps,
+                settled_by=settled,
+                names=(f"{after.name}.{option}",),
+                reason=reason,
+                hint="" if keeps else OWN_FILE,
+            )
+
+    def _option_places(self, name: str, section: Section, option: str, value: str) -> tuple[Any, Any]:
+        known = section.table.find(option)
+        if known and known.is_read_only:
+            return (), ()
+        if known and (known.key or option == "autostart" or option == "stopsignal") and section.kind != "extra":
+            return self._places(name, section, option, value)
+        path: Path = _setting(name, section, option)
+        return ((path, yaml_value(value)),), (path, *(((known.variable,),) if known else ()))
+
+    def _why(self, name: str, before: Section, after: Section, option: str, now: str | None) -> str:
+        """Return why the role changes an option on purpose, empty if it does not."""
+        if option in ("stdout_logfile", "stderr_logfile"):
+            return _WHY_LOGS if now is None or templates.is_own_log(before, now) else ""
+        if after.kind == "gunicorn" and (now is None or templates.wrote(name, option, now)):
+            return _WHY_GUNICORN.get(option, "")
+        return _WHY.get(option, "")
+
+    # Environments
+
+    def _environment(self, name: str, before: Section, after: Section) -> Iterator[Change]:
+        for variable, value in before.environment.items():
+            if after.environment.get(variable) == value or self.after.environment.get(variable) == value:
+                continue
+            path = self._environment_path(name, after, variable, value)
+            there = variable in after.environment
+            yield Change(
+                after.name,
+                f"environment {variable}",
+                NOT_SHOWN,
+                ANOTHER if there else NOTHING,
+                chosen=True,
+                keeps=((path, PLACEHOLDER),),
+                settled_by=(path, ("auth_environment", variable)) if there else (),
+                names=(f"{after.name}.{variable}",),
+            )
+        for variable in after.environment:
+            if variable not in before.environment and variable not in self.before.environment:
+                yield Change(after.name, f"environment {variable}", NOTHING, NOT_SHOWN, chosen=False)
+
+    def _environment_path(self, name: str, section: Section, variable: str, value: str) -> Path:
+        ours = [one for one in self.before.programs if one in self.after.programs]
+        if len(ours) > 1 and all(self.before.programs[one].environment.get(variable) == value for one in ours):
+            return ("auth_environment", variable)
+        return (*_setting(name, section, "environment"), variable)
+
+    # Whole programs
+
+
+def _setting(name: str, section: Section, option: str) -> Path:
+    return ("auth_extra_programs" if section.kind == "extra" else SETTINGS, name, option)
+
+
+def _list_path(name: str, section: Section) -> Path:
+    """Return the list that further arguments of a program's command stand in."""
+    return ("auth_workers", name, "options") if section.kind == "worker" else (section.table.any_argument,)
+
+
+def _words(arguments: Iterable[Argument], name: str) -> tuple[str, ...]:
+    return tuple(word for one in arguments if one.name == name for word in one.words)
+
+
+def _values(arguments: Iterable[Argument], name: str) -> list[str]:
+    return [one.value for one in arguments if one.name == name]
+
+
+def _all_names(section: Section, argument: str) -> list[str]:
+    known = section.table.find(argument)
+    return [f"{section.name} {name}" for name in known.names] if known else []
