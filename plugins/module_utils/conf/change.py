@@ -19,9 +19,6 @@ ANOTHER = "another one"
 OWN_FILE = "move it into a file of its own in conf.d"
 A_PROGRAM = "a program"
 
-# The variable with further options of the sections that the role writes.
-SETTINGS = "auth_program_settings"
-
 
 @dataclass(frozen=True)
 class Change:

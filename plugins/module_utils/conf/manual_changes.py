@@ -10,6 +10,7 @@ variables that keep it. Whether it needs consent is decided on the controller, w
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Iterable, Iterator, Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import description, managed_file, templates
@@ -50,7 +51,7 @@ def changes(old: str, new: str, discard: Iterable[str], cores: int = 0) -> list[
 
 
 def _unasked(change: Change) -> Change:
-    return Change(change.section, change.item, change.now, change.then, chosen=False, reason=change.reason)
+    return replace(change, chosen=False)
 
 
 def _kinds(new: str) -> dict[str, str]:
@@ -107,8 +108,7 @@ def _other(title: str, present: Description, new: Description) -> Iterator[Chang
             option,
             value if "pass" not in option else NOT_SHOWN,
             then or NOTHING,
-            # In a section of its own, supervisor takes what the last file says.
-            chosen=then is None,
+            chosen=True,
             names=(f"{title}.{option}",),
             hint=OWN_FILE,
         )

@@ -50,15 +50,14 @@ class Item:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of program: what is known of its items, and the variable that gives any other.
+    """A kind of program: what is known of its items, and the variables that give any other.
 
-    An empty variable: nothing gives it.
+    ``settings`` has a mapping of options by program, with its ``environment``; an empty variable: nothing gives it.
     """
 
     items: tuple[Item, ...]
-    any_option: str = ""
+    settings: str = ""
     any_argument: str = ""
-    any_environment: str = ""
 
     def find(self, name: str) -> Item | None:
         """Return the item that is written so."""
@@ -88,7 +87,7 @@ _PLACES = (
     Item(("directory",), "auth_project_dir"),
     Item(("user",), "auth_user"),
 )
-_SETTINGS = "auth_program_settings.{name}"
+_SETTINGS = "auth_program_settings"
 
 _WORKER = Kind(
     (
@@ -103,9 +102,8 @@ _WORKER = Kind(
         *_NUMBERING,
         *_PLACES,
     ),
-    any_option=_SETTINGS,
+    settings=_SETTINGS,
     any_argument="auth_worker_options",
-    any_environment="auth_environment",
 )
 
 _BEAT = Kind(
@@ -117,9 +115,8 @@ _BEAT = Kind(
         *_NUMBERING,
         *_PLACES,
     ),
-    any_option=_SETTINGS,
+    settings=_SETTINGS,
     any_argument="auth_beat_options",
-    any_environment="auth_environment",
 )
 
 _GUNICORN = Kind(
@@ -134,16 +131,14 @@ _GUNICORN = Kind(
         *_NUMBERING,
         *_PLACES,
     ),
-    any_option=_SETTINGS,
+    settings=_SETTINGS,
     any_argument="auth_gunicorn_options",
-    any_environment="auth_environment",
 )
 
 _EXTRA = Kind(
     (_fixed("numprocs", default="1"), *_NUMBERING),
-    any_option="auth_extra_programs.{name}",
+    settings="auth_extra_programs",
     any_argument="auth_extra_programs.{name}.command",
-    any_environment="auth_extra_programs.{name}.environment",
 )
 
 _LISTENER_OPTIONS = (

@@ -15,7 +15,6 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change im
     NOTHING,
     OWN_FILE,
     PLACEHOLDER,
-    SETTINGS,
     Change,
     Path,
     joined,
@@ -154,7 +153,7 @@ class ProgramChanges:
         if known.is_read_only or item == "-A" or ", " in value:
             return (), ((known.variable,),)
         if item == "autostart":
-            return (((known.variable,), False),), ((known.variable,), (SETTINGS, name, item))
+            return (((known.variable,), False),), ((known.variable,), (section.table.settings, name, item))
         return (((known.variable,), yaml_value(value)),), ((known.variable,),)
 
     def _others_differ(self, item: str, value: str) -> bool:
@@ -205,7 +204,7 @@ class ProgramChanges:
             return (), ()
         if known and (known.key or option == "autostart" or option == "stopsignal") and section.kind != "extra":
             return self._places(name, section, option, value)
-        path: Path = _setting(name, section, option)
+        path: Path = (section.table.settings, name, option)
         return ((path, yaml_value(value)),), (path, *(((known.variable,),) if known else ()))
 
     def _why(self, name: str, before: Section, after: Section, option: str, now: str | None) -> str:
@@ -242,13 +241,7 @@ class ProgramChanges:
         ours = [one for one in self.before.programs if one in self.after.programs]
         if len(ours) > 1 and all(self.before.programs[one].environment.get(variable) == value for one in ours):
             return ("auth_environment", variable)
-        return (*_setting(name, section, "environment"), variable)
-
-    # Whole programs
-
-
-def _setting(name: str, section: Section, option: str) -> Path:
-    return ("auth_extra_programs" if section.kind == "extra" else SETTINGS, name, option)
+        return (section.table.settings, name, "environment", variable)
 
 
 def _list_path(name: str, section: Section) -> Path:

@@ -13,7 +13,6 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change im
     A_PROGRAM,
     NOTHING,
     PLACEHOLDER,
-    SETTINGS,
     Change,
     Path,
     joined,
@@ -81,7 +80,7 @@ class WholePrograms:
             entry["options"] = words
         return (
             *((("auth_workers", name, key), value) for key, value in entry.items()),
-            *self._settings(name, program, SETTINGS, _WORKER_SETTINGS),
+            *self._settings(name, program, _WORKER_SETTINGS),
         )
 
     def _extra_entry(self, name: str, program: Section) -> tuple[tuple[Path, Any], ...]:
@@ -93,20 +92,18 @@ class WholePrograms:
             entry.append((("auth_extra_programs", name, "memory_limit"), memmon.size_text(limit.size)))
             if limit.tree:
                 entry.append((("auth_extra_programs", name, "memory_limit_tree"), True))
-        return (*entry, *self._settings(name, program, "auth_extra_programs", _EXTRA_SETTINGS))
+        return (*entry, *self._settings(name, program, _EXTRA_SETTINGS))
 
-    def _settings(
-        self, name: str, program: Section, variable: str, given: Mapping[str, str]
-    ) -> Iterator[tuple[Path, Any]]:
+    def _settings(self, name: str, program: Section, given: Mapping[str, str]) -> Iterator[tuple[Path, Any]]:
         """Yield what is left to say of a section: options that the role would write otherwise, and its environment."""
         known = {item.name for item in program.table.options if item.key or item.is_read_only}
         for option, value in program.options.items():
             usual = given.get(option, templates.supervisors_default(name, option))
             if option in known or value == usual or self._is_usual(program, option, value):
                 continue
-            yield (variable, name, option), yaml_value(value)
-        for name_of_variable in program.environment:
-            yield (variable, name, "environment", name_of_variable), PLACEHOLDER
+            yield (program.table.settings, name, option), yaml_value(value)
+        for variable in program.environment:
+            yield (program.table.settings, name, "environment", variable), PLACEHOLDER
 
     def _is_usual(self, program: Section, option: str, value: str) -> bool:
         """Whether a place is that of the role's own programs."""
