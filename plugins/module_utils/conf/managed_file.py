@@ -15,8 +15,8 @@ MODE = 0o640
 _HEADER = """\
 ; The auth programs, written by the Ansible role allianceauth.tuning.auth.
 ; It follows Alliance Auth's own template; where it does not, the reason is beside it.
-; Change the role's variables instead of this file. A change by hand is never dropped
-; unasked: the next run stops and says which variable keeps it.
+; Change the role's variables instead of this file. The next run shows a change by hand,
+; and stops with the lines that keep it unless a variable that you have set says otherwise.
 """
 _CHECKSUM = "; sha1 of what follows: "
 _PLACE = "<environment of {name}>"
