@@ -270,6 +270,11 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    if os.geteuid() != 0:
+        module.fail_json(
+            msg=f"{socket.gethostname()}: the role needs root on the server, and the user it logs in as is not: add "
+            "`become: true` to the play that calls the role."
+        )
     supervisord.find_supervisor(module)
     given = module.params
     link = link_to(given["supervisor_conf"], given["project"], given["project_dir"])

@@ -75,3 +75,10 @@ def test_a_variable_of_something_else_can_be_named(host: Any, before: dict[str, 
     variables = {"auth_of_something_else": 1, "auth_other_variables": ["auth_of_something_else"]}
     assert playbook.apply("--check", *playbook.extra_vars(variables)).status == 0
     assert server.differences(before, server.traces(host)) == {}
+
+
+def test_a_play_without_root_is_told_the_line_that_is_missing(host: Any, before: dict[str, str]) -> None:
+    run = playbook.apply("-e", "ansible_become=false")
+    assert run.status != 0
+    assert "add `become: true` to the play that calls the role." in run.sentence
+    assert server.differences(before, server.traces(host)) == {}
