@@ -142,6 +142,7 @@ backups:
   elements: dict
 """
 
+import configparser
 import difflib
 import grp
 import json
@@ -269,6 +270,12 @@ def value_changes(given: dict[str, Any], before: str | None, content: str) -> li
     return [change.as_dict() for change in manual_changes.changes(before, content, given["discard"])]
 
 
+def unreadable_line(why: configparser.Error) -> int:
+    """Return the line that cannot be read. Its text is not for a message: it may hold a secret."""
+    errors = getattr(why, "errors", None) or [(getattr(why, "lineno", 1), "")]
+    return int(errors[0][0])
+
+
 def unloadable(given: dict[str, Any], overlay: supervisor_parser.Overlay) -> list[str]:
     """Return a sentence if the project would not come back from a restart."""
     if not given:
@@ -341,7 +348,13 @@ def work(module: AnsibleModule) -> None:
         },
     ]
     by_hand = files.readable(module.params["link"]) if before is None else before
-    result["value_changes"] = value_changes(module.params, by_hand, content)
+    try:
+        result["value_changes"] = value_changes(module.params, by_hand, content)
+    except configparser.Error as why:
+        module.fail_json(
+            msg=f"{path} was not replaced: what would change cannot be told, because supervisor cannot read line "
+            f"{unreadable_line(why)} of the present file; repair it, or move it away."
+        )
     # Also when the file stays: a neighbour that is broken would end the daemon at its next start.
     problems = check(module.params, content)
     if problems:

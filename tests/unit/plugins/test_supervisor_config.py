@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import configparser
 import errno
 import grp
 import os
@@ -132,6 +133,13 @@ def test_what_a_file_would_drop_is_told_unless_it_is_put_back(conf_d: Path) -> N
     assert [change["chosen"] for change in supervisor_config.value_changes(discarding, before, RIGHT)] == [False]
     # Going back is meant to undo.
     assert supervisor_config.value_changes(arguments(conf_d, restore="newest"), before, RIGHT) == []
+
+
+@pytest.mark.parametrize(("before", "line"), [("TOKEN=x\n" + RIGHT, 1), ("[program:a]\nTOKEN\n", 2)])
+def test_a_present_file_that_cannot_be_read_is_told_by_its_line(conf_d: Path, before: str, line: int) -> None:
+    with pytest.raises(configparser.Error) as caught:
+        supervisor_config.value_changes(arguments(conf_d), before, RIGHT)
+    assert supervisor_config.unreadable_line(caught.value) == line
 
 
 def test_a_file_that_is_put_in_place_is_right_and_a_changed_one_is_not(tmp_path: Path) -> None:

@@ -19,4 +19,7 @@ def test_check_mode_leaves_a_stock_server_as_it_was(host: Any) -> None:
 def test_check_mode_says_what_a_run_would_change(host: Any) -> None:
     run, name = playbook.last_step(), host.backend.get_hostname()
     assert run.changed[name] > 0
+    # What Alliance Auth's template has is nobody's choice.
+    assert "worker --concurrency: 5 -> 10 (auth_worker_concurrency)" in run.output
+    assert "gunicorn stopsignal: INT -> TERM (TERM lets requests finish, which INT aborts)" in run.output
     assert f"{name}: superlance 2.0.0 would be installed. {server.SUPERVISOR_CONF} would be replaced." in run.output
