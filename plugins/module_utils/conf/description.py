@@ -206,7 +206,7 @@ def _arguments(kind: str, words: list[str]) -> Iterator[Argument]:
     while position < len(words):
         word = words[position]
         position += 1
-        if not word.startswith("-"):
+        if not _is_option(word):
             # A word that stands alone, such as httpok's page.
             yield Argument(word, word, "", (word,))
             continue
@@ -217,11 +217,16 @@ def _arguments(kind: str, words: list[str]) -> Iterator[Argument]:
         item = table.find(spelling)
         taken: tuple[str, ...] = (word,)
         takes_next = not equals and not (item and item.is_flag)
-        if takes_next and position < len(words) and not words[position].startswith("-"):
+        if takes_next and position < len(words) and not _is_option(words[position]):
             value, taken = words[position], (word, words[position])
             position += 1
         name = item.name if item else spelling
         yield Argument(name, spelling, canonical_argument(kind, name, value), taken)
+
+
+def _is_option(word: str) -> bool:
+    # A dash alone is a value: gunicorn's standard output.
+    return word.startswith("-") and word != "-"
 
 
 def _limits(memmons: list[Section], programs: Mapping[str, Section]) -> dict[str, Limit]:

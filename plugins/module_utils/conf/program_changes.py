@@ -100,6 +100,7 @@ class ProgramChanges:
                 settled_by=settled,
                 names=tuple(f"{after.name} {spelling}" for spelling in reversed(item.names)),
                 reason=_WHY.get(item.name, ""),
+                hint="change it in your web server too" if item.name == "-b" else "",
             )
         yield from self._other_arguments(name, before, after)
 

@@ -184,11 +184,18 @@ CHOSEN: dict[str, tuple[dict[str, str], list[str]]] = {
     ),
     "another address": (
         {"--timeout 120": "--timeout 120 -b :8001"},
-        ["gunicorn --bind: 0.0.0.0:8001 -> 127.0.0.1:8000 (auth_gunicorn_bind)"],
+        ["gunicorn --bind: 0.0.0.0:8001 -> 127.0.0.1:8000 (change it in your web server too; auth_gunicorn_bind)"],
     ),
     "a unix socket": (
         {"--timeout 120": "--timeout 120\n    --bind unix:/run/a.sock"},
-        ["gunicorn --bind: unix:/run/a.sock -> 127.0.0.1:8000 (auth_gunicorn_bind)"],
+        ["gunicorn --bind: unix:/run/a.sock -> 127.0.0.1:8000 (change it in your web server too; auth_gunicorn_bind)"],
+    ),
+    "a site that logs to its standard output": (
+        {"--timeout 120": "--timeout 120 --access-logfile - --error-logfile=-"},
+        [
+            "gunicorn --access-logfile: --access-logfile - -> none (auth_gunicorn_options)",
+            "gunicorn --error-logfile: --error-logfile=- -> none (auth_gunicorn_options)",
+        ],
     ),
     "gunicorn's own file": (
         {"--timeout 120": "--timeout 120 -c mine.py"},
@@ -274,7 +281,7 @@ LOST: dict[str, tuple[dict[str, str], str, str]] = {
     ),
     "two addresses": (
         {"--timeout 120": "--timeout 120 -b 10.0.0.1:80 --bind 127.0.0.1:8000"},
-        "gunicorn --bind: 10.0.0.1:80, 127.0.0.1:8000 -> 127.0.0.1:8000 (auth_gunicorn_bind)",
+        "gunicorn --bind: 10.0.0.1:80, 127.0.0.1:8000 -> 127.0.0.1:8000 (change it in your web server too",
         "program:gunicorn --bind",
     ),
     "a listener that is called memmon and is none": (
