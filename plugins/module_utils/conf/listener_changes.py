@@ -79,7 +79,8 @@ class ListenerChanges:
             _shown(then),
             chosen,
             keeps,
-            (*settled, ("auth_memmon",)),
+            # It takes all limits away, and brings none.
+            settled if self.after.memmons else (*settled, ("auth_memmon",)),
             (f"{listener} -p {name}", f"{listener} -p"),
             reason=reason,
         )

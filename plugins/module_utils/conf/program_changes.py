@@ -38,7 +38,6 @@ _WHY_GUNICORN: Mapping[str, str] = {
     "stopsignal": "TERM lets requests finish, which INT aborts",
     "stopwaitsecs": "longer than the 30 s that gunicorn gives its requests",
     "-c": "a second gunicorn can share its address while it restarts",
-    "limit": "it was that of gunicorn's small main process alone, and never reached",
 }
 
 
@@ -121,11 +120,7 @@ class ProgramChanges:
                 keeps=((path, list(now)),),
                 # What is not among further arguments that were set need not have been forgotten on purpose.
                 settled_by=(path,) if then else (),
-                names=tuple(
-                    dict.fromkeys(
-                        (f"{after.name} {argument}", f"{after.name} {spelling}", *_all_names(after, argument))
-                    )
-                ),
+                names=tuple(f"{after.name} {one}" for one in _names(after, spelling, argument)),
             )
         for argument in dict.fromkeys(one.name for one in after.others):
             if not _words(before.others, argument):
@@ -159,12 +154,10 @@ class ProgramChanges:
 
     def _others_differ(self, item: str, value: str) -> bool:
         """Whether another pool, which takes from the same variable, has another value now."""
-        pools = [name for name, one in self.after.programs.items() if one.kind == "worker" and name != "worker"]
+        # worker_services has one process with one task at once in any case.
+        apart = {"worker", "worker_services"} if item in ("-c", "numprocs") else {"worker"}
+        pools = [name for name, one in self.after.programs.items() if one.kind == "worker" and name not in apart]
         found = {self._worker_value(name, item) for name in pools if name in self.before.programs}
-        if item in ("-c", "numprocs"):
-            # It has one of each in any case.
-            pools = [name for name in pools if name != "worker_services"]
-            found = {self._worker_value(name, item) for name in pools if name in self.before.programs}
         return bool(found - {value})
 
     def _worker_value(self, name: str, item: str) -> str:
@@ -258,6 +251,7 @@ def _values(arguments: Iterable[Argument], name: str) -> list[str]:
     return [one.value for one in arguments if one.name == name]
 
 
-def _all_names(section: Section, argument: str) -> list[str]:
+def _names(section: Section, spelling: str, argument: str) -> list[str]:
+    """Return all ways to write an argument, that of the file first."""
     known = section.table.find(argument)
-    return [f"{section.name} {name}" for name in known.names] if known else []
+    return list(dict.fromkeys([spelling, argument, *(known.names if known else ())]))

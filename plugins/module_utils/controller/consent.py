@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, Iterable, Mapping, Sequence
 
 import yaml
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change import PLACEHOLDER
 
 Change = Mapping[str, Any]
 
@@ -109,7 +110,7 @@ def question(host: str, path: str, changes: Sequence[Change], variables: Variabl
             *(f"  {text}" for text in block(keeping, variables)),
             "",
         ]
-    if any(value for change in keeping for path_, value in change["keeps"] if _is_placeholder(value)):
+    if any(value == PLACEHOLDER for change in keeping for _path, value in change["keeps"]):
         lines += [f"Put each secret in its place; it stands in {path} on the server. ansible-vault encrypts it.", ""]
     if lost:
         lines += [
@@ -148,11 +149,7 @@ def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
         tree = tree.setdefault(key, {})
     known = tree.get(path[-1])
     # Each further argument of a command comes by itself.
-    tree[path[-1]] = [*known, *(one for one in value if one not in known)] if isinstance(known, list) else value
-
-
-def _is_placeholder(value: Any) -> bool:
-    return isinstance(value, str) and value.startswith("<the value")
+    tree[path[-1]] = [*known, *value] if isinstance(known, list) else value
 
 
 def _scalar(text: str) -> str:

@@ -218,6 +218,13 @@ CHOSEN: dict[str, tuple[dict[str, str], list[str]]] = {
             "worker umask: 027 -> none (auth_program_settings.worker.umask)",
         ],
     ),
+    "two arguments with one value": (
+        {"--concurrency=5": "--concurrency=5 --time-limit 50 --max-tasks-per-child 50"},
+        [
+            "worker --time-limit: --time-limit 50 -> none (options of worker in auth_workers)",
+            "worker --max-tasks-per-child: --max-tasks-per-child 50 -> none (options of worker in auth_workers)",
+        ],
+    ),
     "other queues": (
         {"--concurrency=5": "--concurrency=5 -Q priority,celery"},
         ["worker --queues: celery,priority -> none (queues of worker in auth_workers)"],
@@ -391,6 +398,12 @@ def test_what_was_set_is_done_and_shown(defaults: dict[str, Any], stock: dict[st
         server = Server(defaults, {"auth_worker_concurrency": value})
         assert server.unasked(old) == []
         assert f"worker --concurrency: 8 -> {value} (auth_worker_concurrency)" in consent.summary(server.changes(old))
+
+
+def test_memmon_that_is_asked_for_asks_for_no_other_limit(defaults: dict[str, Any], stock: dict[str, str]) -> None:
+    old = edited(stock["5.5.0"], {"-p worker=256MB": "-p worker=700MB"})
+    assert len(Server(defaults, {"auth_memmon": True}).unasked(old)) == 1
+    assert Server(defaults, {"auth_memmon": False}).unasked(old) == []
 
 
 def test_a_pool_of_an_apps_that_was_named_with_its_queue_alone_is_asked_about(
