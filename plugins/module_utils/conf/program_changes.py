@@ -110,7 +110,8 @@ class ProgramChanges:
             if _values(before.others, argument) == _values(after.others, argument):
                 continue
             spelling = next(one.spelling for one in before.others if one.name == argument)
-            written = argument in ("--pid", "--no-control-socket")
+            pidfile = f"{before.options.get('directory', '')}/gunicorn.pid"
+            written = (argument, *_values(before.others, argument)) in (("--no-control-socket", ""), ("--pid", pidfile))
             yield Change(
                 after.name,
                 spelling,
@@ -248,7 +249,9 @@ def _words(arguments: Iterable[Argument], name: str) -> tuple[str, ...]:
 
 
 def _values(arguments: Iterable[Argument], name: str) -> list[str]:
-    return [one.value for one in arguments if one.name == name]
+    found = [one.value for one in arguments if one.name == name]
+    # The role gives it, and gunicorn takes the last one.
+    return found[-1:] if name == "--pid" else found
 
 
 def _names(section: Section, spelling: str, argument: str) -> list[str]:

@@ -197,6 +197,15 @@ CHOSEN: dict[str, tuple[dict[str, str], list[str]]] = {
             "gunicorn --error-logfile: --error-logfile=- -> none (auth_gunicorn_options)",
         ],
     ),
+    "another file for gunicorn's pid": (
+        {"--pid %(ENV_AA_PROJECT_DIRECTORY)s/gunicorn.pid": "--pid /run/site.pid"},
+        [
+            (
+                "gunicorn --pid: --pid /run/site.pid -> --pid /home/allianceserver/myauth/gunicorn.pid "
+                "(auth_gunicorn_options)"
+            ),
+        ],
+    ),
     "gunicorn's own file": (
         {"--timeout 120": "--timeout 120 -c mine.py"},
         ["gunicorn -c: -c mine.py -> --config /etc/supervisor/a folder/50%.gunicorn.py (auth_gunicorn_options)"],
