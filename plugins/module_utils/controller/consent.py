@@ -86,7 +86,7 @@ def summary(changes: Sequence[Change]) -> list[str]:
     lines = [line(change) for change in changes if not change["reason"]]
     for reason, alike in reasons.items():
         items = dict.fromkeys(str(change["item"]) for change in alike)
-        lines.append(line(alike[0]) if len(alike) == 1 else f"{', '.join(items)} of all programs: {reason}")
+        lines.append(line(alike[0]) if len(alike) == 1 else f"{', '.join(items)}: {reason}")
     return lines
 
 

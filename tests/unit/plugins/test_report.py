@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change import Change
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import report, variables
 
 LOGS = "/var/log/supervisor/myauth from now on, with links to them in /home/allianceserver/myauth/log"
@@ -51,6 +52,16 @@ def test_a_limit_that_nobody_watches_is_none(defaults: dict[str, Any]) -> None:
 def test_it_says_so_if_there_was_nothing_to_do() -> None:
     lines = report.Report("auth1", PLAN, {}, check_mode=False).lines()
     assert lines == ["", "auth1: nothing to do, all is as the variables say.", "  program", "  beat"]
+
+
+def test_values_are_shown_as_old_and_new_and_a_reason_once() -> None:
+    def change(program: str, item: str, reason: str) -> dict[str, Any]:
+        found = Change(f"program:{program}", item, "5", "10", True, settled_by=(("auth_x",),), reason=reason)
+        return found.as_dict()
+
+    changed = [change("worker", "--concurrency", ""), change("beat", "log", "why"), change("worker", "log", "why")]
+    lines = report.Report("auth1", PLAN, {"checked": {"value_changes": changed}}, check_mode=True).lines()
+    assert lines[2:-2] == ["  worker --concurrency: 5 -> 10 (auth_x)", "  log: why", ""]
 
 
 def test_each_step_that_changed_something_has_its_sentence() -> None:

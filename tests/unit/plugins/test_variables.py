@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import variables
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import refusals, variables
 
 WRONG: list[tuple[str, Any, str]] = [
     ("auth_worker_concurrency", "many", "auth_worker_concurrency is 'many': it has to be a whole number."),
@@ -230,3 +230,12 @@ def test_a_misspelt_variable_is_told_with_the_nearest_name() -> None:
             "auth_other_variables."
         ),
     ]
+
+
+def test_several_refusals_are_shown_one_a_line() -> None:
+    shown: list[str] = []
+    assert refusals.message(["auth1: a is wrong."], "auth1", shown.append) == "auth1: a is wrong."
+    assert shown == []
+    said = refusals.message(["auth1: a is wrong.", "auth1: b is wrong."], "auth1", shown.append)
+    assert said.startswith("auth1: 2 things have to be set right first")
+    assert shown == ["\nauth1: a is wrong.\nauth1: b is wrong.\n"]
