@@ -41,7 +41,9 @@ class ListenerChanges:
                 continue
             if not now and not then:
                 continue
-            stock = now is not None and name in templates.LIMITED and now.sizes == {templates.LIMIT}
+            # The guide's, and what this role wrote for each pool by default.
+            limited = name in templates.LIMITED or section.kind == "worker"
+            stock = now is not None and limited and now.sizes == {templates.LIMIT}
             unreached = stock and section.kind == "gunicorn" and then is None and not (now and now.tree)
             reason = _WHY_LIMIT if unreached else ""
             yield self._limit_change(name, section, now, then, chosen=now is not None and not stock, reason=reason)
