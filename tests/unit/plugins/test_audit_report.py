@@ -105,7 +105,7 @@ def test_each_process_has_a_bar_of_what_it_holds_against_its_limit() -> None:
     assert page.widths[1] == "width: 100%"
     assert page.widths[2] == "width: 23%"
     assert "600 MB of 512 MB" in page.words
-    assert "117 MB of no limit" in page.words
+    assert "117 MB, no limit" in page.words
 
 
 def test_what_a_server_says_of_itself_is_no_markup() -> None:
