@@ -17,13 +17,17 @@ from typing import Any
 
 import jinja2
 import pytest
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import sections, variables
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit import audit
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import audit_projects
 from ansible_collections.allianceauth.tuning.plugins.modules import auth_audit_info
+from ansible_collections.allianceauth.tuning.plugins.plugin_utils import role
 
 from tests.unit.plugins import looks
 
-CACHE = Path(__file__).parents[3] / ".cache/wheels"
+CHECKOUT = Path(__file__).parents[3]
+CACHE = CHECKOUT / ".cache/wheels"
+ROLE = CHECKOUT / "roles/auth"
 
 WHEELS = {
     "2.15.1": "9588af14916d9a8bc6e4bc8ef79ee87368c17bc32e0ab2f0d8b5965996caf3b1",
@@ -90,9 +94,9 @@ def generated(version: str, project: Path) -> str:
         return re.sub(r"(user ?= ?|AA_USER = )allianceserver", rf"\g<1>{getpass.getuser()}", render("supervisor.conf"))
 
 
-def seen(version: str, project: Path, parser: Any) -> dict[str, Any]:
+def seen(content: str, parser: Any) -> dict[str, Any]:
     """Return a look at a server that has this file and nothing else wrong; nothing runs, and nobody can be asked."""
-    (answer,) = parser.read([generated(version, project)])
+    (answer,) = parser.read([content])
     effective = answer["result"]
     processes = audit_projects.processes(effective, {"processes": []})
     for process in processes:
@@ -112,7 +116,7 @@ def seen(version: str, project: Path, parser: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("version", WHEELS)
 def test_exactly_what_is_wrong_with_a_template_is_found(version: str, tmp_path: Path, parser: Any) -> None:
-    look = seen(version, tmp_path, parser)
+    look = seen(generated(version, tmp_path), parser)
     assert [(one["name"], one["directory"]) for one in look["projects"]] == [("myauth", str(tmp_path))]
     found = [(one.severity, one.rule) for one in audit.findings({"auth1": look})["auth1"]]
     assert len(found) == len(set(found))
@@ -121,7 +125,42 @@ def test_exactly_what_is_wrong_with_a_template_is_found(version: str, tmp_path: 
 
 def test_a_worker_that_a_template_lacks_is_missed(tmp_path: Path, parser: Any) -> None:
     """The upgrade to 5.0 brings a queue; whoever keeps the file of before has no worker for it."""
-    look = seen("4.13.1", tmp_path, parser)
+    look = seen(generated("4.13.1", tmp_path), parser)
     look["projects"][0]["routed_queues"] = ["services"]
     found = [one for one in audit.findings({"auth1": look})["auth1"] if one.severity == "high"]
     assert [(one.rule, one.subject) for one in found] == [("queue-without-worker", "services")]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"auth_worker_numprocs": 4, "auth_worker_pool": "prefork", "auth_worker_concurrency": 3},
+        {"auth_gunicorn_memory_limit": "1GB", "auth_beat_memory_limit": "512MB"},
+        {"auth_workers": [{"name": "mails", "queues": ["mails"], "memory_limit": "1GB"}]},
+    ],
+)
+def test_what_the_role_writes_is_good(
+    asked: dict[str, Any], defaults: dict[str, Any], tmp_path: Path, parser: Any
+) -> None:
+    """apply decides by other code than audit: what the one writes, the other has to be content with."""
+    generated("5.5.0", tmp_path)
+    places = {"auth_project_dir": str(tmp_path), "auth_log_dir": f"{tmp_path}/log"}
+    users = dict.fromkeys(("auth_user", "auth_memmon_user"), getpass.getuser())
+    given = {**defaults, **places, **users, "auth_worker_memory_limit": "512MB", **asked}
+    declared, refusals = variables.declare(given, "auth1", ["services"])
+    assert refusals == []
+    # What the server has beside: nothing that the file depends on.
+    info = {
+        "venv": {"template_environment": True, "gunicorn_control_socket": True},
+        "user": {"group": "root", "gid": 0},
+        "own_gunicorn_conf": False,
+    }
+    text = role.render(
+        (ROLE / "templates/supervisor.conf.j2").read_text(), sections.context(declared, info, "/etc/gunicorn.py")
+    )
+    look = seen(text, parser)
+    found = audit.findings({"auth1": look})["auth1"]
+    assert {one.rule for one in found if one.severity != "low"} == set()
+    # Its logs still have several writers.
+    assert {one.rule for one in found} <= {"shared-log"}
