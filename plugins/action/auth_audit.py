@@ -46,7 +46,7 @@ class ActionModule(ActionBase):
         looks, silent = _looks(task_vars or {}, given["register"])
         now = datetime.datetime.now(datetime.timezone.utc)
         whole = audit.report(looks, silent, f"{now:%Y-%m-%dT%H:%M:%SZ}")
-        files = _write(Path(given["path"]), whole, Path(given["template"]).read_text(encoding="utf-8"))
+        files = _write(Path(given["path"]).absolute(), whole, Path(given["template"]).read_text(encoding="utf-8"))
         width = min(shutil.get_terminal_size((_WIDTH, 0)).columns, _WIDEST)
         display.display("\n".join([*table.lines(whole, width), f"The report: {' and '.join(files)}", ""]))
         result.update(changed=False, files=files)

@@ -247,6 +247,8 @@ def main() -> None:
         argument_spec={"seconds": {"type": "float", "default": 5}},
         supports_check_mode=True,
     )
+    if os.getuid() != 0:
+        module.fail_json(msg="an audit needs root on the server, to read what only root can: set become: true")
     supervisord.find_supervisor(module)
     daemon = audit_host.daemon()
     found: dict[str, Any] = {

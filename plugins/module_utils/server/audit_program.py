@@ -8,7 +8,8 @@
 Run in the project's folder by the project's user with the venv's Python; it reads only. The length of
 the queues is taken twice, SECONDS apart. What cannot be asked is null. The answer is one line of JSON:
 
-``broker``: its ``address`` without a password, and ``identity``, the same for all that use this one;
+``broker``: its ``address`` without a password, ``identity``, the same for all that use this one, or the
+``problem`` why it does not answer, and then nothing of queues, nodes and Redis;
 ``queues``: for each queue its length ``before`` and ``after``, and what routes there (``tasks``);
 ``default_queue``; ``nodes``: for each Celery node its ``queues``, ``pool``, ``active``, ``reserved`` and
 ``scheduled``; ``eta_limit``: tasks with a countdown that a worker process holds at most;
@@ -144,33 +145,44 @@ def attempt(question: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def answers(project: str, seconds: float) -> dict[str, Any]:
-    """Return all answers. Raises whatever loading the project or reaching the broker raises."""
-    app = load(project)
+    """Return all answers. Raises whatever loading the project raises."""
+    try:
+        app = load(project)
+    except Exception as why:
+        # Alliance Auth looks into its cache meanwhile: the project is all right, and Redis is not.
+        if type(why).__module__.partition(".")[0] == "redis":
+            return {"broker": {"address": "Redis", "problem": " ".join(str(why).split())}}
+        raise
     routed = routes(app)
     with app.connection_for_read(connect_timeout=_ANSWER_SECONDS) as connection:
-        connection.ensure_connection(max_retries=1, timeout=_ANSWER_SECONDS)
+        broker = {
+            "address": f"{connection.transport_cls}://{connection.hostname}:{connection.port}/{connection.virtual_host}"
+        }
+        found = {
+            "broker": broker,
+            "default_queue": app.conf.task_default_queue,
+            "eta_limit": getattr(app.conf, "worker_eta_task_limit", None),
+            "countdown": attempt(countdown),
+            "database": attempt(database),
+        }
+        try:
+            connection.ensure_connection(max_retries=1, timeout=_ANSWER_SECONDS)
+        except Exception as why:  # noqa: BLE001 - each kind of broker has its own
+            broker["problem"] = " ".join(str(why).split())
+            return found
+        broker["identity"] = attempt(identity, connection)
         consumers = attempt(nodes, app)
         consumed = {queue for node in (consumers or {}).values() for queue in node["queues"]}
         names = sorted({app.conf.task_default_queue, *routed, *consumed})
         before, began = lengths(connection, names), time.monotonic()
-        held = {"redis": attempt(redis, connection), "database": attempt(database), "countdown": attempt(countdown)}
+        asked = attempt(redis, connection)
         time.sleep(max(0.0, seconds - (time.monotonic() - began)))
         after = lengths(connection, names)
-        return {
-            "broker": {
-                "address": f"{connection.transport_cls}://{connection.hostname}:{connection.port}"
-                f"/{connection.virtual_host}",
-                "identity": attempt(identity, connection),
-            },
-            "queues": {
-                name: {"before": before[name], "after": after[name], "tasks": routed.get(name, [])[:_EXAMPLES]}
-                for name in names
-            },
-            "default_queue": app.conf.task_default_queue,
-            "nodes": consumers,
-            "eta_limit": getattr(app.conf, "worker_eta_task_limit", None),
-            **held,
+        queues = {
+            name: {"before": before[name], "after": after[name], "tasks": routed.get(name, [])[:_EXAMPLES]}
+            for name in names
         }
+        return {**found, "queues": queues, "nodes": consumers, "redis": asked}
 
 
 def main() -> None:

@@ -199,10 +199,19 @@ CHANGES: dict[str, tuple[Change, str, str, str, str]] = {
     ),
     "a project that does not load": (
         lambda look: look["projects"][0].update(asked={"problem": "ImportError: no module named mails"}),
-        "medium",
+        "high",
         "project-silent",
         "ImportError: no module named mails",
         "manage.py check",
+    ),
+    "Redis stopped": (
+        lambda look: look["projects"][0].update(
+            asked={"broker": {"address": "redis://localhost:6379/0", "problem": "Error 111: Connection refused."}}
+        ),
+        "high",
+        "broker-silent",
+        "it does not answer: Error 111: Connection refused.",
+        "systemctl status redis-server",
     ),
     "another file on disk": (
         lambda look: look["daemon"]["drift"].update(changed=["myauth"]),

@@ -37,6 +37,20 @@ def test_a_beat_that_was_forgotten_is_found(host: Any, tmp_path: Path, stopped: 
 
 
 @pytest.fixture
+def without_redis(host: Any) -> Iterator[None]:
+    server.run(host, "systemctl stop redis-server")
+    yield
+    server.run(host, "systemctl start redis-server")
+
+
+@pytest.mark.usefixtures("without_redis")
+def test_a_redis_that_is_stopped_is_named(host: Any, tmp_path: Path) -> None:
+    finding = audit(host, tmp_path).finding("broker-silent")
+    assert "Connection refused" in finding["evidence"]
+    assert finding["remedy"] == "systemctl status redis-server"
+
+
+@pytest.fixture
 def neighbour(host: Any) -> Iterator[str]:
     """Have a file in conf.d that everybody may read and write, with a token in it; supervisord has not read it."""
     path = f"{server.CONF_D}/neighbour.conf"

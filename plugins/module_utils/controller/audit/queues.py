@@ -25,7 +25,13 @@ def findings(look: Mapping[str, Any]) -> list[Finding]:
     found: list[Finding] = []
     for one in look["projects"]:
         own = [worker for worker in workers(look) if worker.namespec in one["processes"]]
-        found += [*_silent(one), *_without_worker(one, own), *_backlog(look, one, own), *_places(one, own)]
+        found += [
+            *_silent(one),
+            *_broker(one),
+            *_without_worker(one, own),
+            *_backlog(look, one, own),
+            *_places(one, own),
+        ]
     return found
 
 
@@ -33,14 +39,29 @@ def _silent(one: Mapping[str, Any]) -> Iterator[Finding]:
     problem = one["asked"].get("problem")
     if problem:
         yield Finding(
-            "medium",
+            "high",
             "project-silent",
             one["name"],
-            f"its Celery application could not be asked: {problem}",
-            "What its queues hold, who consumes them and how many tasks wait cannot be told; and a project that does "
-            "not "
-            "load fails at the next restart.",
+            f"it could not be loaded: {problem}",
+            "A project that does not load fails at the next restart. What its queues hold, who consumes them and how "
+            "many tasks wait cannot be told.",
             f"cd {one['directory']} && {one['venv']}/bin/python manage.py check",
+            one["name"],
+        )
+
+
+def _broker(one: Mapping[str, Any]) -> Iterator[Finding]:
+    broker = one["asked"].get("broker") or {}
+    if broker.get("problem"):
+        yield Finding(
+            "high",
+            "broker-silent",
+            str(broker["address"]),
+            f"it does not answer: {broker['problem']}",
+            "No task can be queued, and none is taken.",
+            "systemctl status redis-server"
+            if str(broker["address"]).lower().startswith("redis")
+            else "start the broker",
             one["name"],
         )
 
