@@ -135,6 +135,8 @@ def ask(one: dict[str, Any], seconds: float) -> dict[str, Any]:
     """Return what a project's Celery application says, or the ``problem`` that keeps it from saying so."""
     if not (one["venv"] and one["manage_py"]):
         return {"problem": "its folder with manage.py and its virtual environment cannot be told from its programs"}
+    if one["user"] == "root":
+        return {"problem": "its programs run as root, as whom nothing of a project is run here"}
     given = {"venv": one["venv"], "project": one["name"], "project_dir": one["directory"], "user": one["user"]}
     application = celery_cli.Application.configured(given, supervisord.MAIN_CONF)
     try:
@@ -266,7 +268,7 @@ def main() -> None:
     except supervisor_parser.InvalidError as why:
         found["invalid"] = str(why)
     # A path or a user's name is no secret, and taking it out would leave no command readable.
-    secrets = [value for value in supervisor_parser.secrets(supervisord.MAIN_CONF) if "/" not in value]
+    secrets = [value for value in supervisor_parser.secrets(supervisord.MAIN_CONF) if not os.path.exists(value)]
     users = {one["user"] for one in found["projects"]} | {one["name"] for one in found["projects"]}
     without_secrets(found, [value for value in secrets if value not in users])
     module.exit_json(changed=False, **found)

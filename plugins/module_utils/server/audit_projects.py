@@ -113,7 +113,8 @@ def _look(one: Mapping[str, Any]) -> dict[str, Any]:
         }
 
     try:
-        found = privileges.in_child(look, one["uid"])
+        # Programs of root's are no reason to follow a path through another user's folder as root.
+        found = privileges.in_child(look, one["uid"] or privileges.untrusted_owner(os.path.join(directory, ".")))
     except (OSError, RuntimeError):
         found = {"manage_py": False, "routed_queues": [], "settings": [], "memmon": False, "versions": {}}
     return {**found, "user": _user(one["uid"]), "gid": _gid(one["uid"])}

@@ -14,6 +14,7 @@ import fnmatch
 import importlib
 import io
 import os
+import re
 import signal
 import sys
 import types
@@ -22,6 +23,13 @@ from typing import Any, Callable
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import privileges
+
+# Source: supervisor/datatypes.py (dict_of_key_value_pairs), supervisor/options.py (expand), configparser.ParsingError
+_QUOTED_VALUES = (
+    re.compile(r"(key/value pairs in value ).*(?= in section )", re.DOTALL),
+    re.compile(r"(Format string )(?:'.*'|\".*\")(?= for '(?:[^']*\.)?environment')", re.DOTALL),
+    re.compile(r"(\[line +\d+\]: ).*", re.DOTALL),
+)
 
 
 class InvalidError(Exception):
@@ -129,9 +137,16 @@ def _answer(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     except SystemExit:
         # usage() prints "Error: SENTENCE" and "For help, use … -h"; Python may have warned before it.
         sentence = said.getvalue().rpartition("Error: ")[2].partition("\nFor help")[0]
-        return {"error": " ".join(sentence.split())}
+        return {"error": _without_values(" ".join(sentence.split()))}
     except Exception as why:  # noqa: BLE001 - whatever the parser meets in a file, the user is told of it
-        return {"error": f"{type(why).__name__}: {why}"}
+        return {"error": _without_values(f"{type(why).__name__}: {why}")}
+
+
+def _without_values(sentence: str) -> str:
+    """Return the parser's sentence without what stands in an environment, or in a line that it could not read."""
+    for pattern in _QUOTED_VALUES:
+        sentence = pattern.sub(r"\1(not shown)", sentence)
+    return sentence
 
 
 def _realize(main_conf: str, overlay: Overlay | None) -> dict[str, Any]:

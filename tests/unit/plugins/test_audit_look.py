@@ -17,6 +17,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
     audit_logs,
     audit_projects,
     proc,
+    supervisor_parser,
 )
 from ansible_collections.allianceauth.tuning.plugins.modules import auth_audit_info
 
@@ -194,6 +195,27 @@ def test_memmons_command_is_read_as_memmon_reads_it(arguments: str, expected: di
 def test_another_program_is_no_memmon() -> None:
     assert memmon.options(["/v/bin/crashmail", "-m", "a@example.com"]) is None
     assert memmon.options(["/v/bin/memmon", "--no-such-option"]) is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (
+            "environment = TOKEN=dunlin value x",
+            "Unexpected end of key/value pairs in value (not shown) in section 'program:x'",
+        ),
+        ("environment = TOKEN='dunlin %(nope)s'", "Format string (not shown) for 'environment'"),
+        ("TOKEN dunlin", "(not shown)"),
+    ],
+)
+def test_a_file_that_is_refused_does_not_give_its_secrets_away(tmp_path: Path, lines: str, said: str) -> None:
+    main = tmp_path / "supervisord.conf"
+    main.write_text(f"[supervisord]\n[program:x]\ncommand = /bin/cat\n{lines}\n")
+    with pytest.raises(supervisor_parser.InvalidError) as refused:
+        supervisor_parser.effective(str(main))
+    assert "dunlin" not in str(refused.value)
+    # Versions of supervisor name the option with or without its section.
+    assert said in str(refused.value).replace("program:x.environment", "environment")
 
 
 def test_what_is_in_an_environment_is_not_told() -> None:
