@@ -100,7 +100,7 @@ readable:
   returned: always
   type: dict
 log:
-  description: Since when supervisord's log reaches, what died in the last day, and what memmon has restarted.
+  description: Since when the present supervisord's log reaches, what died in the last day, and what memmon has restarted.
   returned: always
   type: dict
 """
@@ -158,7 +158,8 @@ def limits(processes: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def read_log(effective: dict[str, Any], processes: list[dict[str, Any]], now: float) -> dict[str, Any]:
     """Return what supervisord's log and those of the memmons say of the last day."""
-    log = audit_logs.events(audit_logs.end_of(effective["logfile"]))
+    # What an earlier one has seen may have been mended by the restart.
+    log = audit_logs.since_started(audit_logs.events(audit_logs.end_of(effective["logfile"])))
     names = [[process["stdout_logfile"], process["stderr_logfile"]] for process in processes if is_memmon(process)]
     said = "".join(audit_logs.end_of(name) for name in sorted({name for pair in names for name in pair if name}))
     return {

@@ -58,6 +58,12 @@ def events(text: str) -> list[tuple[float, str]]:
     return found
 
 
+def since_started(log: list[tuple[float, str]]) -> list[tuple[float, str]]:
+    """Return what the present supervisord has said, all that there is if its start is no longer in the log."""
+    starts = [place for place, (_when, said) in enumerate(log) if said.startswith("supervisord started with pid")]
+    return log[starts[-1] :] if starts else log
+
+
 def deaths(log: Iterable[tuple[float, str]], since: float) -> dict[str, int]:
     """Return how many times each process has died unexpectedly since then."""
     found: dict[str, int] = {}

@@ -150,6 +150,12 @@ def test_deaths_are_counted_from_supervisords_log() -> None:
     assert audit_logs.deaths(log, at("11:00:01")) == {"authbot": 1}
 
 
+def test_what_an_earlier_supervisord_has_seen_does_not_count() -> None:
+    log = audit_logs.events(LOG.replace("INFO exited: beat", "INFO supervisord started with pid 9; exited: beat"))
+    assert audit_logs.since_started(log) == log[-1:]
+    assert audit_logs.since_started(log[:-1]) == log[:-1]
+
+
 def test_memmons_restarts_get_their_times_from_supervisords_log() -> None:
     said = "RSS of myauth:worker_00 is 300000000\nRestarting myauth:worker_00\n"
     # The stop at nine was a drain: half an hour lay between it and the start.

@@ -111,8 +111,7 @@ def _nodes(
                         node,
                         listed([f"{namespec} on {host}" for host, namespec in places]) + " have this name",
                         "Celery cannot tell them apart: what is asked of one is answered by either, and a drain that "
-                        "waits "
-                        "for one of them may see the other.",
+                        "waits for one of them may see the other.",
                         "ansible-playbook allianceauth.tuning.apply (it names nodes PROCESS@HOST)",
                         name,
                     ),
@@ -134,8 +133,7 @@ def _nodes(
                     listed([worker.namespec for worker in without]),
                     f"the nodes are {listed([worker.node for worker in without])}",
                     "The name has no host in it: a second server with the same file would have nodes of the same "
-                    "names, "
-                    "which Celery cannot tell apart.",
+                    "names, which Celery cannot tell apart.",
                     "ansible-playbook allianceauth.tuning.apply (it names nodes PROCESS@HOST)",
                     one["name"],
                 ),

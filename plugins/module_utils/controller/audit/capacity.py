@@ -52,8 +52,7 @@ def _memory(look: Mapping[str, Any]) -> Iterator[Finding]:
             "memory-does-not-fit",
             look["hostname"],
             f"limits allow {megabytes(both['limited'])}, programs without one hold {megabytes(both['unlimited'])}, "
-            "and the "
-            f"host has {megabytes(look['memory_total'])}",
+            f"and the host has {megabytes(look['memory_total'])}",
             "Before a limit is reached the kernel may end some process of the host, such as the database.",
             "auth_worker_memory_limit or auth_worker_numprocs: less",
         )
@@ -68,8 +67,7 @@ def _cores(look: Mapping[str, Any]) -> Iterator[Finding]:
             look["hostname"],
             f"prefork workers have {children} children, and the host has {look['cores']} cores",
             "Each child holds as much memory as a worker, and most of them wait for a core. Alliance Auth's tasks "
-            "wait for "
-            "the network: threads do that with a fraction of the memory.",
+            "wait for the network: threads do that with a fraction of the memory.",
             "auth_worker_pool: threads",
         )
 

@@ -12,6 +12,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.aud
     listed,
     megabytes,
 )
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit.programs import FEW_DEATHS
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit.worker import (
     holds,
     limits,
@@ -66,7 +67,7 @@ def _dead_memmons(look: Mapping[str, Any]) -> Iterator[Finding]:
         if process["namespec"] not in known:
             continue
         deaths = look["log"]["deaths"].get(process["name"], 0)
-        if process["state"] in _ALIVE and deaths < _MOST_AN_HOUR:
+        if process["state"] in _ALIVE and deaths <= FEW_DEATHS:
             continue
         said = f"; {process['spawnerr']}" if process["spawnerr"] else ""
         crashed = f"; it has died {deaths} times in the last day" if deaths else ""
@@ -102,8 +103,7 @@ def _names_of_nothing(look: Mapping[str, Any]) -> Iterator[Finding]:
                 listener["listener"],
                 f"{listed(wrong)} {'match' if len(wrong) > 1 else 'matches'} no process{fits}",
                 "memmon compares the names of processes, not of programs, and says nothing of a name that it never "
-                "meets: "
-                "what the limit was meant for is not watched.",
+                "meets: what the limit was meant for is not watched.",
                 "auth_worker_memory_limit, auth_gunicorn_memory_limit: apply writes the names that the processes have",
             )
 
@@ -140,8 +140,7 @@ def _trees(look: Mapping[str, Any]) -> Iterator[Finding]:
                 "limit-counts-one-process",
                 process["namespec"],
                 f"{listener} has no -c, so its limit of {megabytes(limit)} is compared with the "
-                f"{megabytes(process['rss'])} "
-                f"of the first process alone; its {len(process['children'])} children hold "
+                f"{megabytes(process['rss'])} of the first process alone; its {len(process['children'])} children hold "
                 f"{megabytes(sum(process['children']))}",
                 "The work is done, and the memory held, by the children: this limit is never reached, however much "
                 "they hold.",
@@ -170,8 +169,7 @@ def _too_small(look: Mapping[str, Any]) -> Iterator[Finding]:
                 f"the limit is {megabytes(limit)}, and it holds {megabytes(now)} now"
                 + (f", the lightest of its kind {megabytes(rest)}" if rest < now else ""),
                 "memmon restarts a healthy process again and again: it takes no tasks until it has finished what it "
-                "runs, "
-                "and loads everything anew.",
+                "runs, and loads everything anew.",
                 f"{variable(process)}: {megabytes(rest * _ROOM).replace(' ', '')} or more",
             )
 
@@ -189,8 +187,7 @@ def _restarts(look: Mapping[str, Any]) -> Iterator[Finding]:
                 f"memmon has restarted it {hour} times in the last hour and {day} times in the last day{back}",
                 "That is more than a leak explains: the limit is too small for what the process does.",
                 "auth_worker_memory_limit: run a day with a generous limit, look up in memmon's log what a healthy "
-                "process "
-                "holds, and take about twice that",
+                "process holds, and take about twice that",
             )
 
 

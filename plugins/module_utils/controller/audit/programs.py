@@ -15,7 +15,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.aud
 )
 
 # Deaths in a day that nobody should wonder about: a server that was rebooted, a hand that ended a process.
-_FEW = 2
+FEW_DEATHS = 2
 
 _FAILED = ("FATAL", "BACKOFF")
 
@@ -68,7 +68,7 @@ def _deaths(look: Mapping[str, Any]) -> Iterator[Finding]:
     memmons = {limit["listener"] for limit in look["limits"]}
     for process in look["processes"]:
         times = look["log"]["deaths"].get(process["name"], 0)
-        if times > _FEW and process["namespec"] not in memmons and process["state"] not in _FAILED:
+        if times > FEW_DEATHS and process["namespec"] not in memmons and process["state"] not in _FAILED:
             yield Finding(
                 "medium",
                 "program-dies",
@@ -89,8 +89,7 @@ def _signals(look: Mapping[str, Any]) -> Iterator[Finding]:
                 process["namespec"],
                 f"stopsignal is {process['stopsignal']}",
                 "On that signal gunicorn ends at once: at each restart, requests that are being answered fail. On "
-                "TERM it "
-                "finishes them.",
+                "TERM it finishes them.",
                 "auth_gunicorn_stopsignal: TERM (the default)",
                 _project(look, process["namespec"]),
             )
@@ -128,8 +127,7 @@ def _wrapped(look: Mapping[str, Any]) -> Iterator[Finding]:
                 process["namespec"],
                 f"its command is a script, which runs a {process['kind']}",
                 "What a script runs can change without anybody seeing it here: queues, concurrency and limits are "
-                "told as they "
-                "are now.",
+                "told as they are now.",
                 "auth_workers, if the arguments can stand there",
                 _project(look, process["namespec"]),
             )

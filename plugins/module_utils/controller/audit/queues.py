@@ -163,11 +163,9 @@ def _places(one: Mapping[str, Any], own: list[Worker]) -> Iterator[Finding]:
         DEFAULT_QUEUE,
         f"a model update queues {counted['tasks']} tasks with a countdown of up to {counted['seconds']} s; "
         f"{counted['processes']} worker processes have {counted['places']} places for such tasks "
-        "(worker_eta_task_limit "
-        f"{counted['limit']}), {counted['held']} are held now",
+        f"(worker_eta_task_limit {counted['limit']}), {counted['held']} are held now",
         "A full worker takes nothing else, whatever its concurrency: at each model update all other tasks wait for "
-        "up to "
-        f"{counted['seconds'] // 60} minutes.",
+        f"up to {counted['seconds'] // 60} minutes.",
         f"auth_worker_numprocs: {counted['processes_needed']}",
         one["name"],
     )
