@@ -100,7 +100,8 @@ readable:
   returned: always
   type: dict
 log:
-  description: Since when the present supervisord's log reaches, what died in the last day, and what memmon has restarted.
+  description:
+    - Since when the present supervisord's log reaches, what died in the last day, and what memmon has restarted.
   returned: always
   type: dict
 """
