@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import Declared
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
@@ -98,7 +98,7 @@ def warnings(declared: Declared) -> list[str]:
     return found
 
 
-def memory_of_others(info: Mapping[str, Any]) -> int:
-    """Return the bytes that all but gunicorn hold now, and will again while a second gunicorn is there."""
-    others = [process for process in info["daemon"]["processes"] if process["kind"] != "gunicorn"]
-    return sum(int(process["rss"]) + sum(process["children"]) for process in others)
+def held(info: Mapping[str, Any], counts: Callable[[str], bool]) -> int:
+    """Return the bytes that processes of those kinds hold now, with their children."""
+    found = [process for process in info["daemon"]["processes"] if counts(process["kind"])]
+    return sum(int(process["rss"]) + sum(process["children"]) for process in found)

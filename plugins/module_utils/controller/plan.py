@@ -100,6 +100,7 @@ class Plan:
     nothing to do.
     ``daemon_problem`` says why supervisord does not answer, if it does not.
     ``found`` says what was not as it had to be before the run. ``unread`` are our groups that differ from the disk,
+    ``handover`` are the processes, one of each pool, beside which another worker may take tasks during a restart.
     ``stopped`` the processes that shall run and do not, ``new_page`` is what httpok would ask for and never did.
     ``guard_report`` is what the guard of a run before has done, ``superlance`` the version that is asked for, ``table``
     what the report ends with, ``warnings`` are for the admin to read at once.
@@ -114,6 +115,7 @@ class Plan:
     found: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     stopped: tuple[str, ...] = ()
+    handover: tuple[str, ...] = ()
     new_page: str = ""
     guard_report: str = ""
     superlance: str = ""
@@ -188,6 +190,7 @@ def rollback(declared: Declared, info: Mapping[str, Any], wanted: Wanted, replac
         plan,
         job="rollback",
         expected=_in_file(declared, info),
+        handover=tuple(name for name in plan.handover if name in info.get("expected", [])),
         actions={"restart": why} if why else {},
     )
 
@@ -211,6 +214,8 @@ def revert(declared: Declared, info: Mapping[str, Any], wanted: Wanted, before: 
     return replace(
         plan,
         job="revert",
+        # Those of the run that failed go on; others would be as it was found not to work.
+        handover=(),
         # One that works on is no reason to leave the server without the others.
         drain=plan.drain.without_orphan_workers(),
         expected=Expected(tuple(name for name in back if name not in failed)),
@@ -243,6 +248,11 @@ def _plan(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
         daemon_problem=str(info["daemon"].get("problem", "")),
         unread=tuple(name for names in differences.unread(declared, info).values() for name in names),
         stopped=tuple(differences.stopped(expected.processes, info["daemon"]["processes"])),
+        handover=tuple(
+            make_namespec(declared.project, worker.process_names[0])
+            for worker in declared.workers
+            if worker.can_hand_over
+        ),
         new_page=_new_page(declared, info),
         guard_report=info["guard"]["said"],
         superlance=wanted.superlance,

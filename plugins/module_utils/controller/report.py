@@ -46,8 +46,8 @@ class Report:
     """The sentences on one host.
 
     ``plan`` is the run's. ``results`` are the registered results of its steps by name: ``checked``, ``installed``,
-    ``configured``, ``standby``, ``site_stopped``, ``supervisord``, ``started``, ``resumed``, ``linked``; what was not
-    run has none, or no ``changed``.
+    ``configured``, ``serving``, ``standby``, ``site_stopped``, ``supervisord``, ``started``, ``resumed``, ``linked``;
+    what was not run has none, or no ``changed``.
     """
 
     def __init__(
@@ -88,7 +88,16 @@ class Report:
         return f"{self.plan['files']['path']} {self._was} replaced.{before}"
 
     def _restart(self) -> str:
-        return f"supervisord {self._was} restarted{self._absence()}." if self._changed("supervisord") else ""
+        restarted = self._changed("supervisord")
+        return f"supervisord {self._was} restarted{self._absence()}{self._served()}." if restarted else ""
+
+    def _served(self) -> str:
+        """Return whose tasks other workers took meanwhile, or why nobody did."""
+        serving = self._results.get("serving", {})
+        names = " and ".join(name.rpartition(":")[2].rpartition("_")[0] for name in serving.get("running", []))
+        if names:
+            return f", another worker took the tasks of {names}"
+        return f", nobody took tasks ({serving['problem']})" if serving.get("problem") else ""
 
     def _absence(self) -> str:
         """Return how long the site was away, and why."""

@@ -29,7 +29,7 @@ class Drain:
 
     ``stages`` are stopped one after the other, ``site`` after them. ``workers`` are those of them that run tasks.
     ``stopwaitsecs`` has the seconds of each process, ``longest`` is the highest of them. ``other_memory`` is what
-    all but the site hold, in bytes: it is not there for a second gunicorn.
+    all but the site hold, in bytes, and ``site_memory`` what the site holds.
     """
 
     stages: tuple[tuple[str, ...], ...]
@@ -38,6 +38,7 @@ class Drain:
     stopwaitsecs: Mapping[str, int]
     longest: int
     other_memory: int
+    site_memory: int
 
     def only(self, names: set[str]) -> Drain:
         """Return it without the supervised programs that are not among ``names``."""
@@ -67,7 +68,8 @@ def drain(declared: Declared, info: Mapping[str, Any]) -> Drain:
         workers=_running(info, ("worker",)),
         stopwaitsecs=seconds,
         longest=max(seconds.values(), default=0),
-        other_memory=memory.memory_of_others(info),
+        other_memory=memory.held(info, lambda kind: kind != "gunicorn"),
+        site_memory=memory.held(info, lambda kind: kind == "gunicorn"),
     )
 
 

@@ -48,6 +48,7 @@ NAMES = (
     "auth_worker_memory_limit",
     "auth_worker_stopwaitsecs",
     "auth_worker_options",
+    "auth_worker_handover",
     "auth_workers",
     "auth_beat",
     "auth_beat_memory_limit",
@@ -411,6 +412,7 @@ def _worker(reader: _Reader, origin: str, name: str, pool: Mapping[str, Any], ow
         concurrency=1 if kind == "solo" else concurrency,
         pool=kind,
         loglevel=read("loglevel", values.loglevel(_LOGLEVELS), ""),
+        handover=read("handover", values.boolean, True),
         queues=tuple(reader.read(f"{origin}.queues", pool.get("queues") or [], values.queues, [])),
         options=tuple(read("options", values.worker_arguments(refused_arguments("worker"), kind), [])),
     )

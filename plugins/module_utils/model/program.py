@@ -11,6 +11,9 @@ from typing import Mapping
 # supervisor's own (its docs, stopwaitsecs), in seconds.
 DEFAULT_STOPWAITSECS = 10
 
+# Alliance Auth's pool for the queue `services`.
+SERVICES = "worker_services"
+
 # Pools whose tasks run in child processes; all others run them in the worker itself.
 FORKING_POOLS = frozenset({"prefork"})
 
@@ -61,12 +64,25 @@ class Program:
 
 @dataclass(frozen=True)
 class Worker(Program):
-    """A pool of Celery workers: ``numprocs`` processes of ``concurrency`` tasks each."""
+    """A pool of Celery workers: ``numprocs`` processes of ``concurrency`` tasks each.
+
+    ``handover`` says that another worker may take its tasks while it restarts.
+    """
 
     concurrency: int = 10
     pool: str = "threads"
     loglevel: str = ""
     queues: tuple[str, ...] = ()
+    handover: bool = True
+
+    @property
+    def can_hand_over(self) -> bool:
+        """Whether a worker more is right beside it: not where one task at a time is all that there may be.
+
+        Alliance Auth routes to ``worker_services`` what must not run twice at once.
+        """
+        single = self.name == SERVICES or self.numprocs * self.concurrency == 1
+        return self.handover and self.always_runs and not single
 
 
 @dataclass(frozen=True)

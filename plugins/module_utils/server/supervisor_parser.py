@@ -19,9 +19,10 @@ import signal
 import sys
 import types
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import make_namespec
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import privileges
 
 # Source: supervisor/datatypes.py (dict_of_key_value_pairs), supervisor/options.py (expand), configparser.ParsingError
@@ -84,6 +85,28 @@ def environment(main_conf: str, command: str, overlay: Overlay | None = None) ->
             ),
             {},
         )
+
+    return _outcome(found)
+
+
+def programs(main_conf: str, namespecs: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return those of the named processes that the configuration has, each as in `effective` with its ``environment``.
+
+    What the section [supervisord] gives to all programs is in there too. It may hold secrets, so it stays in this process.
+    Raises `InvalidError`.
+    """
+
+    def found() -> dict[str, Any]:
+        options, _included = _parse(main_conf, None)
+        return {
+            make_namespec(group.name, process.name): {
+                **_process(process),
+                "environment": dict(process.environment),
+            }
+            for group in options.process_group_configs
+            for process in group.process_configs
+            if make_namespec(group.name, process.name) in namespecs
+        }
 
     return _outcome(found)
 

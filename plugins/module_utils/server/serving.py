@@ -1,0 +1,154 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keep queues served while workers restart: further workers, each a transient unit of systemd's that outlives a run.
+
+They are as the configuration on disk has the supervised ones, with node names of their own. `systemctl stop` ends
+them warmly: KillMode=mixed sends TERM to the worker alone, whose children would die of it.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import Any, Mapping, Sequence
+
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
+
+# Where systemd reads a unit's environment, before what it starts is there.
+_RUN_FOLDER = "/run"
+
+_SYSTEMD_SECONDS = 60
+
+# Lines of a unit's journal in which the cause of its end is looked for.
+_JOURNAL_LINES = 20
+
+# Options of `celery worker` by which two of them would write one file, or leave systemd.
+_NOT_TWICE = ("--pidfile", "--statedb", "-S", "--detach", "-D", "--logfile", "-f")
+
+
+class ImpossibleError(Exception):
+    """No further worker can be started; the text says why."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A further worker: the supervised process whose configuration it has, its unit, and its node's name."""
+
+    process: str
+    unit: str
+    node: str
+
+
+def prefix(name: str) -> str:
+    """Return what the names of all these units begin with; ``name`` is the supervisor group."""
+    return f"allianceauth-tuning-{name}-worker-"
+
+
+def units(name: str) -> list[str]:
+    """Return the units that systemd runs or stops now."""
+    listed = _run("systemctl", "list-units", "--all", "--plain", "--no-legend", f"{prefix(name)}*.service").stdout
+    return [line.split()[0] for line in listed.splitlines() if line.split()]
+
+
+def stop(names: Sequence[str]) -> None:
+    """Have units end warmly, without waiting for the tasks that they still run."""
+    if names:
+        _run("systemctl", "stop", "--no-block", *names)
+
+
+def command(arguments: Sequence[str], node: str) -> list[str]:
+    """Return a worker's command with another node name. Raises `ImpossibleError`."""
+    for argument in arguments:
+        if any(argument == option or argument.startswith(f"{option}=") for option in _NOT_TWICE):
+            raise ImpossibleError(f"two workers cannot have {argument.partition('=')[0]}")
+    kept, skips = [], False
+    for argument in arguments:
+        if skips:
+            skips = False
+        elif argument in ("-n", "--hostname"):
+            skips = True
+        elif not argument.startswith(("--hostname=", "-n")):
+            kept.append(argument)
+    return [*kept, "-n", node]
+
+
+def start(name: str, process: str, program: Mapping[str, Any], hostname: str, longest: int) -> Worker:
+    """Start a further worker; return once its command runs. Raises `ImpossibleError`.
+
+    ``program`` is as `supervisor_parser.program` has it, ``longest`` the seconds after which it ends by itself.
+    """
+    short = process.rpartition(":")[2]
+    stamp = f"{short}-{int(time.time())}"
+    worker = Worker(process, f"{prefix(name)}{stamp}.service", f"{stamp}@{hostname}")
+    arguments = command(split_command(program["command"]), worker.node)
+    user = pwd.getpwuid(program["uid"]).pw_name
+    # `systemctl show` tells the Environment= of a unit to everybody.
+    file = os.path.join(_RUN_FOLDER, f"{worker.unit}.environment")
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as environment:
+            environment.write(environment_file(program["environment"]))
+        properties = {
+            "User": user,
+            "WorkingDirectory": program["directory"] or "/",
+            "EnvironmentFile": file,
+            "UMask": "0022",
+            "KillMode": "mixed",
+            "TimeoutStopSec": program["stopwaitsecs"],
+            "RuntimeMaxSec": longest,
+        }
+        done = _run(
+            "systemd-run",
+            "--quiet",
+            "--collect",
+            # Returns when the command was executed, so that the file is not needed any more.
+            "--service-type=exec",
+            f"--unit={worker.unit}",
+            f"--description=Take tasks like {process} while that restarts",
+            *(f"--property={key}={value}" for key, value in properties.items()),
+            # systemd expands $ in a command.
+            *(argument.replace("$", "$$") for argument in arguments),
+        )
+    finally:
+        os.unlink(file)
+    if done.returncode:
+        raise ImpossibleError(f"systemd did not start it: {' '.join(done.stderr.split()).rstrip('.')}")
+    return worker
+
+
+def runs(worker: Worker) -> bool:
+    """Whether a unit has not ended."""
+    return _run("systemctl", "is-active", worker.unit).stdout.strip() in ("active", "activating", "deactivating")
+
+
+def last_words(worker: Worker) -> str:
+    """Return what a worker that has ended said last."""
+    said = _run("journalctl", "--unit", worker.unit, "--lines", str(_JOURNAL_LINES), "--output=cat", "--quiet").stdout
+    lines = [line.strip() for line in said.splitlines() if line.strip() and not line.startswith(worker.unit)]
+    return " / ".join(lines[-3:]) or "it left no word"
+
+
+def environment_file(environment: Mapping[str, str]) -> str:
+    """Return variables as systemd reads them. Source: systemd.exec(5), EnvironmentFile."""
+    lines = []
+    for name, value in environment.items():
+        for character in '\\"`$':
+            value = value.replace(character, "\\" + character)
+        lines.append(f'{name}="{value}"\n')
+    return "".join(lines)
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=_SYSTEMD_SECONDS,
+        check=False,
+        text=True,
+        errors="replace",
+    )

@@ -1,0 +1,221 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: celery_standby
+short_description: Keep queues served with further workers while the supervised ones restart
+version_added: 0.1.0
+description:
+  - Starts a worker beside each of O(processes), as supervisor's configuration on disk has it, with a node name of its
+    own, and waits until it answers. It is a transient unit of systemd's, run by the program's user.
+  - If one of them cannot work, the module ends all that it has started and fails with that one's last words. Nothing
+    else has changed then, so this is how a configuration shows that it works before anything stops.
+  - Where there is no memory for them, nothing happens and RV(problem) says why.
+options:
+  name:
+    description: Whose workers they are; the supervisor group.
+    type: str
+    required: true
+  state:
+    description:
+      - V(present) starts them, after it has ended those of a run before.
+      - V(absent) has all of them finish the tasks that they run, and end.
+    type: str
+    choices: [present, absent]
+    default: present
+  processes:
+    description: The supervised processes (C(GROUP:PROCESS)) to start another of each, one for each pool.
+    type: list
+    elements: str
+    default: []
+  reserve:
+    description: Bytes of memory that something else needs at the same time.
+    type: int
+    default: 0
+  longest:
+    description:
+      - Seconds that the slowest program may take to stop. If nobody ends them, they end by themselves once a run that
+        waits so long twice must be over.
+    type: int
+    default: 600
+  timeout:
+    description: Seconds in which they have to answer.
+    type: int
+    default: 180
+  venv:
+    description: The virtual environment with C(bin/celery).
+    type: path
+    required: true
+  project:
+    description: The Celery application (C(-A)).
+    type: str
+    required: true
+  project_dir:
+    description: The folder to run in.
+    type: path
+    required: true
+  user:
+    description: The user that runs the workers.
+    type: str
+    required: true
+author:
+  - The allianceauth.tuning authors (@allianceauth)
+extends_documentation_fragment:
+  - allianceauth.tuning.attributes
+  - allianceauth.tuning.guard
+attributes:
+  check_mode:
+    support: full
+    description: Can run in check mode, where it starts and ends nothing.
+  diff_mode:
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Have another worker take tasks
+  allianceauth.tuning.celery_standby:
+    name: myauth
+    processes: ["myauth:worker_00"]
+    venv: /home/allianceserver/venv/auth
+    project: myauth
+    project_dir: /home/allianceserver/myauth
+    user: allianceserver
+
+- name: Have it end
+  allianceauth.tuning.celery_standby:
+    name: myauth
+    state: absent
+    venv: /home/allianceserver/venv/auth
+    project: myauth
+    project_dir: /home/allianceserver/myauth
+    user: allianceserver
+"""
+
+RETURN = r"""
+running:
+  description: The supervised processes beside which one takes tasks.
+  returned: always
+  type: list
+  elements: str
+problem:
+  description: Why there is none, empty if there is.
+  returned: always
+  type: str
+ending:
+  description: The units that have not ended yet.
+  returned: O(state=absent)
+  type: list
+  elements: str
+"""
+
+import socket
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
+    celery_cli,
+    guard,
+    proc,
+    serving,
+    supervisor_parser,
+    supervisord,
+)
+
+# What a worker holds at least, where none runs that could be weighed.
+_AT_REST = 120 * 1024**2
+
+# What a run takes beside two drains: programs start, and it may go back.
+_RUN_SECONDS = 1800
+
+# Between two looks at units that have to answer.
+_ROUND_SECONDS = 5
+
+
+def weight(processes: list[str]) -> int:
+    """Return the bytes that as many workers more will hold, by those that run."""
+    pids = {process.namespec: process.pid for process in supervisord.Daemon().processes() if process.pid}
+    below = proc.children(pids.values())
+    weights = {name: proc.rss(pid) + sum(map(proc.rss, below.get(pid, []))) for name, pid in pids.items()}
+    return sum(weights.get(name, _AT_REST) for name in processes)
+
+
+def begin(given: dict[str, Any]) -> list[serving.Worker]:
+    """Start the workers and return them once all answer.
+
+    Raises `serving.ImpossibleError`, with the ones that were started ended, and `RuntimeError` if one cannot work.
+    """
+    needed = weight(given["processes"]) + given["reserve"]
+    if needed > proc.memory_available():
+        raise serving.ImpossibleError(f"there is no memory for {needed // 1024**2} MB more")
+    programs = supervisor_parser.programs(supervisord.MAIN_CONF, given["processes"])
+    started: list[serving.Worker] = []
+    try:
+        for process, program in programs.items():
+            longest = 2 * given["longest"] + _RUN_SECONDS
+            started.append(serving.start(given["name"], process, program, socket.gethostname(), longest))
+        wait(given, started)
+    except BaseException:
+        serving.stop([worker.unit for worker in started])
+        raise
+    return started
+
+
+def wait(given: dict[str, Any], started: list[serving.Worker]) -> None:
+    """Return once all answer. Raises `RuntimeError` with the last words of one that has ended, or does not answer."""
+    application = celery_cli.Application.configured(given, supervisord.MAIN_CONF)
+    silent = {worker.node: worker for worker in started}
+    until = time.monotonic() + given["timeout"]
+    while silent:
+        for node in application.answers("ping", sorted(silent), _ROUND_SECONDS):
+            silent.pop(node, None)
+        for worker in silent.values():
+            if not serving.runs(worker):
+                raise RuntimeError(f"a worker like {worker.process} ended at once: {serving.last_words(worker)}")
+        if silent and time.monotonic() > until:
+            worker = next(iter(silent.values()))
+            words = serving.last_words(worker)
+            raise RuntimeError(f"a worker like {worker.process} did not answer within {given['timeout']} s: {words}")
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "processes": {"type": "list", "elements": "str", "default": []},
+            "reserve": {"type": "int", "default": 0},
+            "longest": {"type": "int", "default": 600},
+            "timeout": {"type": "int", "default": 180},
+            **celery_cli.APPLICATION_SPEC,
+            **guard.SPEC,
+        },
+        supports_check_mode=True,
+    )
+    supervisord.find_supervisor(module)
+    given = module.params
+    if module.check_mode:
+        module.exit_json(changed=False, running=[], problem="", ending=[])
+    with guard.as_owner(module):
+        before = serving.units(given["name"])
+        serving.stop(before)
+        if given["state"] == "absent":
+            module.exit_json(changed=bool(before), running=[], problem="", ending=serving.units(given["name"]))
+        try:
+            started = begin(given)
+        except (RuntimeError, celery_cli.CannotAskError) as why:
+            module.fail_json(
+                msg=f"{socket.gethostname()}: the new configuration does not work, so nothing was stopped: "
+                f"{str(why).rstrip('.')}."
+            )
+        except (serving.ImpossibleError, supervisord.NotAnsweringError, supervisor_parser.InvalidError, OSError) as why:
+            module.exit_json(changed=bool(before), running=[], problem=str(why))
+    module.exit_json(changed=True, running=[worker.process for worker in started], problem="")
+
+
+if __name__ == "__main__":
+    main()
