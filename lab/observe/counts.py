@@ -69,6 +69,13 @@ def downtime(requests: Iterable[Mapping[str, Any]]) -> float:
     return total
 
 
+def longest_pause(ledger: Iterable[Mapping[str, Any]], prefix: str, begin: float, end: float) -> float:
+    """Return the most seconds between `begin` and `end` in which no task began whose key starts with `prefix`."""
+    began = [float(line["time"]) for line in ledger if line["event"] == "start" and line["key"].startswith(prefix)]
+    inside = [begin, *sorted(time for time in began if begin < time < end), end]
+    return max(after - before for before, after in itertools.pairwise(inside))
+
+
 def without_worker(sent: Iterable[Mapping[str, Any]], ledger: Iterable[Mapping[str, Any]], every: float) -> float:
     """Return the seconds in which no task began though one was queued every `every` seconds, summed.
 

@@ -85,6 +85,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
     guard,
     guard_program,
     proof,
+    serving,
     standby,
     supervisor_parser,
     supervisord,
@@ -102,6 +103,7 @@ def what_runs(given: dict[str, Any]) -> dict[str, Any]:
         "stopped": [],
         "site": given["site"],
         "standby": standby.note(given["name"]),
+        "serving": serving.prefix(given["name"]),
         "patience": given["longest"] + _START_SECONDS,
         "access": supervisor_parser.client(supervisord.MAIN_CONF),
     }

@@ -248,11 +248,7 @@ def _plan(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
         daemon_problem=str(info["daemon"].get("problem", "")),
         unread=tuple(name for names in differences.unread(declared, info).values() for name in names),
         stopped=tuple(differences.stopped(expected.processes, info["daemon"]["processes"])),
-        handover=tuple(
-            make_namespec(declared.project, worker.process_names[0])
-            for worker in declared.workers
-            if worker.can_hand_over
-        ),
+        handover=handover(declared),
         new_page=_new_page(declared, info),
         guard_report=info["guard"]["said"],
         superlance=wanted.superlance,
@@ -263,6 +259,13 @@ def _plan(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
             *ineffective(declared),
             *_exposed(declared, info),
         ),
+    )
+
+
+def handover(declared: Declared) -> tuple[str, ...]:
+    """Return a process of each pool whose tasks another worker may take while its workers restart."""
+    return tuple(
+        make_namespec(declared.project, worker.process_names[0]) for worker in declared.workers if worker.can_hand_over
     )
 
 

@@ -15,6 +15,7 @@ It lies on the server alone, in a folder of root's, and needs nothing but Python
 library: by then the run's temporary files are gone. What it has to know is in STATE:
 
 ``lock``, ``report``, ``standby``: paths; ``deadline``: when it has to act (`time.monotonic`);
+``serving``: what the names of the units begin with in which workers take tasks meanwhile;
 ``owner`` and ``renewed``: whose run it is, and when that was last heard of (seconds since 1970);
 ``daemon``: the supervisord that had the previous file loaded (``pid``, ``start``);
 ``ran``: processes (GROUP:PROCESS) that ran; ``site``: those of them that answer visitors;
@@ -275,6 +276,7 @@ class Guard:
                     self._restart()
                 self._start()
                 self._end_standby()
+                self._end_serving()
                 return
 
     def _did(self, words: str) -> None:
@@ -423,6 +425,13 @@ class Guard:
             os.kill(load(self.state["standby"])["pid"], signal.SIGTERM)
         self._gone(_STANDBY_STOP_SECONDS)
         self._did("the second gunicorn was ended")
+
+    def _end_serving(self) -> None:
+        """Have the workers that took tasks meanwhile finish: systemd ends them warmly."""
+        units = f"{self.state['serving']}*.service"
+        if systemctl("list-units", "--all", "--plain", "--no-legend", units):
+            systemctl("stop", "--no-block", units)
+            self._did("the workers that took tasks meanwhile were told to finish")
 
     def _gone(self, seconds: float) -> bool:
         """Wait so long for the second gunicorn's end; return whether there is none."""

@@ -92,8 +92,8 @@ def environment(main_conf: str, command: str, overlay: Overlay | None = None) ->
 def programs(main_conf: str, namespecs: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return those of the named processes that the configuration has, each as in `effective` with its ``environment``.
 
-    What the section [supervisord] gives to all programs is in there too. It may hold secrets, so it stays in this process.
-    Raises `InvalidError`.
+    What the section [supervisord] gives to all programs is in there too. It may hold secrets, so it stays in this
+    process. Raises `InvalidError`.
     """
 
     def found() -> dict[str, Any]:

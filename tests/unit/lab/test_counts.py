@@ -83,3 +83,10 @@ def test_the_last_word_of_each_memmon_counts_though_they_share_a_log() -> None:
         name: f"{name} holds 114 MB, its limit is 256 MB" for name in ("worker_00", "worker_01")
     }
     assert programs.memory_limits_in("") == {}
+
+
+def test_the_longest_pause_counts_from_the_begin_of_the_window_to_its_end() -> None:
+    ledger = [{"event": "start", "key": f"a-0-{time}", "time": time} for time in (1, 12, 13, 30)]
+    ledger += [{"event": "end", "key": "a-0-12", "time": 20}, {"event": "start", "key": "a-1-16", "time": 16}]
+    assert counts.longest_pause(ledger, "a-0-", 10, 18) == 5
+    assert counts.longest_pause(ledger, "a-0-", 11.5, 14) == 1

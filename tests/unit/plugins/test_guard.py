@@ -28,6 +28,7 @@ FOUND: dict[str, Any] = {
     "stopped": [],
     "site": [],
     "standby": "/nowhere",
+    "serving": "allianceauth-tuning-nobody-worker-",
     "patience": 300,
     "access": {"serverurl": "unix:///nowhere", "username": None, "password": None},
 }

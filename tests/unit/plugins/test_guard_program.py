@@ -59,6 +59,7 @@ class Cut:
             "lock": str(self.lock),
             "report": str(folder / "lib/myauth.guard.json"),
             "standby": str(folder / "standby"),
+            "serving": "allianceauth-tuning-nobody-worker-",
             "deadline": time.monotonic(),
             "owner": OWNER,
             "renewed": 0,

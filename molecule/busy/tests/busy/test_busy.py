@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ AT_MOST_SECONDS = 3600
 
 # Each restarts everything, and each differs from the one before.
 CHANGES: tuple[Mapping[str, Any], ...] = (
-    {"auth_worker_concurrency": 12},
+    {"auth_worker_concurrency": 12, "auth_worker_handover": False},
     {"auth_worker_concurrency": 12, "auth_worker_numprocs": 2},
     {"auth_worker_concurrency": 8, "auth_worker_numprocs": 2, "auth_worker_memory_limit": "700MB"},
     {"auth_gunicorn_workers": 2},
@@ -50,6 +51,7 @@ class Seen:
 
     runs: list[playbook.Run]
     daemons: list[str]
+    times: list[tuple[float, float]]
     going: Traffic
     counted: counts.TaskCounts
 
@@ -58,10 +60,12 @@ class Seen:
 def seen(host: Any) -> Seen:
     """Change the server again and again under traffic; then wait for the last tasks."""
     (machine,) = hosts.existing(servers.LAB)
-    runs, daemons = [], []
+    runs, daemons, times = [], [], []
     with traffic(machine, "busy", TASKS, seconds=AT_MOST_SECONDS) as going:
         for change in islice(cycle(CHANGES), APPLIES):
+            begin = time.time()
             runs.append(playbook.apply(*playbook.extra_vars(change)))
+            times.append((begin, time.time()))
             daemons.append(server.run(host, "supervisorctl pid").strip())
     counted = going.settle(300)
     print(
@@ -69,7 +73,7 @@ def seen(host: Any) -> Seen:
         f"{len(counted.early)} early; "
         f"{len(counts.failed(going.requests))} of {len(going.requests)} requests failed."
     )
-    return Seen(runs, daemons, going, counted)
+    return Seen(runs, daemons, times, going, counted)
 
 
 def test_every_change_restarts_the_server(seen: Seen) -> None:
@@ -100,6 +104,23 @@ def test_tasks_that_fail_are_retried_until_they_succeed(seen: Seen) -> None:
     prefix = f"{seen.going.prefix}-{RETRIED}-"
     # Each fails twice; see lab_tasks/tasks.py.
     assert failures == {key: 2 for key in seen.counted.sent if key.startswith(prefix)}
+
+
+def test_another_worker_takes_the_tasks_while_the_workers_restart(seen: Seen) -> None:
+    served = ["another worker took the tasks of worker" in " ".join(run.output.split()) for run in seen.runs]
+    assert served == [change.get("auth_worker_handover", True) for change in islice(cycle(CHANGES), APPLIES)]
+    ledger = seen.going.ledger()
+    pauses = [counts.longest_pause(ledger, f"{seen.going.prefix}-0-", *window) for window in seen.times]
+    print(f"Longest pauses between two tasks that began: {', '.join(f'{pause:.1f} s' for pause in pauses)}.")
+    without = [pause for pause, taken in zip(pauses, served, strict=True) if not taken]
+    assert max(pause for pause, taken in zip(pauses, served, strict=True) if taken) < min(without) / 10
+
+
+def test_no_worker_is_left_over(seen: Seen, host: Any) -> None:
+    units = "systemctl list-units --all --plain --no-legend 'allianceauth-tuning-myauth-worker-*'"
+    assert seen.runs
+    # They finish what they run.
+    assert server.wait(lambda: server.run(host, units).strip(), lambda shown: not shown) == ""
 
 
 def test_no_visitor_notices(seen: Seen) -> None:
