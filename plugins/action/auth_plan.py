@@ -38,6 +38,7 @@ class ActionModule(ActionBase):
                 },
                 "info": {"type": "dict", "required": True},
                 "before": {"type": "dict", "default": {}},
+                "file_is_back": {"type": "bool", "default": True},
                 "replaced": {"type": "bool", "default": False},
                 "gunicorn_conf": {"type": "path", "required": True},
             }
@@ -79,7 +80,7 @@ class ActionModule(ActionBase):
         if job == "rollback":
             return plan.rollback(declared, info, wanted, self._given["replaced"])
         if job == "revert":
-            return plan.revert(declared, info, wanted, self._given["before"])
+            return plan.revert(declared, info, wanted, self._given["before"], self._given["file_is_back"])
         return plan.apply(declared, info, wanted, self._steps())
 
     def _wanted(self, declared: variables.Declared, info: dict[str, Any]) -> plan.Wanted:

@@ -195,8 +195,14 @@ def rollback(declared: Declared, info: Mapping[str, Any], wanted: Wanted, replac
     )
 
 
-def revert(declared: Declared, info: Mapping[str, Any], wanted: Wanted, before: Mapping[str, Any]) -> Plan:
-    """Return how what ran before a run that failed runs again; ``before`` is what was seen then."""
+def revert(
+    declared: Declared, info: Mapping[str, Any], wanted: Wanted, before: Mapping[str, Any], file_is_back: bool
+) -> Plan:
+    """Return how what ran before a run that failed runs again; ``before`` is what was seen then.
+
+    Where the previous file could not be put back, what is on disk is not loaded either: what supervisord knows is
+    better than nothing, if it answers.
+    """
     plan = _plan(declared, info, wanted)
     seen = before["daemon"]["processes"]
     failed = {process["namespec"] for process in seen if process["state"] in _FAILED}
@@ -207,6 +213,10 @@ def revert(declared: Declared, info: Mapping[str, Any], wanted: Wanted, before: 
         for group in info.get("effective", {}).get("groups", [])
         for process in group["processes"]
     ]
+    if not file_is_back and not plan.daemon_problem:
+        known = [process["namespec"] for process in info["daemon"]["processes"]]
+        expected = Expected(tuple(name for name in known if name in ran))
+        return replace(plan, job="revert", handover=(), expected=expected)
     back = dict.fromkeys([*info.get("expected", []), *(name for name in on_disk if name in ran)])
     # Not for an orphan alone, which may be what was waited for in vain.
     why = [plan.daemon_problem] if plan.daemon_problem else []

@@ -492,7 +492,7 @@ def test_what_ran_before_a_failed_run_runs_again_but_for_what_had_failed(
     beat.update(state="FATAL", pid=0)
     for one in info["daemon"]["processes"]:
         one.update(state="STOPPED", pid=0)
-    decided = plan.revert(declare(defaults), info, WANTED, before)
+    decided = plan.revert(declare(defaults), info, WANTED, before, file_is_back=True)
     assert set(decided.expected.processes) == {
         "myauth:worker_00",
         "myauth:gunicorn",
@@ -503,9 +503,28 @@ def test_what_ran_before_a_failed_run_runs_again_but_for_what_had_failed(
     assert "pid:5@77" not in decided.drain.workers
     assert decided.actions == {}
     bot["pid"] = 0
-    assert "bots:bot" not in plan.revert(declare(defaults), info, WANTED, before).expected.processes
+    assert "bots:bot" not in plan.revert(declare(defaults), info, WANTED, before, file_is_back=True).expected.processes
     info["daemon"]["drift"]["changed"] = ["myauth"]
-    assert "restart" in plan.revert(declare(defaults), info, WANTED, before).actions
+    assert "restart" in plan.revert(declare(defaults), info, WANTED, before, file_is_back=True).actions
+
+
+def test_where_the_previous_file_is_not_back_what_supervisord_knows_runs_again(
+    defaults: dict[str, Any], info: dict[str, Any]
+) -> None:
+    before = copy.deepcopy(info)
+    before["daemon"]["processes"][4]["pid"] = 0
+    info["daemon"]["drift"]["changed"] = ["myauth"]
+    decided = plan.revert(declare(defaults), info, WANTED, before, file_is_back=False)
+    assert decided.actions == {}
+    assert sorted(decided.expected.processes) == [
+        "bots:bot",
+        "memmon_worker_00:memmon_worker_00",
+        "myauth:gunicorn",
+        "myauth:worker_00",
+    ]
+    # Without a supervisord there is nothing else than the disk.
+    info["daemon"] = {"problem": "supervisord does not answer", "processes": [], "drift": {}}
+    assert "restart" in plan.revert(declare(defaults), info, WANTED, before, file_is_back=False).actions
 
 
 def test_a_rollback_restarts_for_what_differs_from_the_disk(defaults: dict[str, Any], info: dict[str, Any]) -> None:
