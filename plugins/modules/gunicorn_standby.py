@@ -81,7 +81,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
-from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import make_namespec
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import is_orphan, make_namespec
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
     guard,
     proc,
@@ -116,9 +116,14 @@ def numbers(names: list[str]) -> list[int]:
     return [known[name] for name in names if known.get(name)]
 
 
+def own(given: dict[str, Any]) -> list[str]:
+    """Return the processes that are of our group, or orphans: those of another project have addresses of their own."""
+    return [name for name in given["processes"] if is_orphan(name) or name.partition(":")[0] == given["name"]]
+
+
 def begin(pids: list[int], bind: str, note: str, given: dict[str, Any]) -> None:
     """Start the second gunicorn. Raises `standby.Impossible`."""
-    if len(given["processes"]) != 1 or len(pids) != 1:
+    if len(own(given)) != 1 or len(pids) != 1:
         raise standby.ImpossibleError("not exactly one gunicorn runs")
     weight = sum(proc.rss(pid) for pid in [*pids, *proc.children(pids)[pids[0]]])
     if weight + given["reserve"] > proc.memory_available():
@@ -154,8 +159,8 @@ def work(given: dict[str, Any]) -> dict[str, Any]:
     note, wanted = standby.note(given["name"]), given["state"] == "present"
     changed, problem = False, ""
     try:
-        bind = next_bind(given["processes"], given["config"]) if wanted else ""
-        pids = numbers(given["processes"]) if bind else []
+        bind = next_bind(own(given), given["config"]) if wanted else ""
+        pids = numbers(own(given)) if bind else []
         found = standby.running(note)
         # One that gives back to the gunicorn that is about to stop is of no use, and on its way out.
         if found and not (found["bind"] == bind and (not pids or found["original"] in pids)):

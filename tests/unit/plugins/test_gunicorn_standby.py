@@ -34,7 +34,7 @@ GUNICORN = f"[program:gunicorn]\ncommand = /bin/sh -c 'sleep 1000' --bind {BIND}
 GROUP = "[group:myauth]\nprograms = gunicorn\n"
 NAMES = ["myauth:gunicorn"]
 PATIENCE_SECONDS = 60
-GIVEN: dict[str, Any] = {"processes": NAMES, "reserve": 0, "timeout": PATIENCE_SECONDS}
+GIVEN: dict[str, Any] = {"name": "myauth", "processes": NAMES, "reserve": 0, "timeout": PATIENCE_SECONDS}
 
 OnDisk = Callable[[str], Path]
 Supervised = Callable[[str], Any]
@@ -137,7 +137,7 @@ def test_an_invalid_configuration_is_no_address(on_disk: OnDisk) -> None:
         gunicorn_standby.next_bind(NAMES, CONFIG)
 
 
-@pytest.mark.parametrize(("processes", "pids"), [([], []), (NAMES, []), (NAMES, [1, 2]), ([*NAMES, "b:gunicorn"], [1])])
+@pytest.mark.parametrize(("processes", "pids"), [([], []), (NAMES, []), (NAMES, [1, 2]), ([*NAMES, "pid:5@77"], [1])])
 def test_nothing_but_exactly_one_gunicorn_gets_a_second(note: str, processes: list[str], pids: list[int]) -> None:
     with pytest.raises(standby.ImpossibleError, match="not exactly one gunicorn runs"):
         gunicorn_standby.begin(pids, BIND, note, {**GIVEN, "processes": processes})
@@ -223,3 +223,8 @@ def test_a_real_gunicorn_gets_a_second_and_loses_it(supervised: Supervised, wait
     assert work(config=config) == {"changed": True, "running": True, "problem": ""}
     assert work(config=config) == {"changed": False, "running": True, "problem": ""}
     assert work("absent") == refused("", changed=True)
+
+
+def test_the_gunicorn_of_another_project_is_not_ours() -> None:
+    given = {"name": "myauth", "processes": ["other:gunicorn", "myauth:gunicorn", "pid:5@77"]}
+    assert gunicorn_standby.own(given) == ["myauth:gunicorn", "pid:5@77"]
