@@ -148,6 +148,7 @@ import grp
 import json
 import os
 import pwd
+import xmlrpc.client
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -384,6 +385,9 @@ def put_in_place(module: AnsibleModule, before: str | None, content: str, result
     # supervisord may have loaded that: then going back means to have it here, where root alone can change it.
     was = files.readable(link) if before is None else before
     if was not in (None, content) and given["keep"]:
+        if is_running(was):
+            # Also what a run has brought into service whose tags left its verification out.
+            proof.passed(given["guard"].get("name", ""), was)
         result["kept"].append(files.keep(path, was, stamp, uid, gid))
     if given["keep"]:
         result["undo"] = "absent" if was is None else "".join(map(os.path.basename, result["kept"]))
@@ -398,6 +402,18 @@ def put_in_place(module: AnsibleModule, before: str | None, content: str, result
             files.replace_file(path, content, uid, gid, restored)
         if not link_is_right(link, path):
             result["kept"] += files.put_link(link, path, "" if same else backup_name.hidden(link, stamp))
+
+
+def is_running(text: str) -> bool:
+    """Whether supervisord has loaded this file, which is on disk, and all its programs run."""
+    names = {section.partition(":")[2] for section in manual_changes.sections(text)}
+    try:
+        daemon = supervisord.Daemon()
+        differing = {name for groups in daemon.drift().values() for name in groups}
+        states = {process.state for process in daemon.processes() if process.group in names}
+    except (supervisord.NotAnsweringError, xmlrpc.client.Fault):
+        return False
+    return states == {"RUNNING"} and not names & differing
 
 
 def remove(module: AnsibleModule) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import backup_name
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import files, proof, supervisord
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import supervisord as rpc
 from ansible_collections.allianceauth.tuning.plugins.modules import supervisor_config
 
 RIGHT = "[program:worker]\ncommand = /bin/sleep 1\n[group:myauth]\nprograms = worker\n"
@@ -191,6 +192,10 @@ def run(conf_d: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
     monkeypatch.setattr(proof, "FOLDER", str(tmp_path / "lib"))
     stamps = (f"2026-11-22T10-00-{number:02d}Z" for number in count())
     monkeypatch.setattr(backup_name, "now", lambda: next(stamps))
+    nowhere = conf_d.parent / "nowhere.conf"
+    nowhere.write_text(f"[supervisorctl]\nserverurl = unix://{tmp_path}/nowhere.sock\n")
+    daemon = rpc.Daemon
+    monkeypatch.setattr(rpc, "Daemon", lambda main=str(nowhere): daemon(main))
 
     def ran(**more: Any) -> dict[str, Any]:
         module: Any = Module(conf_d, **more)
@@ -301,3 +306,23 @@ def test_a_full_disk_has_room_for_another_name_of_what_is_kept(
     ended = run(content=sections(3), keep=False)
     assert ended["msg"].startswith("No space left on device while writing")
     assert (conf_d / "myauth.conf").read_text() == first
+
+
+def test_a_file_whose_programs_all_run_has_proved_itself_though_nobody_verified_it(
+    run: Any, conf_d: Path, supervisord: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = supervisord(
+        "[program:worker]\ncommand = /bin/sleep 1000\nstartsecs = 0\n[group:myauth]\nprograms=worker\n"
+    )
+    monkeypatch.setattr(rpc, "Daemon", lambda: running.daemon)
+    run(content=sections(1))
+    run(content=sections(2))
+    assert [kept["proven"] for kept in run(restore="list")["backups"]] == [True]
+    running.daemon.call("stopProcess", "myauth:worker")
+    run(content=sections(3))
+    assert [kept["proven"] for kept in run(restore="list")["backups"]] == [True, False]
+    running.daemon.call("startProcess", "myauth:worker")
+    main = running.folder / "supervisord.conf"
+    main.write_text(main.read_text().replace("sleep 1000", "sleep 2000"))
+    run(content=sections(4))
+    assert [kept["proven"] for kept in run(restore="list")["backups"]] == [True, False, False]
