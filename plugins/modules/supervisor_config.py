@@ -406,12 +406,12 @@ def put_in_place(module: AnsibleModule, before: str | None, content: str, result
 
 def is_running(text: str) -> bool:
     """Whether supervisord has loaded this file, which is on disk, and all its programs run."""
-    names = {section.partition(":")[2] for section in manual_changes.sections(text)}
     try:
+        names = {section.partition(":")[2] for section in description.sections(text)}
         daemon = supervisord.Daemon()
         differing = {name for groups in daemon.drift().values() for name in groups}
         states = {process.state for process in daemon.processes() if process.group in names}
-    except (supervisord.NotAnsweringError, xmlrpc.client.Fault):
+    except (configparser.Error, supervisord.NotAnsweringError, xmlrpc.client.Fault):
         return False
     return states == {"RUNNING"} and not names & differing
 
