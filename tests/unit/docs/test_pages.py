@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from bench import picture
 
 CHECKOUT = Path(__file__).parents[3]
 DOCS = CHECKOUT / "docs"
@@ -79,3 +82,10 @@ def test_the_sample_inventory_shows_the_defaults() -> None:
     shown = yaml.safe_load("\n".join(re.findall(r"^# ?(auth_\w+: .+)$", text, re.MULTILINE)))
     assert len(shown) > 5
     assert shown == {name: defaults()[name] for name in shown}
+
+
+def test_the_picture_shows_the_data_beside_it() -> None:
+    seen = json.loads(picture.DATA.read_text())
+    assert picture.PICTURE.read_text() == picture.draw(seen)
+    assert f"{seen['requests']} requests, of which none failed" in (DOCS / "a-run.md").read_text()
+    assert (seen["failed"], seen["lost"], seen["doubled"]) == ([], 0, 0)
