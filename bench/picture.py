@@ -126,7 +126,7 @@ def draw(seen: Mapping[str, Any]) -> str:
         for shape in _row(name, kind, spans, _TOP + number * _ROW, end)
     ]
     shapes += [_bar("failed", span, _TOP, end, f"{span[0]:g} s: no answer") for span in seen["failed"]]
-    for moment in range(0, int(end) + 1, 10):
+    for moment in range(0, int(end) + 1, 10 if end < 100 else 20):
         at, below = _place(moment, end), height - _BOTTOM
         shapes.append(f'<line x1="{at}" x2="{at}" y1="{_TOP}" y2="{below}" class="grid"/>')
         shapes.append(f'<text x="{at}" y="{below + 18}" text-anchor="middle">{moment} s</text>')
