@@ -71,9 +71,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> None:
     inventory = tmp_path_factory.mktemp("controller") / "inventory.yml"
     inventory.write_text(yaml.safe_dump({"auth_servers": group}))
     copy(inventory, "inventory.yml")
+    # Not every distribution's sshd brings ssh.
+    ssh = "sudo apt-get update -q -o Acquire::Check-Valid-Until=false && sudo apt-get install -qy openssh-client"
     install = "python3 -m venv ansible && ansible/bin/pip install --quiet --disable-pip-version-check ansible-core"
     unpack = "ansible/bin/ansible-galaxy collection install --offline collection.tar.gz"
-    assert on_controller(f"{install} && {unpack} && ansible/bin/ansible --version").returncode == 0
+    assert on_controller(f"{ssh} && {install} && {unpack} && ansible/bin/ansible --version").returncode == 0
 
 
 def test_apply_tunes_every_server_and_a_second_one_changes_nothing() -> None:
