@@ -121,6 +121,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
     audit_program,
     audit_projects,
     celery_cli,
+    preflight,
     proc,
     supervisor_parser,
     supervisord,
@@ -212,8 +213,8 @@ def look(effective: dict[str, Any], daemon: dict[str, Any], seconds: float) -> d
             "ports": effective["ports"],
         },
         "exposed": {
-            "files": audit_host.writable(files),
-            "logs": audit_host.writable(sorted(logs)),
+            "files": preflight.exposed(files),
+            "logs": preflight.exposed(sorted(logs), by_group=False),
             "programs": audit_host.run_by_root(processes),
         },
         "readable": audit_host.readable_secrets(files),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import grp
 import os
-import pwd
 import re
 import stat
 import subprocess
@@ -20,9 +19,6 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server.audit_projects import readable_by_all
 
 _UNIT = "supervisor"
-
-# Debian's and Ubuntu's adduser. Source: adduser.conf(5), FIRST_UID
-_FIRST_PERSON = 1000
 
 # Source: systemd.time(7), as systemctl writes a span.
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|min|h|d|w|month|y)\b")
@@ -99,42 +95,6 @@ def span(text: str) -> float | None:
     return sum(float(number) * _FACTORS[unit] for number, unit in parts) if parts else None
 
 
-def writable(paths: Iterable[str]) -> dict[str, str]:
-    """Return the files and folders that somebody besides root can change or replace, with who that is."""
-    given = list(paths)
-    found = preflight.exposed(given)
-    for path in given:
-        with contextlib.suppress(OSError):
-            who = _others(os.path.realpath(path))
-            if who:
-                found.setdefault(path, who)
-    return found
-
-
-def _others(path: str) -> str:
-    """Return whom the mode of a file, or of a folder on the way to it, lets write besides its owner."""
-    while True:
-        status = os.stat(path)
-        sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
-        if status.st_mode & stat.S_IWOTH and not sticky:
-            return "every user"
-        if status.st_mode & stat.S_IWGRP and not sticky and _has_people(status.st_gid):
-            return f"the group {_group(status.st_gid)}"
-        if path == "/":
-            return ""
-        path = os.path.dirname(path)
-
-
-def _has_people(gid: int) -> bool:
-    """Whether others than root and the system's own users are in a group: Ubuntu's /var/log is syslog's."""
-    if not gid:
-        return False
-    with contextlib.suppress(KeyError):
-        if grp.getgrgid(gid).gr_mem:
-            return True
-    return any(user.pw_gid == gid and user.pw_uid >= _FIRST_PERSON for user in pwd.getpwall())
-
-
 def _group(gid: int) -> str:
     try:
         return grp.getgrgid(gid).gr_name
@@ -150,7 +110,8 @@ def run_by_root(processes: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
             continue
         words = [word for word in process["arguments"][:2] if word.startswith("/") and os.path.isfile(word)]
         found += [
-            {"process": process["namespec"], "path": path, "user": user} for path, user in writable(words[:2]).items()
+            {"process": process["namespec"], "path": path, "user": user}
+            for path, user in preflight.exposed(words).items()
         ][:1]
     return found
 

@@ -188,7 +188,7 @@ CHANGES: dict[str, tuple[Change, str, str, str, str]] = {
         "medium",
         "backlog",
         "standing",
-        "auth_worker_concurrency",
+        "concurrency of worker_services in auth_workers",
     ),
     "as many countdowns as places": (
         lambda look: asked(look, countdown={"tasks": 100, "seconds": 600}),
@@ -323,10 +323,10 @@ CHANGES: dict[str, tuple[Change, str, str, str, str]] = {
         "auth_supervisor_conf",
     ),
     "a neighbour's file": (
-        lambda look: look["exposed"]["files"].update({"/etc/supervisor/conf.d/other.conf": "every user"}),
+        lambda look: look["exposed"]["files"].update({"/etc/supervisor/conf.d/other.conf": "everybody"}),
         "high",
         "root-loads-what-others-write",
-        "every user can change it",
+        "everybody can change it",
         "chown root:root",
     ),
     "the guide's log folder": (

@@ -80,16 +80,6 @@ def test_what_a_script_runs_is_told_by_what_runs(monkeypatch: pytest.MonkeyPatch
     assert [project["name"] for project in audit_projects.discover([process], {})] == ["myauth"]
 
 
-def test_a_file_that_somebody_else_can_write_is_found(tmp_path: Path) -> None:
-    ours, shared = tmp_path / "ours.conf", tmp_path / "shared.conf"
-    for file in (ours, shared):
-        file.touch()
-        file.chmod(0o644)
-    shared.chmod(0o666)
-    tmp_path.chmod(0o755)
-    assert audit_host.writable(map(str, (ours, shared, tmp_path / "absent"))) == {str(shared): "every user"}
-
-
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
 def test_what_root_runs_out_of_anothers_venv_is_found(tmp_path: Path) -> None:
     program = tmp_path / "memmon"

@@ -11,6 +11,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.aud
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit.worker import (
     Worker,
     program,
+    variable,
     workers,
 )
 
@@ -90,7 +91,7 @@ def _signals(look: Mapping[str, Any]) -> Iterator[Finding]:
                 f"stopsignal is {process['stopsignal']}",
                 "On that signal gunicorn ends at once: at each restart, requests that are being answered fail. On "
                 "TERM it finishes them.",
-                "auth_gunicorn_stopsignal: TERM (the default)",
+                f"{variable('gunicorn', 'stopsignal', program(process))}: TERM (the default)",
                 _project(look, process["namespec"]),
             )
 
@@ -141,7 +142,7 @@ def _worker(worker: Worker) -> Iterator[Finding]:
             worker.namespec,
             f"--autoscale={worker.options['--autoscale']} with --pool={worker.pool}",
             "This pool cannot grow: at the first attempt the node dies, and its queue is consumed no more.",
-            f"auth_worker_concurrency in place of --autoscale ({worker.name}'s options)",
+            f"{variable('worker', '--concurrency', program(worker.process))} in place of --autoscale",
             worker.project,
         )
     lost = [
@@ -167,7 +168,7 @@ def _worker(worker: Worker) -> Iterator[Finding]:
             worker.namespec,
             f"stopwaitsecs is {wait}, and {longest['name']} took {longest['seconds']:.0f} s",
             "A worker that has not finished by then is killed at a restart, and its tasks are lost.",
-            f"auth_worker_stopwaitsecs: {int(longest['seconds'] * 1.5)}",
+            f"{variable('worker', 'stopwaitsecs', program(worker.process))}: {int(longest['seconds'] * 1.5)}",
             worker.project,
         )
     if not worker.forks and worker.process["busy"] >= _WHOLE_CORE:
@@ -177,7 +178,7 @@ def _worker(worker: Worker) -> Iterator[Finding]:
             worker.namespec,
             f"it used {worker.process['busy'] * 100:.0f} % of a core while it was looked at",
             "Threads of one process share one core: more of them do not make it faster.",
-            "auth_worker_numprocs: one more",
+            f"{variable('worker', 'numprocs', program(worker.process))}: one more",
             worker.project,
         )
 

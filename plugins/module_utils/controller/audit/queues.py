@@ -11,6 +11,8 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.aud
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit.worker import (
     DEFAULT_QUEUE,
     Worker,
+    program,
+    variable,
     workers,
 )
 
@@ -124,8 +126,9 @@ def _backlog(look: Mapping[str, Any], one: Mapping[str, Any], own: list[Worker])
             f"{after} tasks wait, {before} some seconds before: {way}; {len(consumers)} worker processes run "
             f"{slots} tasks at once",
             "Tasks are queued faster than they are done, or were.",
-            f"auth_worker_concurrency while processors idle, auth_worker_numprocs where a process uses a whole core "
-            f"(it has {look['cores']} cores)",
+            f"{variable('worker', '--concurrency', program(consumers[0].process))} while processors idle, "
+            f"{variable('worker', 'numprocs', program(consumers[0].process))} where a process uses a whole core of "
+            f"{look['cores']}",
             one["name"],
         )
 
@@ -142,7 +145,11 @@ def places(one: Mapping[str, Any], own: list[Worker]) -> dict[str, Any] | None:
     default = one["asked"].get("default_queue", DEFAULT_QUEUE)
     serving = [worker for worker in own if default in (worker.queues or (default,))]
     nodes = one["asked"].get("nodes") or {}
+    # More of the first pool that serves the queue are as good as more of any.
+    pool = program(serving[0].process) if serving else "worker"
     return {
+        "queue": default,
+        "variable": variable("worker", "numprocs", pool),
         "limit": limit,
         "processes": len(serving),
         "places": len(serving) * limit,
@@ -160,12 +167,12 @@ def _places(one: Mapping[str, Any], own: list[Worker]) -> Iterator[Finding]:
     yield Finding(
         "high",
         "waiting-places",
-        DEFAULT_QUEUE,
+        counted["queue"],
         f"a model update queues {counted['tasks']} tasks with a countdown of up to {counted['seconds']} s; "
         f"{counted['processes']} worker processes have {counted['places']} places for such tasks "
         f"(worker_eta_task_limit {counted['limit']}), {counted['held']} are held now",
         "A full worker takes nothing else, whatever its concurrency: at each model update all other tasks wait for "
         f"up to {counted['seconds'] // 60} minutes.",
-        f"auth_worker_numprocs: {counted['processes_needed']}",
+        f"{counted['variable']}: {counted['processes_needed']}",
         one["name"],
     )

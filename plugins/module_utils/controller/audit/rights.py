@@ -27,6 +27,11 @@ def _own(look: Mapping[str, Any]) -> set[str]:
     return {path for one in look["projects"] for path in one["files"]}
 
 
+def _taken(user: str) -> str:
+    """Return who does as somebody who can write: a user may be taken over, by a hole in an app for example."""
+    return "Every user" if user == "everybody" else f"Whoever gets hold of {user}, by a hole in an app for example,"
+
+
 def _runs(look: Mapping[str, Any]) -> Iterator[Finding]:
     for one in look["exposed"]["programs"]:
         yield Finding(
@@ -34,10 +39,10 @@ def _runs(look: Mapping[str, Any]) -> Iterator[Finding]:
             "root-runs-what-others-write",
             one["process"],
             f"root runs {one['path']}, which {one['user']} can change",
-            f"Whoever gets hold of {one['user']}, by a hole in an app for example, owns the host.",
+            f"{_taken(one['user'])} owns the host.",
             f"{_APPLY} (auth_memmon_user: memmon runs as the auth user)"
             if "memmon" in one["path"]
-            else f"user = {one['user']} in its section",
+            else "user = in its section, or give the program to root",
         )
 
 
@@ -48,7 +53,7 @@ def _loads(look: Mapping[str, Any]) -> Iterator[Finding]:
             "root-loads-what-others-write",
             path,
             f"supervisord, which is root, loads it, and {user} can change it",
-            f"Whoever gets hold of {user} has root run any command at the next restart.",
+            f"{_taken(user)} has root run any command at the next restart.",
             f"{_APPLY} (auth_supervisor_conf: the file lies in root's folder)"
             if path in _own(look)
             else f"give {path}, and the folders on the way to it, to root: chown root:root, chmod go-w",

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Iterable, Mapping
 
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options import KINDS
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import FORKING_POOLS
 
@@ -69,6 +70,16 @@ def options(arguments: Iterable[str]) -> dict[str, str]:
             value = following
         found[_SHORT.get(name, name)] = value
     return found
+
+
+def variable(kind: str, item: str, name: str) -> str:
+    """Return the role's variable for an option of a program's section, or an argument of its command."""
+    found = KINDS[kind].find(item)
+    if found is None or found.is_read_only:
+        return f"auth_program_settings.{name}.{item}"
+    if kind == "worker" and name != "worker" and found.key:
+        return f"{found.key} of {name} in auth_workers"
+    return found.variable.replace("{name}", name)
 
 
 def program(process: Mapping[str, Any]) -> str:
