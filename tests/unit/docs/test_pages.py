@@ -53,7 +53,10 @@ def spoken() -> Iterator[str]:
                 yield node.value
     for file in CHECKOUT.glob("roles/auth/tasks/**/*.yml"):
         # A sentence may go around what Jinja puts in, or be in it.
-        yield " ".join(re.sub(r"{{.*?}}", "\0", file.read_text(), flags=re.DOTALL).split())
+        text = file.read_text()
+        yield " ".join(re.sub(r"{{.*?}}", "\0", text, flags=re.DOTALL).split())
+        # What is said within an expression.
+        yield from re.findall(r"'([^'\n]{8,})'", text)
         yield " ".join(file.read_text().split())
 
 

@@ -30,6 +30,7 @@ PATIENCE_SECONDS = 60
 SYSTEMCTL = """#!/bin/sh
 echo "$*" >> {calls}
 case $1 in
+    list-units) cat {calls}.units 2>/dev/null ;;
     is-active) [ -e {here}/s.sock ] && echo active || echo inactive ;;
     start) {python} -W ignore -m supervisor.supervisord -c {here}/supervisord.conf ;;
     restart)
@@ -98,7 +99,8 @@ class Cut:
     def calls(self) -> list[str]:
         """Return what systemd was asked to do, questions left out."""
         path = self.folder / "calls"
-        return [call for call in path.read_text().splitlines() if "is-active" not in call] if path.exists() else []
+        asked = path.read_text().splitlines() if path.exists() else []
+        return [call for call in asked if call.split()[0] not in ("is-active", "list-units")]
 
 
 @pytest.fixture
@@ -141,6 +143,16 @@ def test_what_the_run_has_stopped_runs_again_and_what_ran_is_left_alone(cut: Cal
     assert not run.path.parent.exists()
     assert set(json.loads(run.lock.read_text())) == {"released"}
     assert Path(run.state["report"]).stat().st_mode & 0o777 == 0o600
+
+
+def test_workers_that_took_tasks_meanwhile_are_told_to_finish(cut: Callable[[str], Cut]) -> None:
+    run = cut(program("worker"))
+    (run.folder / "calls.units").write_text(
+        "allianceauth-tuning-nobody-worker-worker_00-1.service loaded active running x"
+    )
+    assert run.end() == 0
+    assert run.calls() == ["stop --no-block allianceauth-tuning-nobody-worker-*.service"]
+    assert "the workers that took tasks meanwhile were told to finish" in run.said()
 
 
 def test_a_program_that_is_still_stopping_is_awaited(cut: Callable[[str], Cut], wait: Wait) -> None:
