@@ -44,6 +44,11 @@ class Variables:
                 return False
         return True
 
+    def pools(self) -> list[dict[str, Any]]:
+        """Return the entries of auth_workers that were set."""
+        found: list[dict[str, Any]] = _plain(self._values.get("auth_workers") or [])
+        return found
+
 
 def unasked(changes: Iterable[Change], variables: Variables) -> list[Change]:
     """Return the changes that nobody has asked for, of what somebody has chosen."""
@@ -123,23 +128,29 @@ def question(host: str, path: str, changes: Sequence[Change], variables: Variabl
     return lines
 
 
-def block(changes: Iterable[Change], variables: Variables) -> list[str]:
-    """Return the lines of YAML that keep what the changes would take."""
+def block(changes: Sequence[Change], variables: Variables) -> list[str]:
+    """Return the lines of YAML that keep what the changes would take.
+
+    Pools that were set are among them, because a host's list hides that of its group. Other variables may have
+    secrets in them, and have to be completed where they stand.
+    """
     tree: dict[str, Any] = {}
+    if any(path[0] == "auth_workers" for change in changes for path, _value in change["keeps"]):
+        tree["auth_workers"] = variables.pools()
     for change in changes:
         for path, value in change["keeps"]:
             _put(tree, list(path), value)
     lines = []
     for name, value in tree.items():
-        if variables.has([name]) and isinstance(value, (dict, list)):
+        if variables.has([name]) and isinstance(value, dict):
             lines.append(f"# Add this to the {name} that you have:")
-        lines += yaml.safe_dump({name: value}, sort_keys=False, allow_unicode=True, width=1000).splitlines()
+        lines += yaml.safe_dump(_plain({name: value}), sort_keys=False, allow_unicode=True, width=1000).splitlines()
     return lines
 
 
 def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
     if path[0] == "auth_workers":
-        entries = tree.setdefault("auth_workers", [])
+        entries = tree["auth_workers"]
         entry = next((one for one in entries if one["name"] == path[1]), None)
         if entry is None:
             entry = {"name": path[1]}
@@ -150,6 +161,17 @@ def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
     known = tree.get(path[-1])
     # Each further argument of a command comes by itself.
     tree[path[-1]] = [*known, *value] if isinstance(known, list) else value
+
+
+def _plain(value: Any) -> Any:
+    """Return a value without what ansible-core 2.19 attaches to it, which YAML could not write."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if value is None or isinstance(value, bool):
+        return value
+    return int(value) if isinstance(value, int) else float(value) if isinstance(value, float) else str(value)
 
 
 def _scalar(text: str) -> str:

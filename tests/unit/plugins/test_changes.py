@@ -425,6 +425,25 @@ def test_a_pool_of_an_apps_that_was_named_with_its_queue_alone_is_asked_about(
     assert any("worker_memberaudit stdout_logfile: /var/log/worker_memberaudit.log -> " in line for line in said)
 
 
+class Tagged(str):
+    """Text with something attached to it, as ansible-core hands values on."""
+
+    __slots__ = ()
+
+
+def test_the_offered_pools_are_all_of_them(defaults: dict[str, Any], stock: dict[str, str]) -> None:
+    old = edited(stock["5.5.0"], {IN_THE_GROUP: MEMBERAUDIT + IN_THE_GROUP, "--timeout 120": "--timeout 90"})
+    pools = [{"name": Tagged("worker_memberaudit"), "queues": ["memberaudit"]}, {"name": "b", "queues": ["b"]}]
+    given = {"auth_workers": pools}
+    server = Server(defaults, given)
+    offered = yaml.safe_load("\n".join(consent.block(server.unasked(old), server.explicit)))
+    assert offered["auth_workers"] == [
+        {"name": "worker_memberaudit", "queues": ["memberaudit"], "concurrency": 3},
+        {"name": "b", "queues": ["b"]},
+    ]
+    assert Server(defaults, {**given, **offered}).unasked(old) == []
+
+
 def test_an_edit_of_the_roles_own_file_is_shown_and_its_own_values_are_not(defaults: dict[str, Any]) -> None:
     before = Server(defaults, {"auth_worker_concurrency": 15, "auth_gunicorn_workers": 5}).file()
     # As the variables were taken out again.
