@@ -147,7 +147,8 @@ def test_what_an_earlier_supervisord_has_seen_does_not_count() -> None:
 
 
 def test_memmons_restarts_get_their_times_from_supervisords_log() -> None:
-    said = "RSS of myauth:worker_00 is 300000000\nRestarting myauth:worker_00\n"
+    # Of its two, the first was before supervisord's log begins.
+    said = 2 * "RSS of myauth:worker_00 is 300000000\nRestarting myauth:worker_00\n"
     # The stop at nine was a drain: half an hour lay between it and the start.
     assert audit_logs.restarts(audit_logs.events(LOG), said) == {"worker_00": [at("10:00:21")]}
     assert audit_logs.restarts(audit_logs.events(LOG), "Checking programs worker_00=1\n") == {}
