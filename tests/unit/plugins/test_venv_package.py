@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils.server import proc
-from ansible_collections.allianceauth.tuning.plugins.modules import venv_package
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import pip, proc
 
 SECRET = "https://name:s3cret@mirror.example/simple"
 
@@ -35,21 +34,21 @@ def test_what_may_be_a_secret_is_no_argument(
 ) -> None:
     if hidden is None:
         hidden = {"PIP_INDEX_URL": SECRET, "PIP_FIND_LINKS": f"{SECRET}/1 {SECRET}/2"}
-    assert venv_package.apart(arguments) == (seen, hidden)
+    assert pip.apart(arguments) == (seen, hidden)
 
 
 @pytest.fixture
 def install(tmp_path: Path) -> Callable[..., str]:
     """Install with a script in the place of the venv's Python."""
 
-    def installed(script: str, timeout: int = 60, **pip: Any) -> str:
+    def installed(script: str, timeout: int = 60, **told: Any) -> str:
         python = tmp_path / "bin/python"
         python.parent.mkdir()
         python.write_text(f"#!/bin/sh\ncd {tmp_path}\n{script}\n")
         python.chmod(0o755)
         me = pwd.getpwuid(os.getuid()).pw_name
         given = {"venv": str(tmp_path), "user": me, "name": "superlance", "version": "2.0.0", "timeout": timeout}
-        return venv_package.install({**given, "pip": json.dumps(pip)})
+        return pip.install({**given, "pip": json.dumps(told)})
 
     return installed
 
@@ -80,4 +79,4 @@ def test_a_pip_that_never_ends_is_given_up_with_what_it_has_started(
 def test_a_venv_without_python_is_told(tmp_path: Path) -> None:
     me = pwd.getpwuid(os.getuid()).pw_name
     given = {"venv": str(tmp_path), "user": me, "name": "x", "version": "1", "pip": "{}", "timeout": 1}
-    assert venv_package.install(given) == f"{tmp_path}/bin/python cannot be run: No such file or directory"
+    assert pip.install(given) == f"{tmp_path}/bin/python cannot be run: No such file or directory"

@@ -1,0 +1,90 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run the pip of a virtual environment with its user's rights, and show nobody what may be a secret."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pwd
+import re
+import signal
+import subprocess
+from typing import Any, Mapping, Sequence
+
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import privileges
+
+# Options whose value may be a URL with credentials, and the variable in which pip takes the same.
+# Source: pip's documentation, "Configuration", "Environment Variables".
+_URLS = {
+    "--index-url": "PIP_INDEX_URL",
+    "-i": "PIP_INDEX_URL",
+    "--extra-index-url": "PIP_EXTRA_INDEX_URL",
+    "--find-links": "PIP_FIND_LINKS",
+    "-f": "PIP_FIND_LINKS",
+    "--proxy": "PIP_PROXY",
+}
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+
+# Of what pip says, if none of it is an error.
+_LAST_LINES = 3
+
+
+def apart(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Return the arguments that anybody may see, and those with credentials as pip's environment variables."""
+    seen: list[str] = []
+    hidden: dict[str, str] = {}
+    words = iter(arguments)
+    for word in words:
+        option, equals, value = word.partition("=")
+        value = value if equals else next(words, "") if option in _URLS else ""
+        if option in _URLS and _CREDENTIALS.search(value):
+            # Those that can be given again are divided by spaces.
+            hidden[_URLS[option]] = f"{hidden.get(_URLS[option], '')} {value}".strip()
+        else:
+            seen += [word] if equals or option not in _URLS else [word, value]
+    return seen, hidden
+
+
+def install(given: Mapping[str, Any]) -> str:
+    """Install the package; return "" or what pip says of why it could not."""
+    told = json.loads(given["pip"])
+    arguments, hidden = apart([str(word) for word in told.get("arguments", [])])
+    user = pwd.getpwnam(given["user"])
+    own = {name: str(value) for name, value in told.get("environment", {}).items()}
+    requirement = f"{given['name']}=={given['version']}"
+    command = [os.path.join(given["venv"], "bin", "python"), "-m", "pip", "install", "--no-input"]
+    try:
+        running = subprocess.Popen(
+            [*command, "--disable-pip-version-check", requirement, *arguments],
+            cwd=given["venv"],
+            env={**os.environ, "HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name, **own, **hidden},
+            **privileges.of_user(user),
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+    except OSError as why:
+        return f"{command[0]} cannot be run: {why.strerror}"
+    with running:
+        try:
+            said = running.communicate(timeout=given["timeout"])[0]
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+            return f"it took longer than {given['timeout']} s"
+    return "" if running.returncode == 0 else errors(said, managed_file.secret_values(own))
+
+
+def errors(said: str, secrets: set[str]) -> str:
+    """Return pip's errors, or its last words, without what may be a secret."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    found = [line for line in lines if "rror:" in line or line.startswith("ERROR")] or lines[-_LAST_LINES:]
+    text = " ".join(found) or "nothing"
+    return _CREDENTIALS.sub("(not shown)", managed_file.redacted(text, secrets))
