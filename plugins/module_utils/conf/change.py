@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Iterable
+from typing import Any, Iterable, Tuple
 
-Path = tuple[str, ...]
+# Python 3.8, which a server may have, knows no tuple[…] that is evaluated.
+Path = Tuple[str, ...]
 
 # Stands for a secret in what a user is to paste; the role refuses it as a value.
 PLACEHOLDER = "<the value that is in the present file>"

@@ -105,11 +105,12 @@ class ProgramChanges:
 
     def _other_arguments(self, name: str, before: Section, after: Section) -> Iterator[Change]:
         path = _list_path(name, after)
+        spellings = {one.name: one.spelling for one in reversed(before.others)}
         for argument in dict.fromkeys(one.name for one in before.others):
             now, then = _words(before.others, argument), _words(after.others, argument)
             if _values(before.others, argument) == _values(after.others, argument):
                 continue
-            spelling = next(one.spelling for one in before.others if one.name == argument)
+            spelling = spellings[argument]
             pidfile = f"{before.options.get('directory', '')}/gunicorn.pid"
             written = (argument, *_values(before.others, argument)) in (("--no-control-socket", ""), ("--pid", pidfile))
             yield Change(
@@ -138,7 +139,8 @@ class ProgramChanges:
     def _places(self, name: str, section: Section, item: str, value: str) -> tuple[Any, Any]:
         """Return the variables that keep an item's value, and the paths that say that a change is wanted."""
         known = section.table.find(item)
-        assert known
+        if known is None:
+            raise KeyError(item)
         if section.kind == "worker" and known.key:
             own: Path = ("auth_workers", name, known.key)
             kept: Any = value.split(",") if known.key == "queues" else yaml_value(value)

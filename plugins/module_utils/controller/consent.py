@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any, Iterable, Mapping, Sequence
 
-import yaml
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change import PLACEHOLDER
 
 Change = Mapping[str, Any]
@@ -63,7 +62,8 @@ def line(change: Change) -> str:
     """Return a change as one line: what, how it is, how it would be, and the variable or the reason."""
     name = change["section"].rpartition(":")[2]
     what = f"{name} {change['item']}".rstrip() if change["item"] else f"[{change['section']}]"
-    return f"{what}: {change['now']} -> {change['then']}" + (f" ({why})" if (why := _why(change)) else "")
+    why = _why(change)
+    return f"{what}: {change['now']} -> {change['then']}" + (f" ({why})" if why else "")
 
 
 def _why(change: Change) -> str:
@@ -144,7 +144,7 @@ def block(changes: Sequence[Change], variables: Variables) -> list[str]:
     for name, value in tree.items():
         if variables.has([name]) and isinstance(value, dict):
             lines.append(f"# Add this to the {name} that you have:")
-        lines += yaml.safe_dump(_plain({name: value}), sort_keys=False, allow_unicode=True, width=1000).splitlines()
+        lines += _yaml(_plain({name: value})).splitlines()
     return lines
 
 
@@ -175,4 +175,11 @@ def _plain(value: Any) -> Any:
 
 
 def _scalar(text: str) -> str:
-    return str(yaml.safe_dump([text], width=1000)).strip().removeprefix("- ")
+    return _yaml([text]).strip()[len("- ") :]
+
+
+def _yaml(value: Any) -> str:
+    # Here, because ansible-test imports module_utils without what ansible-core brings along.
+    import yaml
+
+    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=1000))
