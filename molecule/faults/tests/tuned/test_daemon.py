@@ -113,7 +113,7 @@ def test_the_main_process_of_another_unit_is_no_orphan(host: Any) -> None:
         number = server.run(host, "systemctl show -p MainPID --value own-gunicorn").strip()
         assert server.wait(lambda: host.run("ss -Hltn sport = 8010").stdout, bool)
         assert number in orphans(host)
-        run = play.run("apply", auth_worker_concurrency=7)
+        run = play.run("apply", auth_worker_concurrency=4)
         assert run.status == 0
         assert "runs on from an earlier supervisord" not in " ".join(run.output.split())
         assert server.run(host, "systemctl show -p MainPID --value own-gunicorn").strip() == number
