@@ -39,7 +39,7 @@ def test_the_auth_user_can_change_nothing_that_root_uses(host: Any) -> None:
 
 
 def test_what_a_rollback_would_put_back_is_not_the_auth_users_either(host: Any) -> None:
-    assert server.run(host, f"ls {server.SUPERVISOR_CONF}.20*")
+    assert server.kept(host)
     assert server.run(host, f"find /etc/supervisor -user {server.USER} -o -perm /022 -not -type l") == ""
 
 
