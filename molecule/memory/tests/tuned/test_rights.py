@@ -101,7 +101,8 @@ def test_the_auth_user_cannot_make_the_daemon_start_a_new_command(host: Any, att
 
 def beside(host: Any, path: str) -> set[str]:
     """Return what was kept beside a file or link."""
-    return set(host.run(f"ls -d {path}.20*").stdout.split())
+    folder, _slash, name = path.rpartition("/")
+    return set(host.run(f"ls -d {folder}/.{name}.20*").stdout.split())
 
 
 @pytest.fixture
