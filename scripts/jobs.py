@@ -95,14 +95,13 @@ def scenarios() -> list[str]:
 
 def scenario(name: str, title: str = "", needs: Iterable[str] = (), **environment: str) -> Job:
     """Return the job of a scenario; with a `title` it has servers of its own beside those of the same scenario."""
-    longer = 2 if "LAB_BUSY_APPLIES" in environment else 1
     title = title or name
     return Job(
         title,
         ("scripts/scenario", name),
         {"LAB_RUN": title, **environment},
         ("images", *needs),
-        SECONDS.get(name, 1800) * longer,
+        SECONDS.get(name, 1800),
     )
 
 
@@ -125,7 +124,6 @@ def matrix() -> list[Job]:
         ),
         scenario("controller", "controller-local", LAB_DISTRO="debian12"),
         scenario("controller", "controller-newest", ("debian11", "debian14"), LAB_DISTRO="debian11 debian14"),
-        scenario("busy", "busy-long", LAB_BUSY_APPLIES="8"),
         Job("tools-oldest", (os.environ.get("MAKE", "make"), "--no-print-directory", "venv", "TOOLS=oldest")),
         Job("unit-oldest", UNIT.command, {"VENV": OLDEST, "JUNIT_SUITE": "unit-oldest"}, ("tools-oldest",), 150),
         scenario("refusals", "refusals-oldest", ("tools-oldest",), VENV=OLDEST),
@@ -141,8 +139,7 @@ def choose(verb: str, names: Sequence[str]) -> list[Job]:
         return [IMAGES, *longest_first(scenario(name) for name in names or scenarios())]
     jobs = [LINT, UNIT, *(scenario(name) for name in scenarios() if name not in MATRIX_ONLY)]
     if verb == "test-all":
-        # The long one is the same and more.
-        jobs = [job for job in jobs if job.name != "busy"] + matrix()
+        jobs += matrix()
     return [IMAGES, *longest_first(jobs)]
 
 

@@ -20,7 +20,7 @@ from lab.observe import counts
 from lab.observe.traffic import Traffic, traffic
 from lab.podman import hosts
 
-# Each change comes at least once; `make test-all` asks for more of them.
+# Each change comes once; LAB_BUSY_APPLIES asks for more of them.
 APPLIES = int(os.environ.get("LAB_BUSY_APPLIES") or 4)
 
 # Tasks for the pool worker and, by its queue, for worker_services, which runs one at a time; see
