@@ -75,7 +75,8 @@ def traffic(
         processes = [_start(host, [], ["python3", f"{ON_HOST}/visitor.py", f"--seconds={seconds}"], asked)]
         try:
             _await_answer(asked)
-            began, answers = time.time(), len(_answers(host))
+            # In this order: what is asked in between counts as answered, and not the other way round.
+            answers, began = len(_answers(host)), time.time()
             processes.append(_start(host, as_auth, load, queued))
             _await_first(queued, processes[-1])
             yield going

@@ -13,8 +13,8 @@ from shared import play, server
 
 from lab.podman.hosts import ELSEWHERE
 
-# As the bot's own guide has it in supervisor.conf.
-BOT = {"command": f"{server.VENV}/bin/python {server.PROJECT}/manage.py run_authbot"}
+# As the bot's own guide has it in supervisor.conf, but that it does not count as running before it has asked Discord.
+BOT = {"command": f"{server.VENV}/bin/python {server.PROJECT}/manage.py run_authbot", "startsecs": 90}
 
 CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], 443))"
 
