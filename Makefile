@@ -32,7 +32,7 @@ test: venv ## Run all linters, unit tests and scenarios once, side by side, and 
 	@$(python) -m scripts.jobs test
 
 .PHONY: test-all
-test-all: venv ## The same, and other distributions, the oldest ansible-core and what takes long by nature
+test-all: venv ## The same, and another distribution and the oldest ansible-core
 	@$(python) -m scripts.jobs test-all
 
 .PHONY: lint
