@@ -48,7 +48,8 @@ def finish(number, frame):
 signal.signal(signal.SIGTERM, finish)
 say("began")
 while True:
-    signal.pause()
+    # Not signal.pause(): Python would not see a signal that comes just before it, until the next one.
+    time.sleep(0.05)
 """
 
 Start = Callable[[str], Any]
