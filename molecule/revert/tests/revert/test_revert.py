@@ -42,7 +42,8 @@ def test_a_bad_file_of_a_killed_run_is_replaced_by_the_one_before(host: Any) -> 
     assert play.run("apply", "--tags", "configure", **bad).status == 0
     assert server.configuration(host) != before
     said = play.verdict(play.run("apply", **bad))
-    assert "myauth:worker_00" in said
+    # By supervisord, or by Celery where the worker takes longer to die than supervisord looks.
+    assert "worker_00" in said
     assert BACK in said
     assert server.healthy(host)
     assert server.configuration(host) == before
