@@ -187,7 +187,7 @@ def test_a_run_that_is_back_late_touches_nothing_and_says_what_was_done(machine:
         ended = playbook.finish(run)
     assert ended.status != 0
     assert re.search(r"The guard of a run of .* had to act: .*Nothing more was touched: run it again\.", ended.sentence)
-    assert "needs you" not in ended.output
+    assert "needs you" not in ended.sentence
     assert before == (
         server.states(machine),
         server.run(machine, "supervisorctl status | grep -o 'pid [0-9]*'"),
