@@ -12,22 +12,6 @@ version_added: 0.1.0
 description:
   - Runs C(celery call), then asks C(celery inspect stats) until the workers have counted one more task of that name.
 options:
-  venv:
-    description: The virtual environment with C(bin/celery).
-    type: path
-    required: true
-  project:
-    description: The Celery application (C(-A)).
-    type: str
-    required: true
-  project_dir:
-    description: The folder to run in.
-    type: path
-    required: true
-  user:
-    description: The user that runs the workers.
-    type: str
-    required: true
   task:
     description: The task's name.
     type: str
@@ -39,6 +23,7 @@ options:
 author:
   - The allianceauth.tuning authors (@allianceauth)
 extends_documentation_fragment:
+  - allianceauth.tuning.application
   - allianceauth.tuning.attributes
 attributes:
   check_mode:

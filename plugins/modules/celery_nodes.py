@@ -14,22 +14,6 @@ description:
   - A node with the pool C(solo) answers only between two tasks, so one that is silent is warned of and no failure.
   - Reads only. Run it as root; Celery's command is run as O(user).
 options:
-  venv:
-    description: The virtual environment with C(bin/celery).
-    type: path
-    required: true
-  project:
-    description: The Celery application (C(-A)).
-    type: str
-    required: true
-  project_dir:
-    description: The folder to run in.
-    type: path
-    required: true
-  user:
-    description: The user that runs the workers.
-    type: str
-    required: true
   nodes:
     description: The C(max-concurrency) and the pool C(implementation) of each node, by its name.
     type: dict
@@ -41,6 +25,7 @@ options:
 author:
   - The allianceauth.tuning authors (@allianceauth)
 extends_documentation_fragment:
+  - allianceauth.tuning.application
   - allianceauth.tuning.attributes
   - allianceauth.tuning.guard
 attributes:

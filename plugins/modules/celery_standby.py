@@ -46,25 +46,10 @@ options:
     description: Seconds in which they have to answer.
     type: int
     default: 180
-  venv:
-    description: The virtual environment with C(bin/celery).
-    type: path
-    required: true
-  project:
-    description: The Celery application (C(-A)).
-    type: str
-    required: true
-  project_dir:
-    description: The folder to run in.
-    type: path
-    required: true
-  user:
-    description: The user that runs the workers.
-    type: str
-    required: true
 author:
   - The allianceauth.tuning authors (@allianceauth)
 extends_documentation_fragment:
+  - allianceauth.tuning.application
   - allianceauth.tuning.attributes
   - allianceauth.tuning.guard
 attributes:
@@ -201,11 +186,12 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=False, running=[], problem="", ending=[])
     with guard.as_owner(module):
-        before = serving.units(given["name"])
-        serving.stop(before)
-        if given["state"] == "absent":
-            module.exit_json(changed=bool(before), running=[], problem="", ending=serving.units(given["name"]))
+        before: list[str] = []
         try:
+            before = serving.units(given["name"])
+            serving.stop(before)
+            if given["state"] == "absent":
+                module.exit_json(changed=bool(before), running=[], problem="", ending=serving.units(given["name"]))
             started = begin(given)
         except (RuntimeError, celery_cli.CannotAskError) as why:
             module.fail_json(
@@ -213,7 +199,8 @@ def main() -> None:
                 f"{str(why).rstrip('.')}."
             )
         except (serving.ImpossibleError, supervisord.NotAnsweringError, supervisor_parser.InvalidError, OSError) as why:
-            module.exit_json(changed=bool(before), running=[], problem=str(why))
+            # Those that are to be absent may be there still; each ends by itself in the end.
+            module.exit_json(changed=bool(before), running=[], problem=str(why), ending=before)
     module.exit_json(changed=True, running=[worker.process for worker in started], problem="")
 
 

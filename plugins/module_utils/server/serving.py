@@ -143,12 +143,15 @@ def environment_file(environment: Mapping[str, str]) -> str:
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=_SYSTEMD_SECONDS,
-        check=False,
-        text=True,
-        errors="replace",
-    )
+    try:
+        return subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_SYSTEMD_SECONDS,
+            check=False,
+            text=True,
+            errors="replace",
+        )
+    except subprocess.TimeoutExpired as why:
+        raise ImpossibleError(f"systemd does not answer ({command[0]} took longer than {_SYSTEMD_SECONDS} s)") from why

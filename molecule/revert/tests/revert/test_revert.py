@@ -13,11 +13,19 @@ from shared import faults, play, playbook, server
 BACK = "The previous supervisor.conf is back, and its programs run."
 
 
+# Workers that take tasks during a restart.
+SERVING = "systemctl list-units --all --plain --no-legend 'allianceauth-tuning-myauth-worker-*'"
+
+
 def test_a_port_that_is_taken(host: Any) -> None:
     before = server.configuration(host)
     with faults.taken(host, 8001):
-        said = play.verdict(play.run("apply", auth_gunicorn_bind="127.0.0.1:8001"))
+        run = play.run("apply", auth_gunicorn_bind="127.0.0.1:8001", auth_worker_handover=True)
+        said = play.verdict(run)
         assert server.healthy(host)
+    # The worker that took tasks meanwhile has the configuration that failed.
+    assert "Have another worker of each pool take tasks meanwhile" in run.output
+    assert server.wait(lambda: server.run(host, SERVING).strip(), lambda shown: not shown) == ""
     assert server.configuration(host) == before
     assert f"{server.name(host)}: " in said
     assert "myauth:gunicorn" in said
@@ -34,6 +42,18 @@ def test_an_option_that_celery_does_not_know(host: Any) -> None:
     assert "myauth:worker_00" in said
     assert re.search("No such option:? '?--no-such-option", said)
     assert BACK in said
+
+
+def test_a_worker_that_cannot_run_ends_the_run_before_anything_stops(host: Any) -> None:
+    before, daemon = server.configuration(host), server.run(host, "supervisorctl pid")
+    bad = [{"name": "worker", "options": ["--no-such-option"]}]
+    said = play.verdict(play.run("apply", auth_workers=bad, auth_worker_handover=True))
+    assert "the new configuration does not work, so nothing was stopped: a worker like myauth:worker_00" in said
+    assert re.search("No such option:? '?--no-such-option", said)
+    assert server.run(host, "supervisorctl pid") == daemon
+    assert server.healthy(host)
+    assert server.configuration(host) == before
+    assert server.wait(lambda: server.run(host, SERVING).strip(), lambda shown: not shown) == ""
 
 
 def test_a_bad_file_of_a_killed_run_is_replaced_by_the_one_before(host: Any) -> None:
