@@ -10,7 +10,7 @@ module: celery_nodes
 short_description: Wait until Celery nodes answer and are as they shall be
 version_added: 0.1.0
 description:
-  - Asks with C(celery inspect stats) until every node answers, then compares the answers with O(nodes).
+  - Asks as C(celery inspect stats) does until every node answers, then compares the answers with O(nodes).
   - A node with the pool C(solo) answers only between two tasks, so one that is silent is warned of and no failure.
   - Reads only. Run it as root; Celery's command is run as O(user).
 options:
@@ -56,38 +56,27 @@ pools:
   type: dict
 """
 
-import time
 from typing import Any, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import IMPLEMENTATIONS
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import celery_cli, guard, supervisord
 
-# One question starts Django, which takes a second or two of the CPU that the workers need to start.
-_PAUSE_SECONDS = 1
-
 # With this pool a node runs its task in the very thread that would answer.
 _SOLO = IMPLEMENTATIONS["solo"]
-# So often it is asked all the same.
-_SOLO_QUESTIONS = 3
+# One that is free answers within a second.
+_SOLO_SECONDS = 15
 
 
-def ask(application: celery_cli.Application, nodes: Sequence[str], solo: Sequence[str], until: float) -> dict[str, Any]:
-    """Return each node's answer to ``celery inspect stats``; asks again, until `time.monotonic` is ``until``.
+def ask(
+    application: celery_cli.Application, nodes: Sequence[str], solo: Sequence[str], seconds: float
+) -> dict[str, Any]:
+    """Return what each node answers to Celery's ``stats``, once all have or after so many seconds.
 
-    Those of ``nodes`` that are ``solo`` as well may have a task from the first moment on, and are not waited for.
+    Those of ``nodes`` that are ``solo`` as well may have a task from the first moment on, and are hardly waited for.
     """
-    answers: dict[str, Any] = {}
-    questions = 0
-    while set(nodes) - set(answers):
-        answers.update(application.inspect("stats", sorted(set(nodes) - set(answers))))
-        questions += 1
-        silent = set(nodes) - set(answers)
-        if time.monotonic() >= until or (silent <= set(solo) and questions >= _SOLO_QUESTIONS):
-            break
-        if silent:
-            time.sleep(_PAUSE_SECONDS)
-    return answers
+    answers = application.answers("stats", [node for node in nodes if node not in solo], seconds)
+    return {**answers, **application.answers("stats", solo, _SOLO_SECONDS)}
 
 
 def main() -> None:
@@ -105,10 +94,9 @@ def main() -> None:
     nodes = given["nodes"]
     solo = [node for node, figures in nodes.items() if figures.get("implementation") == _SOLO]
     application = celery_cli.Application.configured(given, supervisord.MAIN_CONF)
-    until = time.monotonic() + given["timeout"]
     try:
         with guard.as_owner(module):
-            answers = ask(application, list(nodes), solo, until)
+            answers = ask(application, list(nodes), solo, given["timeout"])
     except celery_cli.CannotAskError as why:
         module.fail_json(msg=str(why))
     busy = sorted(set(solo) - set(answers))

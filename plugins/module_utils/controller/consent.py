@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Iterable, Mapping, Sequence
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change import PLACEHOLDER
@@ -144,7 +145,7 @@ def block(changes: Sequence[Change], variables: Variables) -> list[str]:
     for name, value in tree.items():
         if variables.has([name]) and isinstance(value, dict):
             lines.append(f"# Add this to the {name} that you have:")
-        lines += _yaml(_plain({name: value})).splitlines()
+        lines += _yaml({name: value}).splitlines()
     return lines
 
 
@@ -164,14 +165,17 @@ def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value without what ansible-core 2.19 attaches to it, which YAML could not write."""
+    """Return a value of plain types; YAML cannot write ansible-core's own, which know where a text comes from."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {_plain(key): _plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(one) for one in value]
     if value is None or isinstance(value, bool):
         return value
-    return int(value) if isinstance(value, int) else float(value) if isinstance(value, float) else str(value)
+    if isinstance(value, (int, float)):
+        return int(value) if isinstance(value, int) else float(value)
+    # With ansible-core 2.16, str() of its text is such a text again.
+    return json.loads(json.dumps(value if isinstance(value, str) else str(value)))
 
 
 def _scalar(text: str) -> str:
@@ -182,4 +186,4 @@ def _yaml(value: Any) -> str:
     # Here, because ansible-test imports module_utils without what ansible-core brings along.
     import yaml
 
-    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=1000))
+    return str(yaml.safe_dump(_plain(value), sort_keys=False, allow_unicode=True, width=1000))

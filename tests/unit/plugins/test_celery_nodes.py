@@ -5,45 +5,32 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
-import pytest
 from ansible_collections.allianceauth.tuning.plugins.modules import celery_nodes
 
 
 class Application:
-    """Nodes that answer only after so many questions."""
+    """Nodes that answer only after so many seconds."""
 
-    def __init__(self, **silent_for: int) -> None:
-        self.silent_for = silent_for
-        self.questions = 0
+    def __init__(self, **answers_after: int) -> None:
+        self.answers_after = answers_after
 
-    def inspect(self, what: str, nodes: Sequence[str]) -> dict[str, Any]:
+    def answers(self, what: str, nodes: Sequence[str], seconds: float) -> dict[str, Any]:
         assert what == "stats"
-        self.questions += 1
-        return {node: {"pool": {}} for node in nodes if self.silent_for[node] < self.questions}
-
-
-@pytest.fixture(autouse=True)
-def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(celery_nodes, "_PAUSE_SECONDS", 0)
+        return {node: {"pool": {}} for node in nodes if self.answers_after[node] < seconds}
 
 
 def ask(application: Application, solo: Sequence[str] = ()) -> list[str]:
     asked: Any = application
-    return sorted(celery_nodes.ask(asked, list(application.silent_for), solo, time.monotonic() + 60))
+    return sorted(celery_nodes.ask(asked, list(application.answers_after), solo, 120))
 
 
-def test_a_node_that_is_not_there_yet_is_asked_again() -> None:
-    application = Application(worker_00=0, worker_01=7)
-    assert ask(application) == ["worker_00", "worker_01"]
-    assert application.questions == 8
+def test_a_node_that_is_not_there_yet_is_waited_for() -> None:
+    assert ask(Application(worker_00=0, worker_01=100, worker_02=1000)) == ["worker_00", "worker_01"]
 
 
-def test_a_solo_node_that_is_busy_is_not_waited_for_longer_than_the_others() -> None:
-    application = Application(worker_00=7, solo_00=1000)
-    assert ask(application, ["solo_00"]) == ["worker_00"]
-    assert application.questions == 8
-    assert ask(Application(solo_00=1), ["solo_00"]) == ["solo_00"]
+def test_a_solo_node_that_is_busy_is_hardly_waited_for() -> None:
+    assert ask(Application(worker_00=100, solo_00=100), ["solo_00"]) == ["worker_00"]
+    assert ask(Application(worker_00=100, solo_00=1), ["solo_00"]) == ["solo_00", "worker_00"]
