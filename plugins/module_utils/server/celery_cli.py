@@ -97,16 +97,10 @@ class Application:
             raise CannotAskError(f"celery call {task} failed: {self._last_log_lines(done)}")
         return done.stdout.split()[-1]
 
-    def inspect(self, what: str, nodes: Sequence[str] = (), seconds: int = 5) -> dict[str, Any]:
-        """Return each node's answer to ``celery inspect WHAT``.
-
-        With ``nodes`` it returns as soon as all of them have answered, else after ``seconds``.
-        """
-        destination = ["--destination", ",".join(nodes)] if nodes else []
+    def inspect(self, what: str, seconds: int = 5) -> dict[str, Any]:
+        """Return the answer to ``celery inspect WHAT`` of each node that answers within ``seconds``."""
         # A broker that accepts a connection and says nothing is waited for by Celery for ever.
-        done = self._celery(
-            ["inspect", what, "--json", "--timeout", str(seconds), *destination], seconds + _ASK_SECONDS
-        )
+        done = self._celery(["inspect", what, "--json", "--timeout", str(seconds)], seconds + _ASK_SECONDS)
         if done.returncode == _NOBODY_REPLIED:
             return {}
         try:
