@@ -64,7 +64,8 @@ class ActionModule(ActionBase):
         decided = self._decide(job, declared, info)
         # As tasks read it again, with lists for tuples.
         as_data = json.loads(json.dumps(asdict(decided)))
-        return {**result, "plan": as_data, "warnings": [f"{host}: {said}" for said in decided.warnings]}
+        warnings = [*decided.warnings, *variables.renamed(self._values)]
+        return {**result, "plan": as_data, "warnings": [f"{host}: {said}" for said in warnings]}
 
     def _left_to_gunicorn(self) -> dict[str, Any]:
         info = self._given["info"]

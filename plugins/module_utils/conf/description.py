@@ -63,7 +63,7 @@ class Limit:
     """What memmon watches of a program: the size of each process that has one, in bytes."""
 
     sizes: frozenset[int]
-    tree: bool
+    cumulative: bool
 
     @property
     def size(self) -> int:
@@ -232,7 +232,7 @@ def _is_option(word: str) -> bool:
 def _limits(memmons: list[Section], programs: Mapping[str, Section]) -> dict[str, Limit]:
     found: dict[str, Limit] = {}
     for memmon_section in memmons:
-        tree = memmon_section.argument("-c") is not None
+        cumulative = memmon_section.argument("-c") is not None
         for one in memmon_section.arguments:
             names = [program_of(one.value)] if one.name == "-p" else list(programs) if one.name == "-a" else []
             size = _bytes(one.value.rpartition("=")[2])
@@ -240,7 +240,7 @@ def _limits(memmons: list[Section], programs: Mapping[str, Section]) -> dict[str
                 before = found.get(name)
                 if before and one.name == "-a":
                     continue
-                found[name] = Limit(frozenset({size}) | (before.sizes if before else frozenset()), tree)
+                found[name] = Limit(frozenset({size}) | (before.sizes if before else frozenset()), cumulative)
     return found
 
 

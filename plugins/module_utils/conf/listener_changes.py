@@ -10,9 +10,10 @@ from typing import Any, Iterator
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import description, templates
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change import NOTHING, Change, Path
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.description import Description, Limit, Section
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options import CUMULATIVE
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 
-_WHY_TREE = "its children count as well, whose memory it was meant for"
+_WHY_CUMULATIVE = "its children count as well, whose memory it was meant for"
 _WHY_MEMMON = "each process has a memmon of its own, which no other one keeps waiting"
 _WHY_LIMIT = "it was that of gunicorn's small main process alone, and never reached"
 
@@ -34,17 +35,17 @@ class ListenerChanges:
                 if name not in self.before.programs and now:
                     yield self._foreign_limit(name, now)
                 continue
-            weighs_children = bool(then and then.tree)
+            cumulative = bool(then and then.cumulative)
             if now and then and now.sizes == then.sizes:
-                if weighs_children and not now.tree:
-                    yield self._limit_change(name, section, now, then, chosen=False, reason=_WHY_TREE)
+                if cumulative and not now.cumulative:
+                    yield self._limit_change(name, section, now, then, chosen=False, reason=_WHY_CUMULATIVE)
                 continue
             if not now and not then:
                 continue
             # The guide's, and what this role wrote for each pool by default.
             limited = name in templates.LIMITED or section.kind == "worker"
             stock = now is not None and limited and now.sizes == {templates.LIMIT}
-            unreached = stock and section.kind == "gunicorn" and then is None and not (now and now.tree)
+            unreached = stock and section.kind == "gunicorn" and then is None and not (now and now.cumulative)
             reason = _WHY_LIMIT if unreached else ""
             yield self._limit_change(name, section, now, then, chosen=now is not None and not stock, reason=reason)
 
@@ -71,8 +72,8 @@ class ListenerChanges:
             path = ("auth_extra_programs", name, "memory_limit")
             settled = (path,)
         keeps: tuple[tuple[Path, Any], ...] = ((path, memmon.size_text(now.size)),) if now else ()
-        if now and now.tree and section.kind == "extra":
-            keeps += ((("auth_extra_programs", name, "memory_limit_tree"), True),)
+        if now and now.cumulative and section.kind == "extra":
+            keeps += ((("auth_extra_programs", name, CUMULATIVE), True),)
         listener = next((one.name for one in self.before.memmons if _limits_program(one, name)), "eventlistener:memmon")
         return Change(
             section.name,
@@ -171,7 +172,7 @@ def _shown(limit: Limit | None) -> str:
     if limit is None:
         return NOTHING
     sizes = " and ".join(memmon.size_text(size) for size in sorted(limit.sizes))
-    return f"{sizes} with its children" if limit.tree else sizes
+    return f"{sizes} with its children" if limit.cumulative else sizes
 
 
 def _limits_program(listener: Section, name: str) -> bool:

@@ -154,12 +154,15 @@ _LISTENER_OPTIONS = (
     *_NUMBERING,
 )
 
+# The key of a community app's program whose limit is for it with its children.
+CUMULATIVE = "memory_limit_cumulative"
+
 _MEMMON = Kind(
     (
         Item(("-p", "--program"), "memory_limit of the program", "memory_limit"),
         Item(("-a", "--any"), "memory_limit of the program", "memory_limit"),
         Item(("-g", "--group"), "memory_limit of the program", "memory_limit"),
-        Item(("-c", "--cumulative"), "auth_extra_programs.{name}.memory_limit_tree", "memory_limit_tree", is_flag=True),
+        Item(("-c", "--cumulative"), "auth_extra_programs.{name}.memory_limit_cumulative", CUMULATIVE, is_flag=True),
         Item(("-m", "--email"), "auth_memmon_email"),
         Item(("-s", "--sendmail_program"), "auth_memmon_sendmail"),
         Item(("-u", "--uptime"), "auth_memmon_uptime"),

@@ -49,7 +49,7 @@ def limits_below_rest(declared: Declared, info: Mapping[str, Any], host: str) ->
         )
     found = []
     for program in declared.programs if declared.watches else []:
-        if not (program.tree and program.memory_limit and program.name in children):
+        if not (program.cumulative and program.memory_limit and program.name in children):
             continue
         master, child = _weights(program, info["daemon"]["processes"])
         rest = master + child * children[program.name]

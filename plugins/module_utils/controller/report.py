@@ -33,7 +33,7 @@ def _row(program: Program, declared: Declared) -> tuple[str, ...]:
     processes = len(program.process_names)
     limit = memmon.size_text(program.memory_limit) if declared.watches and program.memory_limit else "none"
     if limit != "none":
-        limit += " with its children" if program.tree else " each" if processes > 1 else ""
+        limit += " with its children" if program.cumulative else " each" if processes > 1 else ""
     concurrency = pool = "-"
     if isinstance(program, Worker):
         concurrency, pool = str(program.concurrency), program.pool

@@ -17,6 +17,7 @@ from typing import Any, Callable, Iterable, Mapping, Sequence, TypeVar
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import quoting
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options import (
+    CUMULATIVE,
     KINDS,
     NOT_AMONG_SETTINGS,
     POOL_KEYS,
@@ -99,6 +100,9 @@ _KEYS_OF_A_POOL = ("name", "enabled", "queues", *POOL_KEYS)
 
 # Arguments of celery worker that end processes of a pool.
 _FOR_PROCESSES = ("--max-memory-per-child", "--max-tasks-per-child")
+
+# What CUMULATIVE was called before; it works until 1.0.
+_CUMULATIVE_BEFORE = "memory_limit_tree"
 
 # Options that cannot be given, with the values that they have.
 _USUAL = {item.name: item.default for item in KINDS["extra"].options}
@@ -266,7 +270,7 @@ def declare(
             Program(
                 "gunicorn",
                 memory_limit=read("auth_gunicorn_memory_limit", values.size, 0),
-                tree=True,
+                cumulative=True,
                 stopwaitsecs=_GUNICORN_STOPWAITSECS,
                 options=tuple(read("auth_gunicorn_options", values.other_arguments(refused_arguments("gunicorn")), [])),
                 environment=common,
@@ -406,7 +410,7 @@ def _worker(reader: _Reader, origin: str, name: str, pool: Mapping[str, Any], ow
         numprocs=read("numprocs", values.positive, 1),
         numbered=True,
         memory_limit=read("memory_limit", values.size, 0),
-        tree=kind in FORKING_POOLS,
+        cumulative=kind in FORKING_POOLS,
         stopwaitsecs=read("stopwaitsecs", values.positive, 1),
         # solo has one slot whatever it is told.
         concurrency=1 if kind == "solo" else concurrency,
@@ -464,6 +468,16 @@ def ineffective(declared: Declared) -> list[str]:
     ]
 
 
+def renamed(variables: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each key that has another name now; ``variables`` are those that `declare` takes."""
+    return [
+        f"{_CUMULATIVE_BEFORE} of {name} in auth_extra_programs is called {CUMULATIVE} now; "
+        "the old name works until 1.0."
+        for name, program in variables["auth_extra_programs"].items()
+        if _CUMULATIVE_BEFORE in program
+    ]
+
+
 def unknown_names(given: Iterable[str], allowed: Iterable[str], host: str) -> list[str]:
     """Return a sentence for each variable that begins like the role's and is none; ``allowed`` are those of others."""
     others = set(allowed)
@@ -494,8 +508,11 @@ def _extra_programs(reader: _Reader, programs: Mapping[str, Any]) -> list[ExtraP
         command = reader.read(f"{origin}.command", settings.pop("command"), values.command, _NO_WORDS)
         environment = reader.read(f"{origin}.environment", settings.pop("environment", {}), values.pairs, _NO_PAIRS)
         limit = reader.read(f"{origin}.memory_limit", settings.pop("memory_limit", ""), values.size, 0)
-        tree = reader.read(
-            f"{origin}.memory_limit_tree", settings.pop("memory_limit_tree", False), values.boolean, False
+        cumulative = reader.read(
+            f"{origin}.{CUMULATIVE}",
+            settings.pop(CUMULATIVE, settings.pop(_CUMULATIVE_BEFORE, False)),
+            values.boolean,
+            False,
         )
         texts = _settings(reader, origin, settings)
         wait = reader.read(
@@ -505,7 +522,7 @@ def _extra_programs(reader: _Reader, programs: Mapping[str, Any]) -> list[ExtraP
             ExtraProgram(
                 name=str(name),
                 memory_limit=limit,
-                tree=tree,
+                cumulative=cumulative,
                 stopwaitsecs=wait,
                 command=tuple(command),
                 environment=tuple(environment),

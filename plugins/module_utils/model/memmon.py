@@ -107,10 +107,10 @@ def listeners(programs: Iterable[Program]) -> list[Listener]:
     memmon waits for a process that it restarts, up to ``stopwaitsecs``, and watches
     nothing meanwhile; so no two processes share one. And ``-c`` holds for a whole
     memmon: without it a prefork pool or gunicorn is weighed by its small master
-    alone, with it a limit is for the whole tree.
+    alone, with it a limit is for the process with its children.
     """
     return [
-        Listener(process, program.memory_limit, program.tree)
+        Listener(process, program.memory_limit, program.cumulative)
         for program in programs
         if program.memory_limit
         for process in program.process_names

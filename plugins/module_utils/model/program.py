@@ -35,7 +35,7 @@ class Program:
     """One ``[program:x]`` section that the role writes.
 
     ``memory_limit`` is in bytes, 0 for none.
-    ``tree`` says that the limit is meant for the process with all its children.
+    ``cumulative`` (memmon's word) says that the limit is for the process with its children.
     ``stopwaitsecs`` is in seconds. ``options`` are further arguments of its command,
     ``settings`` further options of its section, ``environment`` the names of its
     variables: their values may be secrets, and go another way.
@@ -45,7 +45,7 @@ class Program:
     numprocs: int = 1
     numbered: bool = False
     memory_limit: int = 0
-    tree: bool = False
+    cumulative: bool = False
     stopwaitsecs: int = DEFAULT_STOPWAITSECS
     options: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)

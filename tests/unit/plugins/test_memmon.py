@@ -12,7 +12,7 @@ from superlance.memmon import memmon_from_args
 
 PROGRAMS = [
     Program("worker", numprocs=2, numbered=True, memory_limit=256 * 1024**2),
-    Program("gunicorn", memory_limit=1024**3, tree=True),
+    Program("gunicorn", memory_limit=1024**3, cumulative=True),
     Program("beat"),
 ]
 

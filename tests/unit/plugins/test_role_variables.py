@@ -95,7 +95,7 @@ EXTRA = st.fixed_dictionaries(
     optional={
         "environment": ENVIRONMENTS,
         "memory_limit": SIZES,
-        "memory_limit_tree": FLAGS,
+        "memory_limit_cumulative": FLAGS,
         "stopwaitsecs": NUMBERS,
         "directory": TEXTS.filter(bool),
     },
@@ -242,10 +242,12 @@ def wanted_limits(asked: Mapping[str, Any]) -> dict[str, tuple[int, bool]]:
     if true(asked["auth_gunicorn"]):
         limits.append(("gunicorn", asked["auth_gunicorn_memory_limit"], True))
     for name, program in asked["auth_extra_programs"].items():
-        limits.append((name, program.get("memory_limit"), true(program.get("memory_limit_tree", False))))
+        limits.append((name, program.get("memory_limit"), true(program.get("memory_limit_cumulative", False))))
     if not true(asked["auth_memmon"]):
         return {}
-    return {process: (int(size[:-2]) * UNITS[size[-2:].upper()], tree) for process, size, tree in limits if size}
+    return {
+        process: (int(size[:-2]) * UNITS[size[-2:].upper()], cumulative) for process, size, cumulative in limits if size
+    }
 
 
 def read_limits(memmons: list[list[str]], asked: Mapping[str, Any]) -> dict[str, tuple[int, bool]]:
