@@ -14,7 +14,14 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import plan, refusals, sections, variables
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import (
+    consent,
+    plan,
+    refusals,
+    report,
+    sections,
+    variables,
+)
 from ansible_collections.allianceauth.tuning.plugins.plugin_utils import explicit, role
 
 _STEPS = ("install", "configure", "restart", "verify")
@@ -60,8 +67,12 @@ class ActionModule(ActionBase):
             left = plan.problems_left(declared, info, self._wanted(declared, info), self._steps())
             if left:
                 result.update(failed=True, msg=f"{host}: after the restart {'; '.join(left)}.")
-            return result
+            # What each process holds now.
+            return {**result, "table": report.table(declared, info)}
         decided = self._decide(job, declared, info)
+        if decided.refused:
+            result.update(failed=True, msg=f"{host}: {decided.refused}")
+            return result
         # As tasks read it again, with lists for tuples.
         as_data = json.loads(json.dumps(asdict(decided)))
         warnings = [*decided.warnings, *variables.renamed(self._values)]
@@ -71,8 +82,10 @@ class ActionModule(ActionBase):
         info = self._given["info"]
         if not info["own_gunicorn_conf"]:
             return {}
-        names = explicit.names(self._task, self._vars, variables.NAMES)
-        return variables.left_to_gunicorn(info, str(self._values["auth_project"]), names)
+        return variables.left_to_gunicorn(info, str(self._values["auth_project"]), self._explicit())
+
+    def _explicit(self) -> set[str]:
+        return explicit.names(self._task, self._vars, variables.NAMES)
 
     def _decide(self, job: str, declared: variables.Declared, info: dict[str, Any]) -> plan.Plan:
         wanted = self._wanted(declared, info)
@@ -95,6 +108,7 @@ class ActionModule(ActionBase):
             gunicorn_conf_checksum=hashlib.sha1(gunicorn_conf).hexdigest(),
             superlance=str(self._values["auth_superlance_version"]),
             discard=(*self._values["auth_discard"], *variables.switched_off(self._values)),
+            limits_set=consent.Variables(self._values, self._explicit()).have_limit(),
         )
 
     def _steps(self) -> list[str]:

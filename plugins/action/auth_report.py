@@ -30,6 +30,7 @@ class ActionModule(ActionBase):
             }
         )
         host, check_mode = (task_vars or {})["inventory_hostname"], bool(self._task.check_mode)
-        display.display("\n".join(report.Report(host, given["plan"], given["results"], check_mode).lines()))
-        result.update(changed=False)
+        told = report.Report(host, given["plan"], given["results"], check_mode)
+        display.display("\n".join(told.lines()))
+        result.update(changed=False, warnings=told.warnings())
         return result

@@ -100,6 +100,16 @@ memory_total:
   description: Physical memory in bytes.
   returned: always
   type: int
+memory_available:
+  description: Memory in bytes that new programs could have without swapping.
+  returned: always
+  type: int
+log:
+  description:
+    - When memmon has restarted each process (C(restarts)), in seconds since 1970, and C(since) when supervisord's log
+      tells of it, null if memmon has restarted nothing. Only since supervisord was started itself.
+  returned: always
+  type: dict
 user:
   description: The user's C(uid), C(gid), primary C(group) and C(home), or null.
   returned: always
@@ -178,6 +188,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command i
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import link_to, make_namespec
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
+    audit_logs,
     guard,
     preflight,
     proc,
@@ -257,6 +268,19 @@ def expected(groups: list[dict[str, Any]]) -> list[str]:
     ]
 
 
+def restarts(effective: dict[str, Any]) -> dict[str, Any]:
+    """Return what the logs say of processes that memmon has restarted."""
+    logs = [
+        process[log]
+        for group in effective["groups"]
+        for process in group["processes"]
+        if group["listener"] and memmon.options(split_command(process["command"])) is not None
+        for log in ("stdout_logfile", "stderr_logfile")
+        if process[log]
+    ]
+    return audit_logs.memmon_restarts(effective["logfile"], logs)
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -282,6 +306,8 @@ def main() -> None:
         "now": time.time(),
         "hostname": socket.gethostname(),
         "memory_total": proc.memory_total(),
+        "memory_available": proc.memory_available(),
+        "log": {"since": None, "restarts": {}},
         "user": project.user(given["user"]),
         "project_exists": os.path.isfile(os.path.join(given["project_dir"], "manage.py")),
         "routed_queues": project.routed_queues(os.path.join(given["project_dir"], given["project"], "celery.py")),
@@ -308,6 +334,7 @@ def main() -> None:
             **preflight.exposed([given["log_dir"]], by_group=False),
             **preflight.exposed(path for path in loaded if path not in own),
         }
+        found["log"] = restarts(found["effective"])
         sockets = [look_at_socket(wanted["file"]) for wanted in found["effective"]["sockets"]]
         found["daemon"]["sockets"] = [status for status in sockets if status]
     except supervisor_parser.InvalidError as why:

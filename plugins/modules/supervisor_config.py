@@ -124,6 +124,13 @@ value_changes:
   returned: always
   type: list
   elements: dict
+waiting:
+  description:
+    - What the project says of tasks that wait for their time, as far as it can be asked. The C(default_queue), how many
+      of them a worker process holds at most (C(eta_limit)), and how many a model update queues (C(countdown), with
+      C(tasks) and C(seconds)).
+  returned: O(application) is given
+  type: dict
 kept:
   description: The files that hold what was there before.
   returned: always
@@ -145,6 +152,7 @@ backups:
 import configparser
 import difflib
 import grp
+import inspect
 import json
 import os
 import pwd
@@ -161,6 +169,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import (
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
+    audit_program,
     celery_cli,
     files,
     guard,
@@ -235,16 +244,16 @@ def differing_lines(now: str, text: str) -> list[str]:
     return shown or ["(only what is not shown)"]
 
 
-def check(given: dict[str, Any], content: str) -> list[str]:
-    """Return a sentence for each reason not to put the new file in place."""
+def check(given: dict[str, Any], content: str) -> tuple[list[str], dict[str, Any]]:
+    """Return a sentence for each reason not to put the new file in place, and what the project says of itself."""
     path, link = given["path"], given["link"]
     try:
         overlay = supervisor_parser.overlay_for(path, link, content, given["log_dir"])
         after = supervisor_parser.effective(supervisord.MAIN_CONF, overlay)
     except supervisor_parser.InvalidError as why:
-        return [f"supervisor refuses the configuration with the new file in it: {why}"]
+        return [f"supervisor refuses the configuration with the new file in it: {why}"], {}
     if not {path, link} & set(after["sections"]):
-        return [f"supervisord includes neither {path} nor {link}, see [include] in {supervisord.MAIN_CONF}"]
+        return [f"supervisord includes neither {path} nor {link}, see [include] in {supervisord.MAIN_CONF}"], {}
     names = description.sections(content)
     ours = {name.partition(":")[2] for name in names}
     processes = [process for group in after["groups"] if group["name"] in ours for process in group["processes"]]
@@ -261,7 +270,7 @@ def check(given: dict[str, Any], content: str) -> list[str]:
     if not given["restore"]:
         found += preflight.obstacles(processes, given["pending"])
         found += preflight.unable_to_connect(listeners, after["sockets"]) + preflight.lost_mail(listeners)
-    return found or unloadable(given["application"], overlay)
+    return (found, {}) if found or not given["application"] else loaded(given["application"], overlay)
 
 
 def value_changes(given: dict[str, Any], before: str | None, content: str) -> list[dict[str, Any]]:
@@ -277,18 +286,17 @@ def unreadable_line(why: configparser.Error) -> int:
     return int(errors[0][0])
 
 
-def unloadable(given: dict[str, Any], overlay: supervisor_parser.Overlay) -> list[str]:
-    """Return a sentence if the project would not come back from a restart."""
-    if not given:
-        return []
-    problem = celery_cli.Application.configured(given, supervisord.MAIN_CONF, overlay).problem()
+def loaded(given: dict[str, Any], overlay: supervisor_parser.Overlay) -> tuple[list[str], dict[str, Any]]:
+    """Return a sentence if the project would not come back from a restart, and what it says of waiting tasks."""
+    application = celery_cli.Application.configured(given, supervisord.MAIN_CONF, overlay)
+    problem, waiting = application.load(inspect.getsource(audit_program))
     if not problem:
-        return []
+        return [], waiting
     sentence = (
         f"{given['project']} does not load any more, so that nothing would come back from a restart: "
         f"{problem.rstrip('.')}; repair it in {given['project_dir']} first"
     )
-    return [sentence]
+    return [sentence], {}
 
 
 def main() -> None:
@@ -357,7 +365,7 @@ def work(module: AnsibleModule) -> None:
             f"{unreadable_line(why)} of the present file; repair it, or move it away."
         )
     # Also when the file stays: a neighbour that is broken would end the daemon at its next start.
-    problems = check(module.params, content)
+    problems, result["waiting"] = check(module.params, content)
     if problems:
         module.fail_json(msg=f"{path} was not replaced: {'; '.join(problems)}.")
     if result["changed"] and not module.check_mode:

@@ -60,10 +60,16 @@ class Argument:
 
 @dataclass(frozen=True)
 class Limit:
-    """What memmon watches of a program: the size of each process that has one, in bytes."""
+    """What memmon watches of a program, in bytes: more than one size if its processes have several.
+
+    The steps in which the role lowers the limits of a pool's processes are one; ``in_steps`` says that they are there,
+    ``alike`` that several processes have one limit.
+    """
 
     sizes: frozenset[int]
     cumulative: bool
+    in_steps: bool = False
+    alike: bool = False
 
     @property
     def size(self) -> int:
@@ -230,18 +236,25 @@ def _is_option(word: str) -> bool:
 
 
 def _limits(memmons: list[Section], programs: Mapping[str, Section]) -> dict[str, Limit]:
-    found: dict[str, Limit] = {}
+    found: dict[str, list[int]] = {}
+    with_children: dict[str, bool] = {}
     for memmon_section in memmons:
         cumulative = memmon_section.argument("-c") is not None
         for one in memmon_section.arguments:
             names = [program_of(one.value)] if one.name == "-p" else list(programs) if one.name == "-a" else []
             size = _bytes(one.value.rpartition("=")[2])
             for name in names if size else []:
-                before = found.get(name)
-                if before and one.name == "-a":
+                if name in found and one.name == "-a":
                     continue
-                found[name] = Limit(frozenset({size}) | (before.sizes if before else frozenset()), cumulative)
-    return found
+                found.setdefault(name, []).append(size)
+                with_children[name] = cumulative
+    return {name: _limit(sizes, with_children[name]) for name, sizes in found.items()}
+
+
+def _limit(sizes: list[int], cumulative: bool) -> Limit:
+    several = len(set(sizes)) > 1
+    read = memmon.one_limit(sizes)
+    return Limit(read, cumulative, in_steps=several and len(read) == 1, alike=len(sizes) > 1 and not several)
 
 
 def _bytes(size: str) -> int:

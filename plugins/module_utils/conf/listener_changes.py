@@ -14,6 +14,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options i
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 
 _WHY_CUMULATIVE = "its children count as well, whose memory it was meant for"
+_WHY_STEPS = "processes of a pool that leak alike are not restarted at the same moment"
 _WHY_MEMMON = "each process has a memmon of its own, which no other one keeps waiting"
 _WHY_LIMIT = "it was that of gunicorn's small main process alone, and never reached"
 
@@ -39,6 +40,8 @@ class ListenerChanges:
             if now and then and now.sizes == then.sizes:
                 if cumulative and not now.cumulative:
                     yield self._limit_change(name, section, now, then, chosen=False, reason=_WHY_CUMULATIVE)
+                elif now.alike and then.in_steps:
+                    yield self._limit_change(name, section, now, then, chosen=False, reason=_WHY_STEPS)
                 continue
             if not now and not then:
                 continue
@@ -172,6 +175,8 @@ def _shown(limit: Limit | None) -> str:
     if limit is None:
         return NOTHING
     sizes = " and ".join(memmon.size_text(size) for size in sorted(limit.sizes))
+    if limit.in_steps:
+        sizes += " in steps downwards"
     return f"{sizes} with its children" if limit.cumulative else sizes
 
 

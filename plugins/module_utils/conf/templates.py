@@ -49,7 +49,7 @@ _OF_THE_ROLE: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "gunicorn": {"stopsignal": ("TERM",), "stopwaitsecs": ("40",), "-b": ("127.0.0.1:8000",)},
 }
 
-# In bytes: the templates' and the guide's, which was the role's too.
+# In bytes: the templates' and the guide's, which earlier versions of this role wrote by default too.
 LIMIT = 256 * 1024**2
 LIMITED = frozenset({"worker", "worker_services", "gunicorn"})
 

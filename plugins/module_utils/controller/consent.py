@@ -44,6 +44,12 @@ class Variables:
                 return False
         return True
 
+    def have_limit(self) -> bool:
+        """Whether a memory limit was set, of whatever program."""
+        entries = [*(self._values.get("auth_workers") or []), *(self._values.get("auth_extra_programs") or {}).values()]
+        names = [name for name in self._values if name.endswith("_memory_limit")]
+        return bool(names) or any(entry.get("memory_limit") for entry in entries)
+
     def pools(self) -> list[dict[str, Any]]:
         """Return the entries of auth_workers that were set."""
         found: list[dict[str, Any]] = _plain(self._values.get("auth_workers") or [])

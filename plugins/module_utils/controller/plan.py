@@ -16,6 +16,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command i
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import (
     differences,
     memory,
+    places,
     report,
     sections,
     stages,
@@ -45,7 +46,8 @@ class Wanted:
 
     ``content`` are the sections of the auth programs' file, ``checksum`` is the SHA-1 of that file once it is complete.
     ``gunicorn_conf_checksum`` is that of the role's configuration file of gunicorn, ``superlance`` the version.
-    ``discard`` are the names of what may go of a file that was changed by hand.
+    ``discard`` are the names of what may go of a file that was changed by hand, ``limits_set`` says whether somebody
+    has set a memory limit: it is not the defaults alone that are asked for.
     """
 
     content: str
@@ -53,6 +55,7 @@ class Wanted:
     gunicorn_conf_checksum: str
     superlance: str
     discard: tuple[str, ...]
+    limits_set: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,18 +101,20 @@ class Plan:
 
     ``job`` is the kind of run. ``actions`` has the reasons for each step, in the order of the steps; with none there is
     nothing to do.
+    ``refused`` says why it must not be done, empty if it may.
     ``daemon_problem`` says why supervisord does not answer, if it does not.
     ``found`` says what was not as it had to be before the run. ``unread`` are our groups that differ from the disk,
     ``handover`` are the processes, one of each pool, beside which another worker may take tasks during a restart.
     ``stopped`` the processes that shall run and do not, ``new_page`` is what httpok would ask for and never did.
     ``guard_report`` is what the guard of a run before has done, ``superlance`` the version that is asked for, ``table``
-    what the report ends with, ``warnings`` are for the admin to read at once.
+    what the report ends with, ``pools`` what `places.pools` returns, ``warnings`` are for the admin to read at once.
     """
 
     job: str
     drain: stages.Drain
     expected: Expected
     files: Files
+    refused: str = ""
     daemon_problem: str = ""
     actions: Mapping[str, Sequence[str]] = field(default_factory=dict)
     found: tuple[str, ...] = ()
@@ -120,6 +125,7 @@ class Plan:
     guard_report: str = ""
     superlance: str = ""
     table: tuple[str, ...] = ()
+    pools: tuple[Mapping[str, Any], ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -153,8 +159,17 @@ def apply(declared: Declared, info: Mapping[str, Any], wanted: Wanted, steps: It
     # They are refused before anything is touched.
     if ambiguous := memmon.ambiguous(groups, plan.expected.limits):
         actions = {"refuse": ambiguous, **actions}
-    # Of a file that is replaced, what it differs in is no news.
-    return replace(plan, actions=actions, found=tuple(found if is_replaced else found + sockets))
+    # What the memory has room for changes by the hour: that is no reason to refuse what is there already.
+    too_much = memory.excess(declared, info)
+    refused = too_much if wanted.limits_set and text_differs else ""
+    return replace(
+        plan,
+        refused=refused,
+        actions=actions,
+        # Of a file that is replaced, what it differs in is no news.
+        found=tuple(found if is_replaced else found + sockets),
+        warnings=(*plan.warnings, *([too_much] if too_much and not refused else [])),
+    )
 
 
 def problems_left(declared: Declared, info: Mapping[str, Any], wanted: Wanted, steps: Iterable[str]) -> list[str]:
@@ -262,10 +277,11 @@ def _plan(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
         new_page=_new_page(declared, info),
         guard_report=info["guard"]["said"],
         superlance=wanted.superlance,
-        table=tuple(report.table(declared)),
+        table=tuple(report.table(declared, info)),
+        pools=tuple(places.pools(declared)),
         warnings=(
             *filter(None, [info["guard"]["said"]]),
-            *memory.warnings(declared),
+            *memory.warnings(declared, info),
             *ineffective(declared),
             *_exposed(declared, info),
         ),

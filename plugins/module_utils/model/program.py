@@ -14,6 +14,9 @@ DEFAULT_STOPWAITSECS = 10
 # Alliance Auth's pool for the queue `services`.
 SERVICES = "worker_services"
 
+# Celery's own, unless the application says otherwise.
+DEFAULT_QUEUE = "celery"
+
 # Pools whose tasks run in child processes; all others run them in the worker itself.
 FORKING_POOLS = frozenset({"prefork"})
 

@@ -101,6 +101,16 @@ def restarts(log: list[tuple[float, str]], memmons: str) -> dict[str, list[float
     return {name: stops.get(name, [])[-count:] for name, count in counts.items()}
 
 
+def memmon_restarts(daemon_log: str, memmon_logs: Iterable[str]) -> dict[str, Any]:
+    """Return when memmon has restarted each process (``restarts``), and ``since`` when supervisord's log tells of it.
+
+    That log is long, and read only if a memmon says that it has restarted something.
+    """
+    said = "".join(end_of(path) for path in sorted(set(memmon_logs)))
+    log = since_started(events(end_of(daemon_log))) if _RESTARTED.search(said) else []
+    return {"since": log[0][0] if log else None, "restarts": restarts(log, said)}
+
+
 def longest_task(text: str) -> dict[str, Any] | None:
     """Return the ``name`` and ``seconds`` of the longest task in a worker's log, None if it names none."""
     found = [(float(seconds), name) for name, seconds in _SUCCEEDED.findall(text)]

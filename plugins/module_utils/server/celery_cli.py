@@ -70,23 +70,22 @@ class Application:
             environment = {}
         return cls(**{key: given[key] for key in APPLICATION_SPEC}, environment=environment)
 
-    def problem(self) -> str:
-        """Return why the project does not load, "" if it does: as gunicorn's workers and Celery's load it."""
+    def load(self, source: str) -> tuple[str, dict[str, Any]]:
+        """Return why the project does not load, "" if it does, and what ``source``, which loads it, says last."""
         try:
-            done = self._run("python", ["-c", f"import {self.project}.wsgi"], _LOAD_SECONDS)
+            done = self._run("python", ["-c", source, self.project], _LOAD_SECONDS)
         except CannotAskError as why:
-            return str(why)
-        return self._last_log_lines(done, 1) if done.returncode else ""
+            return str(why), {}
+        if done.returncode:
+            return self._last_log_lines(done, 1), {}
+        return "", _answer(done) or {}
 
     def ask(self, source: str, arguments: Sequence[str], seconds: float) -> dict[str, Any]:
         """Return the JSON object that a Python program says last, run in the project with the venv's Python."""
         # -B: it writes nothing, not even bytecode.
         done = self._run("python", ["-B", "-c", source, *arguments], seconds)
-        try:
-            answer = json.loads(done.stdout.strip().splitlines()[-1])
-        except (ValueError, IndexError):
-            answer = None
-        if done.returncode or not isinstance(answer, dict):
+        answer = _answer(done)
+        if done.returncode or answer is None:
             raise CannotAskError(self._last_log_lines(done, 1))
         return answer
 
@@ -169,6 +168,15 @@ class Application:
         lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
         words = " ".join(lines[-count:]) or f"exit code {done.returncode}, without a word"
         return managed_file.redacted(words, managed_file.secret_values(self.environment))
+
+
+def _answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any] | None:
+    """Return the JSON object that a program has said last, None if that is none."""
+    try:
+        answer = json.loads(done.stdout.strip().splitlines()[-1])
+    except (ValueError, IndexError):
+        return None
+    return answer if isinstance(answer, dict) else None
 
 
 def differences(wanted: Mapping[str, Mapping[str, Any]], pools: Mapping[str, Mapping[str, Any]]) -> list[str]:

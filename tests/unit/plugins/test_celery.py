@@ -71,5 +71,5 @@ def test_a_project_that_never_loads_is_given_up_with_all_that_it_has_started(
     python.chmod(0o755)
     me = pwd.getpwuid(os.getuid()).pw_name
     application = celery_cli.Application(str(tmp_path), "myauth", str(tmp_path), me)
-    assert application.problem() == f"{python} took longer than 3 s"
+    assert application.load("import myauth.wsgi") == (f"{python} took longer than 3 s", {})
     wait(lambda: proc.start_ticks(int((tmp_path / "child").read_text())) is None)

@@ -48,7 +48,7 @@ CHOSEN: dict[str, tuple[dict[str, str], list[str]]] = {
         {
             WORKER: "%(ENV_AA_COMMAND_CELERY)s -A myauth worker -P threads -c 12 -l INFO\n",
             "numprocs = 1\n": "numprocs=2\n",
-            LIMITS: "  -p worker_00=512MB -p worker_01=512MB -p worker_services=256MB -p gunicorn=900MB\n",
+            LIMITS: "  -p worker_00=700MB -p worker_01=700MB -p worker_services=256MB -p gunicorn=900MB\n",
             "--timeout 120": "--timeout 0",
         },
         [
@@ -56,7 +56,7 @@ CHOSEN: dict[str, tuple[dict[str, str], list[str]]] = {
             "worker --loglevel: info -> none (auth_worker_loglevel)",
             "worker numprocs: 2 -> 1 (auth_worker_numprocs)",
             "gunicorn --timeout: 0 -> 120 (auth_gunicorn_timeout)",
-            "worker memory limit: 512MB -> 256MB (auth_worker_memory_limit)",
+            "worker memory limit: 700MB -> 512MB (auth_worker_memory_limit)",
             "gunicorn memory limit: 900MB -> none (auth_gunicorn_memory_limit)",
         ],
     ),
@@ -76,7 +76,7 @@ CHOSEN: dict[str, tuple[dict[str, str], list[str]]] = {
             "worker stopwaitsecs: 3600 -> 600 (auth_worker_stopwaitsecs)",
             "gunicorn --workers: 9 -> 3 (auth_gunicorn_workers)",
             "gunicorn --timeout: 300 -> 120 (auth_gunicorn_timeout)",
-            "worker memory limit: 900MB -> 256MB (auth_worker_memory_limit)",
+            "worker memory limit: 900MB -> 512MB (auth_worker_memory_limit)",
         ],
     ),
     "green threads": (
@@ -140,15 +140,15 @@ CHOSEN: dict[str, tuple[dict[str, str], list[str]]] = {
         },
         [
             "worker --pool: prefork -> threads (auth_worker_pool)",
-            "worker memory limit: 900MB with its children -> 256MB (auth_worker_memory_limit)",
+            "worker memory limit: 900MB with its children -> 512MB (auth_worker_memory_limit)",
         ],
     ),
     "a limit for all": (
         {LIMITS: "  -a 700MB\n"},
         [
             "beat memory limit: 700MB -> none (auth_beat_memory_limit)",
-            "worker memory limit: 700MB -> 256MB (auth_worker_memory_limit)",
-            "worker_services memory limit: 700MB -> 256MB (memory_limit of worker_services in auth_workers)",
+            "worker memory limit: 700MB -> 512MB (auth_worker_memory_limit)",
+            "worker_services memory limit: 700MB -> 512MB (memory_limit of worker_services in auth_workers)",
             "gunicorn memory limit: 700MB -> none (auth_gunicorn_memory_limit)",
         ],
     ),

@@ -58,7 +58,10 @@ INFO: dict[str, Any] = {
     "guard": {"pending": False, "said": ""},
     "own_gunicorn_conf": None,
     "venv": {"exists": True, "programs": ["celery", "gunicorn", "python"], "versions": {"superlance": "2.0.0"}},
+    "now": 1_795_643_137.0,
     "memory_total": 4 * GIGABYTE,
+    "memory_available": 3 * GIGABYTE,
+    "log": {"since": None, "restarts": {}},
     "orphans": [{"pid": 5, "start": 77, "kind": "worker", "command": "celery worker"}],
     "own_groups": ["memmon_worker_00", "myauth"],
     "exposed": {},
@@ -76,7 +79,7 @@ INFO: dict[str, Any] = {
             process("myauth", "gunicorn", "gunicorn"),
             process("bots", "bot", "other"),
             process("myauth", "worker_00", "worker"),
-            process("memmon_worker_00", "memmon_worker_00", "listener", limits={"worker_00": 256 * 1024**2}),
+            process("memmon_worker_00", "memmon_worker_00", "listener", limits={"worker_00": 512 * 1024**2}),
             process("myauth", "beat", "beat"),
         ],
     },
@@ -205,7 +208,7 @@ def test_what_runs_otherwise_than_decided_is_told(defaults: dict[str, Any], info
     assert plan.problems_left(declare(defaults), info, WANTED, STEPS) == [
         "myauth:beat does not run",
         "memmon watches worker, which does not exist",
-        "memmon has the limit none for worker_00 and not 256MB",
+        "memmon has the limit none for worker_00 and not 512MB",
         "no memmon watches the worker worker_00",
         "myauth is changed on disk since supervisord read its configuration",
     ]
@@ -244,15 +247,6 @@ def test_a_pool_without_its_package_is_refused(defaults: dict[str, Any], info: d
     assert "the pool gevent needs the package gevent" in refusal
 
 
-def test_limits_above_the_hosts_memory_are_refused_with_the_numbers_unless_allowed(
-    defaults: dict[str, Any], info: dict[str, Any]
-) -> None:
-    big = {"auth_worker_numprocs": 5, "auth_worker_memory_limit": "1GB"}
-    (refusal,) = refusals.refusals(declare(defaults, **big), info, "auth1")
-    assert "the memory limits of 5 processes are 5120 MB in all, and the host has 4096 MB" in refusal
-    assert refusals.refusals(declare(defaults, **big, auth_memory_overcommit=True), info, "auth1") == []
-
-
 def test_a_limit_below_what_the_tree_needs_at_rest_is_refused(defaults: dict[str, Any], info: dict[str, Any]) -> None:
     info["daemon"]["processes"][0]["children"] = [2 * 10**8, 10**8]
     (refusal,) = refusals.refusals(declare(defaults, auth_gunicorn_memory_limit="300MB"), info, "auth1")
@@ -270,7 +264,7 @@ def test_a_limit_for_a_tree_that_has_not_run_yet_is_compared_with_what_is_like_i
         info["daemon"]["processes"] = []
     (refusal,) = refusals.refusals(declare(defaults, auth_workers=pools), info, "auth1")
     weight = 10**8 if runs else 80 * 1024**2
-    assert "the memory_limit of worker_fork (auth_worker_memory_limit, or its own in auth_workers) is 256MB" in refusal
+    assert "the memory_limit of worker_fork (auth_worker_memory_limit, or its own in auth_workers) is 512MB" in refusal
     assert "but with 8 children" in refusal
     assert f"needs {9 * weight // 1024**2} MB at rest" in refusal
     enough = [{**pools[0], "memory_limit": "1500MB"}]
@@ -281,14 +275,6 @@ def test_what_others_can_change_of_what_root_loads_is_warned_of(defaults: dict[s
     info["exposed"] = {"/etc/supervisor/conf.d/bot.conf": "bot", "/home/allianceserver/myauth/log": "allianceserver"}
     (warning,) = decide(defaults, info).warnings
     assert "loads or writes /etc/supervisor/conf.d/bot.conf, which bot can change" in warning
-
-
-def test_a_small_limit_and_a_missing_one_are_warned_of(defaults: dict[str, Any], info: dict[str, Any]) -> None:
-    (small,) = decide(defaults, info, auth_worker_memory_limit="100MB").warnings
-    assert "worker has a memory limit of 100MB" in small
-    (missing,) = decide(defaults, info, auth_worker_memory_limit="").warnings
-    assert missing == "worker has no memory limit: memmon does not watch it."
-    assert decide(defaults, info, auth_worker_memory_limit="", auth_memmon=False).warnings == ()
 
 
 def test_every_process_of_a_pool_is_a_node_with_the_hosts_name(defaults: dict[str, Any], info: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
 from collections.abc import Mapping
@@ -237,17 +238,28 @@ def wanted_limits(asked: Mapping[str, Any]) -> dict[str, tuple[int, bool]]:
     if true(asked["auth_beat"]):
         limits.append(("beat", asked["auth_beat_memory_limit"], False))
     for name, pool in pools(asked).items():
-        processes = [f"{name}_{number:02d}" for number in range(int(pool["numprocs"]))]
-        limits += [(process, pool["memory_limit"], pool["pool"] == "prefork") for process in processes]
+        sizes = in_steps(pool["memory_limit"], int(pool["numprocs"]))
+        limits += [(f"{name}_{number:02d}", size, pool["pool"] == "prefork") for number, size in enumerate(sizes)]
     if true(asked["auth_gunicorn"]):
         limits.append(("gunicorn", asked["auth_gunicorn_memory_limit"], True))
     for name, program in asked["auth_extra_programs"].items():
         limits.append((name, program.get("memory_limit"), true(program.get("memory_limit_cumulative", False))))
     if not true(asked["auth_memmon"]):
         return {}
-    return {
-        process: (int(size[:-2]) * UNITS[size[-2:].upper()], cumulative) for process, size, cumulative in limits if size
-    }
+    return {process: (in_bytes(size), cumulative) for process, size, cumulative in limits if size}
+
+
+def in_bytes(size: Any) -> int:
+    return size if isinstance(size, int) else int(size[:-2]) * UNITS[size[-2:].upper()]
+
+
+def in_steps(size: str, count: int) -> list[int]:
+    """Return the limits of a pool's processes, by what the documentation says of them."""
+    if not size:
+        return [0] * count
+    whole, apart = in_bytes(size), min(0.05, 0.2 / max(1, count - 1))
+    megabytes = (math.ceil(round(whole * (1 - apart * number) / 1024**2, 6)) for number in range(count))
+    return [min(whole, each * 1024**2) for each in megabytes]
 
 
 def read_limits(memmons: list[list[str]], asked: Mapping[str, Any]) -> dict[str, tuple[int, bool]]:
