@@ -51,6 +51,10 @@ memory_total:
   description: Physical memory in bytes.
   returned: always
   type: int
+memory_available:
+  description: Memory in bytes that new programs could have without swapping.
+  returned: always
+  type: int
 cores:
   description: The number of processors.
   returned: always
@@ -260,6 +264,7 @@ def main() -> None:
         "now": time.time(),
         "hostname": socket.gethostname(),
         "memory_total": proc.memory_total(),
+        "memory_available": proc.memory_available(),
         "cores": os.cpu_count() or 1,
         "unit": {"exists": proc.unit_exists(), "stop_seconds": audit_host.stop_seconds()},
         "daemon": daemon,

@@ -96,6 +96,7 @@ def good() -> dict[str, Any]:
         "now": NOW,
         "hostname": "auth1",
         "memory_total": 8192 * MEGABYTE,
+        "memory_available": 6144 * MEGABYTE,
         "cores": 4,
         "unit": {"exists": True, "stop_seconds": 660.0},
         "daemon": {

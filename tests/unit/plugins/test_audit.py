@@ -389,7 +389,7 @@ CHANGES: dict[str, tuple[Change, str, str, str, str]] = {
         lambda look: look.update(memory_total=1024 * MEGABYTE),
         "medium",
         "memory-does-not-fit",
-        "limits allow 1024 MB, programs without one hold 474 MB, and the host has 1024 MB",
+        "limits allow 1024 MB, programs without one hold 474 MB, and the host has 1024 MB for them",
         "auth_worker_memory_limit or auth_worker_numprocs",
     ),
     "many children": (
