@@ -154,6 +154,20 @@ def test_memmons_restarts_get_their_times_from_supervisords_log() -> None:
     assert audit_logs.restarts(audit_logs.events(LOG), "Checking programs worker_00=1\n") == {}
 
 
+def test_a_memmon_that_has_restarted_nothing_spares_reading_supervisords_log(tmp_path: Path) -> None:
+    daemon, quiet, busy = (tmp_path / name for name in ("supervisord.log", "quiet.log", "busy.log"))
+    daemon.write_text(LOG)
+    quiet.write_text("Checking programs worker_00=1\n")
+    busy.write_text("Restarting myauth:worker_00\n")
+    nothing = {"since": None, "restarts": {}}
+    assert audit_logs.memmon_restarts(str(daemon), [str(quiet), f"{tmp_path}/gone"]) == nothing
+    # All memmons share a log, which counts once.
+    assert audit_logs.memmon_restarts(str(daemon), [str(quiet), str(busy), str(busy)]) == {
+        "since": at("09:00:00"),
+        "restarts": {"worker_00": [at("10:00:21")]},
+    }
+
+
 def test_the_longest_task_is_read_from_a_workers_log() -> None:
     text = (
         "[2026-11-25 10:00:00,000: INFO/MainProcess] Task a.b[0f9e1b2c-0000-4444-8888-aaaaaaaaaaaa] succeeded in 0.5s\n"
