@@ -30,6 +30,9 @@ attributes:
     description: Can run in check mode and return what it would otherwise return.
   diff_mode:
     support: none
+  action:
+    support: full
+    description: An action plugin says if this ansible-core does not support the server's Python.
 """
 
 EXAMPLES = r"""
@@ -45,6 +48,10 @@ now:
   type: float
 hostname:
   description: The host's name as Celery's C(%h) expands it.
+  returned: always
+  type: str
+python:
+  description: The version of the Python that the module runs on.
   returned: always
   type: str
 memory_total:
@@ -112,6 +119,7 @@ log:
 
 import inspect
 import os
+import platform
 import socket
 import time
 from typing import Any
@@ -263,6 +271,7 @@ def main() -> None:
     found: dict[str, Any] = {
         "now": time.time(),
         "hostname": socket.gethostname(),
+        "python": platform.python_version(),
         "memory_total": proc.memory_total(),
         "memory_available": proc.memory_available(),
         "cores": os.cpu_count() or 1,

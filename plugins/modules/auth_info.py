@@ -52,6 +52,9 @@ attributes:
     description: Can run in check mode and return what it would otherwise return.
   diff_mode:
     support: none
+  action:
+    support: full
+    description: An action plugin says if this ansible-core does not support the server's Python.
 """
 
 EXAMPLES = r"""
@@ -94,6 +97,10 @@ expected:
   elements: str
 hostname:
   description: The host's name as Celery's C(%h) expands it.
+  returned: always
+  type: str
+python:
+  description: The version of the Python that the module runs on.
   returned: always
   type: str
 memory_total:
@@ -177,6 +184,7 @@ daemon:
 """
 
 import os
+import platform
 import socket
 import stat
 import time
@@ -305,6 +313,7 @@ def main() -> None:
     found: dict[str, Any] = {
         "now": time.time(),
         "hostname": socket.gethostname(),
+        "python": platform.python_version(),
         "memory_total": proc.memory_total(),
         "memory_available": proc.memory_available(),
         "log": {"since": None, "restarts": {}},
