@@ -82,9 +82,8 @@ UNIT = Job("unit", ("scripts/unit",), seconds=SECONDS["unit"])
 
 OLDEST = ".cache/venv-oldest"
 
-# Scenarios about distributions and versions. They run by name, with LAB_DISTRO, and not in `test-all`, because they
-# were not seen to pass yet on the distributions that they are about.
-BY_NAME = ("controller", "sudo")
+# Scenarios about distributions and versions: what `test-all` alone has, each of them on the servers that it is about.
+VERSIONS = ("controller", "sudo")
 
 
 def scenarios() -> list[str]:
@@ -104,12 +103,27 @@ def scenario(name: str, title: str = "", needs: Iterable[str] = (), **environmen
     )
 
 
+def image(distro: str) -> Job:
+    """Return the job that makes another distribution's image; it begins at once, because others wait for it."""
+    return Job(distro, IMAGES.command, {**IMAGES.environment, "LAB_DISTRO": distro}, ("images",))
+
+
+def on(name: str, title: str, *distros: str, needs: Sequence[str] = (), **environment: str) -> Job:
+    """Return the job of a scenario with one server of each of these distributions."""
+    servers = {"LAB_HOSTS": "1", "LAB_DISTRO": ",".join(distros)}
+    return scenario(name, title, (*distros, *needs), **servers, **environment)
+
+
 def matrix() -> list[Job]:
-    """Return what `test-all` does besides `test`."""
+    """Return what `test-all` does besides `test`: four generations of servers and three of ansible-core."""
     return [
-        # Begins at once, because others wait for it.
-        Job("debian13", IMAGES.command, {**IMAGES.environment, "LAB_DISTRO": "debian13"}, ("images",)),
-        scenario("default", "default-debian13", ("debian13",), LAB_DISTRO="debian13"),
+        *(image(distro) for distro in ("debian11", "debian12", "debian13", "debian14")),
+        on("default", "default-newer", "debian13", "debian14"),
+        on("default", "default-oldest", "debian11", "debian12", needs=["tools-oldest"], VENV=OLDEST),
+        # The newest ansible-core, which Debian 14 has a Python for.
+        on("controller", "controller-newest", "debian11", "debian14"),
+        on("controller", "controller-local", "debian12"),
+        on("sudo", "sudo", "debian13", "debian14"),
         Job("tools-oldest", (os.environ.get("MAKE", "make"), "--no-print-directory", "venv", "TOOLS=oldest")),
         Job("unit-oldest", UNIT.command, {"VENV": OLDEST, "JUNIT_SUITE": "unit-oldest"}, ("tools-oldest",), 150),
         scenario("refusals", "refusals-oldest", ("tools-oldest",), VENV=OLDEST),
@@ -123,7 +137,7 @@ def choose(verb: str, names: Sequence[str]) -> list[Job]:
         if unknown:
             sys.exit(f"There is no scenario {unknown[0]}; there are: {', '.join(scenarios())}.")
         return [IMAGES, *longest_first(scenario(name) for name in names or scenarios())]
-    jobs = [LINT, UNIT, *(scenario(name) for name in scenarios() if name not in BY_NAME)]
+    jobs = [LINT, UNIT, *(scenario(name) for name in scenarios() if name not in VERSIONS)]
     if verb == "test-all":
         jobs += matrix()
     return [IMAGES, *longest_first(jobs)]
