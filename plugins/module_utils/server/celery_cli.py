@@ -40,7 +40,7 @@ print(json.dumps(answers, default=str))
 """
 
 # To load the project and reach the broker, beside the time that nodes have to answer.
-_ASK_SECONDS = 60
+_ASK_SECONDS = 180
 
 
 class CannotAskError(Exception):
