@@ -64,7 +64,9 @@ class ActionModule(ActionBase):
             return result
         result["changed"] = False
         if job == "verify":
-            left = plan.problems_left(declared, info, self._wanted(declared, info), self._steps())
+            left = plan.problems_left(
+                declared, info, self._wanted(declared, info), self._steps(), self._given["before"]
+            )
             if left:
                 result.update(failed=True, msg=f"{host}: after the restart {'; '.join(left)}.")
             # What each process holds now.

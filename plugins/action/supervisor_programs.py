@@ -22,6 +22,9 @@ _DAEMON_SECONDS = 60
 # A worker counts as running after its startsecs, 10 s; on a busy host all of it takes longer.
 _AGAIN_SECONDS = 60
 
+# For what did not work before: a program that ends again and again is up in between.
+_TOLERATED_SECONDS = 30
+
 # Between two attempts to reach a server.
 _LINE_SECONDS = 3
 
@@ -88,7 +91,8 @@ class ActionModule(ActionBase):
         names, troubles = drained.supervised(), []
         until = time.monotonic() + drained.stopping_for() + _AGAIN_SECONDS
         while names:
-            again = self._run_all({"state": "running", "processes": names, "settle": 0}, until - time.monotonic())
+            given = {"state": "running", "processes": names, "settle": 0, "tolerate": self._tolerated()}
+            again = self._run_all(given, until - time.monotonic())
             if not again.get("failed"):
                 break
             troubles.append(again["msg"])
@@ -118,6 +122,8 @@ class ActionModule(ActionBase):
             if not answer.get("pending"):
                 return result
             waited = time.monotonic() - began
+            if waited >= _TOLERATED_SECONDS and {one["name"] for one in answer["pending"]} <= set(self._tolerated()):
+                return result
             if trouble := self._trouble(answer, starts, waited, timeout):
                 result.update(failed=True, msg=trouble)
                 return result
@@ -126,11 +132,14 @@ class ActionModule(ActionBase):
                 arguments["site"] = ""
             display.display(progress.waiting(self._vars["inventory_hostname"], answer, round(waited)))
 
+    def _tolerated(self) -> list[str]:
+        return list(self._task.args.get("tolerate") or [])
+
     def _trouble(self, answer: dict[str, Any], starts: progress.Starts, waited: float, timeout: float) -> str:
         """Return why to wait no longer, "" to go on."""
         first = answer["pending"][0]
         if first["name"] == "supervisord" and waited >= _DAEMON_SECONDS:
             return str(first["state"])
-        if starts.restarted_too_often(answer["pending"]):
+        if starts.restarted_too_often(one for one in answer["pending"] if one["name"] not in self._tolerated()):
             return starts.said(answer)
         return progress.timeout_message(answer, round(waited)) if waited >= timeout else ""

@@ -133,6 +133,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
     audit_program,
     audit_projects,
     celery_cli,
+    outside,
     preflight,
     proc,
     supervisor_parser,
@@ -275,7 +276,7 @@ def main() -> None:
         "memory_total": proc.memory_total(),
         "memory_available": proc.memory_available(),
         "cores": os.cpu_count() or 1,
-        "unit": {"exists": proc.unit_exists(), "stop_seconds": audit_host.stop_seconds()},
+        "unit": {"exists": proc.unit_exists(), "stop_seconds": outside.stop_seconds()},
         "daemon": daemon,
         **NOTHING,
     }

@@ -172,6 +172,10 @@ unit:
   description: Whether systemd runs the host and has a unit C(supervisor).
   returned: always
   type: bool
+outside:
+  description: How long systemd lets supervisord stop, by whom, and what the role's files for it and needrestart say.
+  returned: always
+  type: dict
 orphans:
   description: Auth programs that no supervisord looks after, each with its C(pid), C(kind), C(start) and C(command).
   returned: always
@@ -198,12 +202,18 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names im
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
     audit_logs,
     guard,
+    outside,
     preflight,
     proc,
     project,
     supervisor_parser,
     supervisord,
 )
+
+# supervisord's own, as Debian's supervisord.conf has it.
+LOG = "/var/log/supervisor/supervisord.log"
+_YOUNG_SECONDS = 60
+_LATE_SECONDS = 600
 
 
 def look_at_daemon() -> dict[str, Any]:
@@ -220,6 +230,7 @@ def look_at_daemon() -> dict[str, Any]:
         ]
     except supervisord.NotAnsweringError as why:
         return {"problem": str(why), "processes": [], "drift": {}}
+    add_deaths(found["processes"])
     try:
         found["drift"] = daemon.drift()
     except xmlrpc.client.Fault as why:
@@ -247,6 +258,15 @@ def describe(process: supervisord.Process, below: list[int], command: str) -> di
         "kind": kind,
         "limits": memmon.watched(arguments),
     }
+
+
+def add_deaths(processes: list[dict[str, Any]]) -> None:
+    """Add to each process that is not up for long how often it has died of late, by supervisord's log."""
+    young = [process for process in processes if process["start"] and time.time() - process["start"] < _YOUNG_SECONDS]
+    if young:
+        deaths = audit_logs.deaths(audit_logs.events(audit_logs.end_of(LOG, 2**18)), time.time() - _LATE_SECONDS)
+        for process in young:
+            process["deaths"] = deaths.get(process["name"], 0)
 
 
 def look_at_socket(path: str) -> dict[str, Any] | None:
@@ -328,6 +348,7 @@ def main() -> None:
         "log_links": project.links(os.path.join(given["project_dir"], "log")),
         "own_gunicorn_conf": project.gunicorn_settings(os.path.join(given["project_dir"], "gunicorn.conf.py")),
         "unit": proc.unit_exists(),
+        "outside": outside.look(),
         "guard": guard.look(given["project"]),
         "daemon": look_at_daemon(),
         "orphans": proc.orphans(given["venv"]),

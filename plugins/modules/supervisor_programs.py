@@ -67,6 +67,11 @@ options:
     type: list
     elements: str
     default: []
+  tolerate:
+    description: Those of them that did not work before, so that it is no failure if they end again.
+    type: list
+    elements: str
+    default: []
   site:
     description:
       - The address that gunicorn listens on (C(HOST:PORT) or C(unix:PATH)), empty for none.
@@ -243,6 +248,7 @@ def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: 
                 msg=f"supervisord does not know {', '.join(absent)}; its configuration lacks them.", **result
             )
         pending = [known[name] for name in wanted if not settled(known[name], module.params["settle"])]
+        pending = [process for process in pending if not given_up(process, module.params["tolerate"])]
         state = "answered by the second gunicorn" if second else "no answer"
         silent = [{"name": f"the site at {site}", "state": state}] if site and not result["site"] else []
         result["pending"] = silent + [
@@ -283,6 +289,11 @@ def is_gunicorn(process: Process) -> bool:
 def settled(process: Process, seconds: int) -> bool:
     """Whether a process runs, and has for so long that it will not fall over at once."""
     return process.state == "RUNNING" and time.time() - process.start >= seconds
+
+
+def given_up(process: Process, tolerated: Sequence[str]) -> bool:
+    """Whether nobody waits for a process any more: it did not work before the run, and does not now."""
+    return process.namespec in tolerated and process.state in ("BACKOFF", "FATAL")
 
 
 def spawn_error(daemon: Daemon, process: Process) -> str:
@@ -338,6 +349,7 @@ def main() -> None:
             "stop_requests": {"type": "dict", "default": {}},
             "kill": {"type": "list", "elements": "str", "default": []},
             "processes": {"type": "list", "elements": "str", "default": []},
+            "tolerate": {"type": "list", "elements": "str", "default": []},
             "site": {"type": "str", "default": ""},
             "standby_of": {"type": "str", "default": ""},
             "settle": {"type": "int", "default": 10},

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Callable, Iterator, Mapping
 
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import log_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options import KINDS, Kind
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
@@ -28,6 +29,10 @@ SUPERVISOR_DEFAULTS: Mapping[str, str] = {
     "process_name": "%(program_name)s",
     "redirect_stderr": "false",
     "startretries": "3",
+    "stderr_logfile_backups": "10",
+    "stderr_logfile_maxbytes": "50MB",
+    "stdout_logfile_backups": "10",
+    "stdout_logfile_maxbytes": "50MB",
     "startsecs": "1",
     "stopasgroup": "false",
     "stopsignal": "TERM",
@@ -159,6 +164,8 @@ def _section(title: str, raw: Options, daemon: Mapping[str, str], kind: str) -> 
         for option, value in raw.items()
         if option not in ("command", "environment")
     }
+    if family == "program":
+        _merge_logs(options)
     return Section(
         title,
         kind,
@@ -168,6 +175,20 @@ def _section(title: str, raw: Options, daemon: Mapping[str, str], kind: str) -> 
         tuple(_arguments(kind, _after_program(kind, words))),
         environment(raw.get("environment", ""), known),
     )
+
+
+def _merge_logs(options: dict[str, str]) -> None:
+    """Give logs one spelling: of both streams in one file, and of the number that each of several processes has."""
+    for option in ("stdout_logfile", "stderr_logfile"):
+        if option in options:
+            options[option] = log_file.unnumbered(options[option], options.get("numprocs", "1"))
+    # With redirect_stderr supervisor does not look at the others.
+    log = options.get("stderr_logfile", "AUTO")
+    one_file = log_file.is_file(log) and log == options.get("stdout_logfile")
+    if one_file or options.pop("redirect_stderr", "") == "true":
+        options["redirect_stderr"] = "true"
+        for option in ("stderr_logfile", "stderr_logfile_maxbytes", "stderr_logfile_backups"):
+            options.pop(option, None)
 
 
 def kind_of(family: str, words: list[str], raw: str = "") -> str:
@@ -296,6 +317,9 @@ def canonical_option(name: str, value: str) -> str:
     value = value.strip()
     if name in _SWITCHES or name == "autorestart":
         return _WORDS.get(value.lower(), value.lower())
+    if name.endswith("_logfile_maxbytes"):
+        size = memmon.size_in_bytes(value)
+        return value if size is None else memmon.size_text(size) if size else "0"
     if name == "stopsignal":
         return value.upper().removeprefix("SIG")
     return str(int(value)) if value.isdecimal() and name != "umask" else value

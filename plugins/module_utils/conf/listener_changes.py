@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Iterator
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import description, templates
-from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change import NOTHING, Change, Path
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change import NOTHING, Change, Path, yaml_value
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.description import Description, Limit, Section
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options import CUMULATIVE
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
@@ -142,20 +142,24 @@ class ListenerChanges:
                 tuple(f"{before.name}{joint}{name}" for name in item.names),
                 reason="" if item.name != "user" else "memmon need not be root",
             )
-        known = {item.name for item in before.table.options}
         for option, value in before.options.items():
-            item_or_none = before.table.find(option)
-            usual = item_or_none is not None and (not item_or_none.default or item_or_none.default == value)
-            if option not in known or not usual:
-                yield Change(
-                    before.name,
-                    option,
-                    value,
-                    NOTHING,
-                    chosen=True,
-                    names=(f"{before.name}.{option}",),
-                    hint="only a listener of another name, in a file of its own in conf.d, can have it",
-                )
+            known = before.table.find(option)
+            then = after[0].options.get(option) if after else None
+            if known and (not known.default or value in (known.default, then)):
+                continue
+            given = known is not None and not known.is_read_only
+            path = (known.variable,) if known else ()
+            yield Change(
+                before.name,
+                option,
+                value,
+                then if then and given else NOTHING,
+                chosen=True,
+                keeps=((path, yaml_value(value)),) if given else (),
+                settled_by=(path,) if given else (),
+                names=(f"{before.name}.{option}",),
+                hint="" if given else "only a listener of another name, in a file of its own in conf.d, can have it",
+            )
         if before.name not in [one.name for one in self.after.memmons] and self.after.memmons:
             names = ", ".join(one.name.partition(":")[2] for one in self.after.memmons)
             yield Change(before.name, "", "one memmon", names, chosen=False, reason=_WHY_MEMMON)

@@ -87,6 +87,10 @@ _PLACES = (
     Item(("directory",), "auth_project_dir"),
     Item(("user",), "auth_user"),
 )
+_ROTATION = (
+    Item(("stdout_logfile_maxbytes",), "auth_stdout_logfile_maxbytes", default="50MB"),
+    Item(("stdout_logfile_backups",), "auth_stdout_logfile_backups", default="10"),
+)
 _SETTINGS = "auth_program_settings"
 
 _WORKER = Kind(
@@ -101,6 +105,7 @@ _WORKER = Kind(
         Item(("stopwaitsecs",), "auth_worker_stopwaitsecs", "stopwaitsecs", default="10"),
         *_NUMBERING,
         *_PLACES,
+        *_ROTATION,
     ),
     settings=_SETTINGS,
     any_argument="auth_worker_options",
@@ -114,6 +119,7 @@ _BEAT = Kind(
         _fixed("numprocs", default="1"),
         *_NUMBERING,
         *_PLACES,
+        *_ROTATION,
     ),
     settings=_SETTINGS,
     any_argument="auth_beat_options",
@@ -130,13 +136,14 @@ _GUNICORN = Kind(
         _fixed("numprocs", default="1"),
         *_NUMBERING,
         *_PLACES,
+        *_ROTATION,
     ),
     settings=_SETTINGS,
     any_argument="auth_gunicorn_options",
 )
 
 _EXTRA = Kind(
-    (_fixed("numprocs", default="1"), *_NUMBERING),
+    (_fixed("numprocs", default="1"), *_NUMBERING, *_ROTATION),
     settings="auth_extra_programs",
     any_argument="auth_extra_programs.{name}.command",
 )
@@ -146,6 +153,8 @@ _LISTENER_OPTIONS = (
     Item(("directory",), "auth_project_dir"),
     _fixed("stdout_logfile"),
     _fixed("stderr_logfile"),
+    Item(("stderr_logfile_maxbytes",), "auth_stdout_logfile_maxbytes", default="50MB"),
+    Item(("stderr_logfile_backups",), "auth_stdout_logfile_backups", default="10"),
     _fixed("autostart", default="true"),
     _fixed("buffer_size", default="10"),
     _fixed("priority", default="-1"),

@@ -86,7 +86,7 @@ def left_out(section: Section, name: str, item: str) -> bool:
 
 def found_items(section: Section) -> dict[str, str]:
     """Return a program's options and arguments by name, as far as templates have values for them."""
-    places = {"user", "directory", "stdout_logfile", "stderr_logfile", "-A", "--pid"}
+    places = {"user", "directory", "stdout_logfile", "stderr_logfile", "redirect_stderr", "-A", "--pid"}
     found = {**section.options, **{one.name: one.value for one in section.arguments}}
     return {name: value for name, value in found.items() if name not in places}
 

@@ -30,8 +30,9 @@ _WORKER_SETTINGS = {
     "startsecs": "10",
     "killasgroup": "true",
     "priority": "998",
+    "redirect_stderr": "true",
 }
-_EXTRA_SETTINGS = {"autostart": "true", "autorestart": "true"}
+_EXTRA_SETTINGS = {"autostart": "true", "autorestart": "true", "redirect_stderr": "true"}
 
 
 class WholePrograms:

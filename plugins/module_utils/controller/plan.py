@@ -9,17 +9,20 @@ In all functions ``info`` is `auth_info`'s result.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any, Container, Iterable, Mapping, Sequence
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import (
     differences,
+    logs,
     memory,
+    outside,
     places,
     report,
     sections,
     stages,
+    troubled,
 )
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import Declared, ineffective
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
@@ -29,6 +32,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program 
 # The tag of the role's task for each step.
 _TAGS = {
     "install": "install",
+    "outside": "configure",
     "configure": "configure",
     "restart": "restart",
     "start": "restart",
@@ -102,10 +106,12 @@ class Plan:
     ``job`` is the kind of run. ``actions`` has the reasons for each step, in the order of the steps; with none there is
     nothing to do.
     ``refused`` says why it must not be done, empty if it may.
+    ``outside`` are the files for whoever restarts supervisord besides us.
     ``daemon_problem`` says why supervisord does not answer, if it does not.
     ``found`` says what was not as it had to be before the run. ``unread`` are our groups that differ from the disk,
     ``handover`` are the processes, one of each pool, beside which another worker may take tasks during a restart.
-    ``stopped`` the processes that shall run and do not, ``new_page`` is what httpok would ask for and never did.
+    ``stopped`` the processes that shall run and do not, ``tolerated`` those that did not work before, so that it is no
+    failure if they do not at the end. ``new_page`` is what httpok would ask for and never did.
     ``guard_report`` is what the guard of a run before has done, ``superlance`` the version that is asked for, ``table``
     what the report ends with, ``pools`` what `places.pools` returns, ``warnings`` are for the admin to read at once.
     """
@@ -114,12 +120,14 @@ class Plan:
     drain: stages.Drain
     expected: Expected
     files: Files
+    outside: outside.Outside
     refused: str = ""
     daemon_problem: str = ""
     actions: Mapping[str, Sequence[str]] = field(default_factory=dict)
     found: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     stopped: tuple[str, ...] = ()
+    tolerated: tuple[str, ...] = ()
     handover: tuple[str, ...] = ()
     new_page: str = ""
     guard_report: str = ""
@@ -141,6 +149,7 @@ def apply(declared: Declared, info: Mapping[str, Any], wanted: Wanted, steps: It
         found.append(f"the folder {plan.files.log_dir} is gone, into which supervisord logs")
     reasons = {
         "install": _install_reasons(declared, info, wanted),
+        "outside": list(plan.outside.reasons),
         "configure": _configure_reasons(declared, info, wanted, plan.files),
         "restart": found + sockets + ["supervisord has to read its new configuration"] * is_replaced,
         "start": [f"{name} does not run" for name in not_running],
@@ -172,12 +181,19 @@ def apply(declared: Declared, info: Mapping[str, Any], wanted: Wanted, steps: It
     )
 
 
-def problems_left(declared: Declared, info: Mapping[str, Any], wanted: Wanted, steps: Iterable[str]) -> list[str]:
-    """Return a sentence for each thing that a run did not bring about; ``info`` is of its end."""
+def problems_left(
+    declared: Declared, info: Mapping[str, Any], wanted: Wanted, steps: Iterable[str], before: Mapping[str, Any]
+) -> list[str]:
+    """Return a sentence for each thing that a run did not bring about.
+
+    ``info`` is of its end, ``before`` of its beginning, empty if nobody looked then.
+    """
     plan = apply(declared, info, wanted, steps)
     # What is only just starting is for who waited for it; memmon may start a process again at any time.
     left = [why for step, reasons in plan.actions.items() if step not in ("start", "verify") for why in reasons]
-    return differences.disagreements(declared, plan.expected.processes, plan.expected.limits, info) + left
+    tolerated = troubled.before(before) if before else {}
+    expected = [name for name in plan.expected.processes if name not in tolerated]
+    return differences.disagreements(declared, expected, plan.expected.limits, info) + left
 
 
 def drain(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
@@ -250,7 +266,8 @@ def revert(
 
 def _plan(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
     """Return what all jobs share."""
-    expected = _expected(declared, info)
+    trouble = troubled.before(info)
+    expected, told = _expected(declared, info, trouble), outside.decide(declared, info)
     project_logs = f"{declared.project_dir}/log"
     own_log_dir = "" if declared.log_dir == project_logs else declared.log_dir
     differs = info["gunicorn_conf"]["checksum"] != wanted.gunicorn_conf_checksum
@@ -267,12 +284,14 @@ def _plan(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
             project_logs=project_logs,
             log_dir=own_log_dir,
             new_log_dir="" if info["log_dir_exists"] else own_log_dir,
-            log_links=tuple(_missing_log_links(declared, own_log_dir, info["log_links"])),
+            log_links=tuple(logs.missing_links(declared, own_log_dir, info["log_links"])),
             gunicorn_conf=bool((sections.gunicorn(declared, info) or {}).get("shares")) and differs,
         ),
+        outside=told,
         daemon_problem=str(info["daemon"].get("problem", "")),
         unread=tuple(name for names in differences.unread(declared, info).values() for name in names),
         stopped=tuple(differences.stopped(expected.processes, info["daemon"]["processes"])),
+        tolerated=tuple(trouble),
         handover=handover(declared),
         new_page=_new_page(declared, info),
         guard_report=info["guard"]["said"],
@@ -283,6 +302,9 @@ def _plan(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
             *filter(None, [info["guard"]["said"]]),
             *memory.warnings(declared, info),
             *ineffective(declared),
+            *logs.shared(declared),
+            *told.warnings,
+            *troubled.sentences(trouble, expected.processes, info.get("expected", [])),
             *_exposed(declared, info),
         ),
     )
@@ -295,8 +317,12 @@ def handover(declared: Declared) -> tuple[str, ...]:
     )
 
 
-def _expected(declared: Declared, info: Mapping[str, Any]) -> Expected:
+def _expected(declared: Declared, info: Mapping[str, Any], trouble: Container[str]) -> Expected:
+    """Return what has to run; what is in ``trouble`` did not work before, so that nobody can be asked for it."""
     always = [program for program in declared.programs if program.always_runs]
+    works = {name for program in always for name in program.process_names} - {
+        name.rpartition(":")[2] for name in trouble
+    }
     listeners = tuple(make_namespec(name, name) for name in declared.listener_names)
     return Expected(
         processes=(
@@ -304,12 +330,13 @@ def _expected(declared: Declared, info: Mapping[str, Any]) -> Expected:
             *listeners,
         ),
         listeners=listeners,
-        site=declared.gunicorn_options.bind if declared.gunicorn in always else "",
+        site=declared.gunicorn_options.bind if "gunicorn" in works else "",
         nodes={
             f"{name}@{info['hostname']}": _pool_figures(worker)
             for worker in declared.workers
             if worker.always_runs
             for name in worker.process_names
+            if name in works
         },
         limits={listener.process: listener.size for listener in declared.listeners},
     )
@@ -357,18 +384,6 @@ def _exposed(declared: Declared, info: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _missing_log_links(declared: Declared, folder: str, links: Mapping[str, str] | None) -> list[str]:
-    """Return the logs of ``folder`` to which the project's folder has no link; ``links`` is None without that."""
-    if not folder or links is None:
-        return []
-    elsewhere = {"stdout_logfile", "stderr_logfile"}
-    names = [program.name for program in declared.programs if not elsewhere <= set(program.settings)]
-    # All memmons have one log.
-    names += dict.fromkeys("memmon" if name.startswith("memmon") else name for name in declared.listener_names)
-    logs = {f"{name}.log": f"{folder}/{name}.log" for name in names}
-    return [log for name, log in logs.items() if links.get(name) != log]
-
-
 def _new_page(declared: Declared, info: Mapping[str, Any]) -> str:
     """Return the page that httpok shall ask for if it can be asked for before, "" if not.
 
@@ -386,7 +401,10 @@ def _in_file(declared: Declared, info: Mapping[str, Any]) -> Expected:
     """Return what the programs of the file on disk are to show, whatever the variables say."""
     nodes: dict[str, dict[str, Any]] = {}
     site = ""
+    trouble = troubled.before(info)
     for process in _on_disk(declared.project, info):
+        if make_namespec(declared.project, process["name"]) in trouble:
+            continue
         command = split_command(process["command"])
         options = dict(zip(command, command[1:]))
         if process["name"] == "gunicorn":

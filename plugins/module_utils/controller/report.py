@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 from typing import Any, Mapping, Sequence
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import consent, memory, places
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import consent, logs, memory, places
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import Declared
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import Program, Worker
 
-_HEADINGS = ("program", "processes", "concurrency", "pool", "holds", "memory limit")
+_HEADINGS = ("program", "processes", "concurrency", "pool", "holds", "memory limit", "log")
 _MEGABYTE = 1024**2
 
 
@@ -29,14 +29,18 @@ def table(declared: Declared, info: Mapping[str, Any]) -> list[str]:
         names = program.process_names
         own = [(_held(now.get(name), program), _limit(limits.get(name, 0), program)) for name in names]
         first = own[0] if len(own) == 1 else ("", "")
-        rows.append((program.name, str(len(names)), *_work(program, declared), *first))
+        row = (program.name, str(len(names)), *_work(program, declared), *first)
+        rows.append((*row, logs.shown(declared, program)))
         if len(own) > 1:
-            rows += [(f"  {name}", "", "", "", *cells) for name, cells in zip(names, own)]
+            rows += [(f"  {name}", "", "", "", *cells, "") for name, cells in zip(names, own)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
     tasks = sum(worker.numprocs * worker.concurrency for worker in declared.workers)
     return [
         *("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows),
-        f"numprocs * concurrency: {tasks} tasks at once; limits: {sum(limits.values()) // _MEGABYTE} MB in all",
+        (
+            f"numprocs * concurrency: {tasks} tasks at once; limits: {sum(limits.values()) // _MEGABYTE} MB in all; "
+            f"logs: {declared.project_dir}/log"
+        ),
     ]
 
 
@@ -60,8 +64,8 @@ class Report:
     """The sentences on one host.
 
     ``plan`` is the run's. ``results`` are the registered results of its steps by name: ``checked``, ``installed``,
-    ``configured``, ``serving``, ``standby``, ``site_stopped``, ``supervisord``, ``started``, ``resumed``, ``linked``,
-    ``verified``; what was not run has none, or no ``changed``.
+    ``outside``, ``configured``, ``serving``, ``standby``, ``site_stopped``, ``supervisord``, ``started``, ``resumed``,
+    ``linked``, ``verified``; what was not run has none, or no ``changed``.
     """
 
     def __init__(
@@ -92,8 +96,8 @@ class Report:
     def changes(self) -> list[str]:
         """Return a sentence for each thing that was found or changed, in the order of the steps."""
         found = f"It was found that {'; '.join(self.plan['found'])}." if self.plan["found"] else ""
-        sentences = [self.plan["guard_report"], found, self._superlance(), self._file(), self._restart()]
-        return [sentence for sentence in [*sentences, self._start(), self._logs()] if sentence]
+        sentences = [self.plan["guard_report"], found, self._superlance(), self._outside(), self._file()]
+        return [sentence for sentence in [*sentences, self._restart(), self._start(), self._logs()] if sentence]
 
     def _changed(self, step: str) -> bool:
         return bool(self._results.get(step, {}).get("changed"))
@@ -102,6 +106,13 @@ class Report:
         # In check mode pip is not run.
         installs = "install" in self.plan["actions"] and (self.check_mode or self._changed("installed"))
         return f"superlance {self.plan['superlance']} {self._was} installed." if installs else ""
+
+    def _outside(self) -> str:
+        """Return what systemd and needrestart were told, and why."""
+        if not self._changed("outside"):
+            return ""
+        paths = " and ".join(self.plan["outside"]["texts"])
+        return f"{paths} {self._was} written: {'; '.join(self.plan['outside']['reasons'])}."
 
     def _file(self) -> str:
         if not self._changed("configured"):

@@ -79,6 +79,13 @@ def size(value: Any) -> int:
     return memmon.parse_size(str(value)) if value else 0
 
 
+def log_size(value: Any) -> str:
+    text = str(value)
+    if text != "0":
+        memmon.parse_size(text)
+    return text
+
+
 def bind(value: Any) -> str:
     if isinstance(value, str) and value.startswith("unix:"):
         return "unix:" + path(value[len("unix:") :])

@@ -42,6 +42,10 @@ NAMES = (
     "auth_venv",
     "auth_supervisor_conf",
     "auth_log_dir",
+    "auth_systemd_drop_in",
+    "auth_needrestart_override",
+    "auth_stdout_logfile_maxbytes",
+    "auth_stdout_logfile_backups",
     "auth_worker_concurrency",
     "auth_worker_numprocs",
     "auth_worker_pool",
@@ -154,6 +158,10 @@ class Declared:
     venv: str
     supervisor_conf: str
     log_dir: str
+    drop_in: bool
+    needrestart: bool
+    log_maxbytes: str
+    log_backups: int
     beat: Program | None
     workers: tuple[Worker, ...]
     gunicorn: Program | None
@@ -248,6 +256,10 @@ def declare(
         venv=read("auth_venv", values.path, ""),
         supervisor_conf=read("auth_supervisor_conf", values.path, ""),
         log_dir=read("auth_log_dir", values.path, ""),
+        drop_in=read("auth_systemd_drop_in", values.boolean, True),
+        needrestart=read("auth_needrestart_override", values.boolean, True),
+        log_maxbytes=read("auth_stdout_logfile_maxbytes", values.log_size, ""),
+        log_backups=read("auth_stdout_logfile_backups", values.not_negative, 0),
         beat=_with_settings(
             reader,
             Program(

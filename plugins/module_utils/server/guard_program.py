@@ -54,7 +54,9 @@ _RPC_SECONDS = 30
 
 # What a supervisord that has just been started needs to answer, on a busy host.
 _DAEMON_SECONDS = 60
-# systemd gives it 90 s to stop, and what it runs may take longer to load.
+# One that does not answer has so long to stop (systemd's own default): the unit's longer time is for tasks.
+_SILENT_SECONDS = 90
+# What it runs may take longer to load.
 _REACH_SECONDS = 300
 
 # supervisor's startretries is 3 by default, and each of ours has those anew.
@@ -248,6 +250,21 @@ def systemctl(*arguments: str) -> str:
     return done.stdout.strip()
 
 
+def end_silent(verb: str) -> subprocess.CompletedProcess[str]:
+    """Have systemd ``stop`` or ``restart`` a supervisord that does not answer, and kill it if it does not stop.
+
+    Only itself: what it runs goes on, and is drained as an orphan.
+    """
+    command = ["systemctl", verb, UNIT]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as job:
+        try:
+            said, _none = job.communicate(timeout=_SILENT_SECONDS)
+        except subprocess.TimeoutExpired:
+            systemctl("kill", "--kill-who=main", "--signal=KILL", UNIT)
+            said, _none = job.communicate()
+    return subprocess.CompletedProcess(command, job.returncode, said)
+
+
 class Guard:
     """The guard at work; ``report`` says what it has done so far."""
 
@@ -331,7 +348,7 @@ class Guard:
             state = systemctl("is-active", UNIT)
             if state == "active" and not restarted and time.monotonic() > began + _DAEMON_SECONDS:
                 restarted = self._fresh = True
-                systemctl("restart", UNIT)
+                end_silent("restart")
                 self._did("supervisord, which did not answer, was restarted")
             elif state not in ("active", "deactivating"):
                 # Also if systemd has it wait for its next try.

@@ -98,7 +98,7 @@ def good() -> dict[str, Any]:
         "memory_total": 8192 * MEGABYTE,
         "memory_available": 6144 * MEGABYTE,
         "cores": 4,
-        "unit": {"exists": True, "stop_seconds": 660.0},
+        "unit": {"exists": True, "stop_seconds": 700.0},
         "daemon": {
             "pid": 36,
             "of_systemd": True,

@@ -24,6 +24,7 @@ def look(given_variables: Mapping[str, Any]) -> dict[str, Any]:
     folder = str(given_variables["auth_project_dir"])
     return {
         "unit": True,
+        "outside": {"stop_seconds": None, "set_by": "", "drop_in": "", "needrestart": "", "has_needrestart": False},
         "hostname": "host",
         "user": project.user(str(given_variables["auth_user"])),
         "project_exists": os.path.isdir(os.path.join(folder, "log")),

@@ -254,8 +254,8 @@ CHANGES: dict[str, tuple[Change, str, str, str, str]] = {
         lambda look: look["unit"].update(stop_seconds=90.0),
         "low",
         "unit-stops-too-early",
-        "systemd waits 90 s (TimeoutStopSec) for programs that may take 600 s (stopwaitsecs)",
-        "TimeoutStopSec=660",
+        "systemd waits 90 s (TimeoutStopSec) for a supervisord that may take 680 s to stop its programs (stopwaitsecs)",
+        "apply (auth_systemd_drop_in), or systemctl edit supervisor: [Service] TimeoutStopSec=680",
     ),
     "one log for two": (
         lambda look: named(look, "worker_00").update(stdout_logfile=f"{looks.LOGS}/beat.log"),

@@ -16,6 +16,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
     audit_host,
     audit_logs,
     audit_projects,
+    outside,
     proc,
     supervisor_parser,
 )
@@ -114,7 +115,7 @@ def test_secrets_that_all_can_read_are_named_and_not_told(tmp_path: Path) -> Non
     ("text", "seconds"), [("1min 30s", 90.0), ("11min", 660.0), ("500ms", 0.5), ("2h 3min", 7380.0), ("infinity", None)]
 )
 def test_systemds_spans_are_read(text: str, seconds: float | None) -> None:
-    assert audit_host.span(text) == seconds
+    assert outside.span(text) == seconds
 
 
 LOG = """\

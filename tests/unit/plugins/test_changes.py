@@ -39,6 +39,10 @@ BOT = (
     + f"autostart = true\nautorestart = true\nstopsignal = SIGINT\nenvironment = TOKEN={SECRET}\n\n"
 )
 IN_THE_GROUP = "[group:"
+OF_BOTH_STREAMS = "".join(
+    f"std{stream}_logfile = %(ENV_AA_PROJECT_DIRECTORY)s/log/%(program_name)s.log\n" for stream in ("out", "err")
+)
+WORKERS_PROCESSES = "numprocs = 1\nprocess_name = %(program_name)s_%(process_num)02d\n"
 BEAT_STARTS = "autostart = true\nautorestart = true\nstartsecs = 10\npriority = 998\n\n[program:worker]"
 OF_THE_WORKER = "priority = 998\n\n[program:worker_services]"
 
@@ -219,6 +223,37 @@ CHOSEN: dict[str, tuple[dict[str, str], list[str]]] = {
                 "(auth_program_settings.beat.stdout_logfile)"
             )
         ],
+    ),
+    "several processes with logs elsewhere, of another size": (
+        {
+            WORKERS_PROCESSES + OF_BOTH_STREAMS: WORKERS_PROCESSES.replace("1", "2")
+            + "stdout_logfile = /mnt/a b_%(process_num)02d.log\nstdout_logfile_maxbytes = 10MB\n"
+        },
+        [
+            "worker numprocs: 2 -> 1 (auth_worker_numprocs)",
+            (
+                "worker stdout_logfile: /mnt/a b.log -> /var/log/supervisor/myauth/worker.log "
+                "(auth_program_settings.worker.stdout_logfile)"
+            ),
+            "worker stdout_logfile_maxbytes: 10MB -> 50MB (auth_program_settings.worker.stdout_logfile_maxbytes)",
+        ],
+    ),
+    "a log of its own for stderr": (
+        {
+            WORKERS_PROCESSES + OF_BOTH_STREAMS: WORKERS_PROCESSES
+            + "redirect_stderr = false\nstderr_logfile = /mnt/errors.log\nstderr_logfile_backups = 3\n"
+        },
+        [
+            "worker stderr_logfile: /mnt/errors.log -> none (auth_program_settings.worker.stderr_logfile)",
+            (
+                "worker stderr_logfile_backups: 3 -> 10 (the default) "
+                "(auth_program_settings.worker.stderr_logfile_backups)"
+            ),
+        ],
+    ),
+    "a smaller log of memmon": (
+        {"events = TICK_60": "events = TICK_60\nstderr_logfile_maxbytes = 1MB"},
+        ["memmon stderr_logfile_maxbytes: 1MB -> 50MB (auth_stdout_logfile_maxbytes)"],
     ),
     "options and an argument": (
         {OF_THE_WORKER: "umask = 027\nstartsecs = 30\n" + OF_THE_WORKER, "--concurrency=5": "--concurrency=5 -E"},

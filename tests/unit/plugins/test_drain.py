@@ -472,10 +472,13 @@ def test_a_program_that_is_given_up_keeps_nobody_from_being_started_again(runnin
     assert [found.state(name) for name in ("beat:beat", "bot:bot")] == ["FATAL", "RUNNING"]
 
 
-def start_once(found: Any, name: str, seconds: float, settle: int = 0) -> dict[str, Any]:
+def start_once(
+    found: Any, name: str, seconds: float, settle: int = 0, tolerate: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """Return the result of one call that starts a program."""
     result: dict[str, Any] = {"changed": False, "pending": [], "site": None}
-    module: Any = Module({"processes": [name], "site": "", "settle": settle, "standby_of": "nobody", "guard": {}})
+    given = {"processes": [name], "site": "", "settle": settle, "tolerate": [*tolerate], "standby_of": "x", "guard": {}}
+    module: Any = Module(given)
     supervisor_programs.start(found.daemon, module, result, time.monotonic() + seconds)
     return result
 
@@ -502,6 +505,18 @@ def test_a_program_that_ends_by_itself_is_started_once_in_a_call(running: Start)
     assert [process["state"] for process in result["pending"]] == ["EXITED"]
     # By the test, and by the call.
     assert spawned(found, "once") == 2
+
+
+def test_a_program_that_did_not_work_before_is_started_and_not_waited_for(running: Start) -> None:
+    found = running(program("bad", startsecs=1, startretries=0))
+    found.daemon.stop("bad:bad")
+    (found.folder / "broken bad").touch()
+    with pytest.raises(Failed, match="gave up starting bad:bad"):
+        start_once(found, "bad:bad", 30)
+    tries = spawned(found, "bad")
+    result = start_once(found, "bad:bad", 30, tolerate=("bad:bad",))
+    assert (result["pending"], result["changed"]) == ([], True)
+    assert spawned(found, "bad") == tries + 1
 
 
 def test_a_program_that_supervisord_gives_up_in_a_call_is_not_started_by_it(
@@ -581,7 +596,8 @@ def test_programs_of_others_are_in_a_new_supervisord_as_the_run_has_found_them(
     }
     guard_program.save(guard._state_path("myauth"), state)
     given = {"name": "myauth", "owner": "me", "seconds": 120}
-    module: Any = Module({"processes": ["myauth:worker"], "site": "", "settle": 0, "standby_of": "x", "guard": given})
+    asked = {"processes": ["myauth:worker"], "site": "", "settle": 0, "tolerate": [], "standby_of": "x", "guard": given}
+    module: Any = Module(asked)
     supervisor_programs.start(found.daemon, module, {"changed": False, "site": None}, time.monotonic() + 30)
     expected = ("STOPPED", "RUNNING") if restarted else ("RUNNING", "STOPPED")
     wait(lambda: (found.state("idle:idle"), found.state("by_hand:by_hand")) == expected)
@@ -644,7 +660,7 @@ def test_a_supervisord_that_does_not_answer_yet_is_waited_for(supervisord: Start
     found = supervisord(program("worker"))
     daemon, hidden = Daemon(str(found.folder / "supervisord.conf")), found.folder / "s.sock.not-yet"
     (found.folder / "s.sock").rename(hidden)
-    given = {"processes": ["worker:worker"], "site": "", "settle": 0, "standby_of": "nobody", "guard": {}}
+    given = {"processes": ["worker:worker"], "site": "", "settle": 0, "tolerate": [], "standby_of": "x", "guard": {}}
     module: Any = types.SimpleNamespace(params=given)
 
     def wait_for_it(seconds: float) -> dict[str, Any]:

@@ -47,6 +47,7 @@ WANTED = plan.Wanted("[program:beat]", "sum", "gunicorn's sum", "2.0.0", ())
 # In no order that would do for a drain.
 INFO: dict[str, Any] = {
     "unit": True,
+    "outside": {"stop_seconds": None, "set_by": "", "drop_in": "", "needrestart": "", "has_needrestart": False},
     "hostname": "auth1",
     "user": {"uid": 1000, "gid": 1000, "group": "allianceserver"},
     "project_exists": True,
@@ -148,7 +149,7 @@ def test_a_server_as_it_shall_be_has_no_drift_and_nothing_stopped(
     info["orphans"] = []
     decided = decide(defaults, info)
     assert (decided.found, decided.stopped, decided.actions) == ((), (), {})
-    assert plan.problems_left(declare(defaults), info, WANTED, STEPS) == []
+    assert plan.problems_left(declare(defaults), info, WANTED, STEPS, INFO) == []
 
 
 def test_what_is_only_just_coming_up_is_neither_stopped_nor_running(
@@ -205,7 +206,7 @@ def test_what_runs_otherwise_than_decided_is_told(defaults: dict[str, Any], info
     info["daemon"]["drift"]["changed"] = ["myauth", "bots"]
     # Another one's memmon, which watches what it likes.
     info["daemon"]["processes"].append(process("memmon", "memmon", "listener", limits={"gone": GIGABYTE}))
-    assert plan.problems_left(declare(defaults), info, WANTED, STEPS) == [
+    assert plan.problems_left(declare(defaults), info, WANTED, STEPS, INFO) == [
         "myauth:beat does not run",
         "memmon watches worker, which does not exist",
         "memmon has the limit none for worker_00 and not 512MB",
@@ -417,9 +418,10 @@ def test_each_log_gets_a_link_unless_it_lies_elsewhere(defaults: dict[str, Any],
         return [log.removeprefix(own + "/") for log in logs]
 
     info["log_links"] = {}
-    assert names() == ["beat.log", "worker.log", "gunicorn.log", "bot.log", "memmon.log", "crashmail.log"]
-    info["log_links"] = {"beat.log": f"{own}/beat.log", "worker.log": "/elsewhere/worker.log"}
-    assert names() == ["worker.log", "gunicorn.log", "bot.log", "memmon.log", "crashmail.log"]
+    listeners = ["memmon_worker_00.log", "memmon_worker_01.log", "crashmail.log"]
+    assert names() == ["beat.log", "worker_00.log", "worker_01.log", "gunicorn.log", *listeners]
+    info["log_links"] = {"beat.log": f"{own}/beat.log", "worker_00.log": "/elsewhere/worker_00.log"}
+    assert names() == ["worker_00.log", "worker_01.log", "gunicorn.log", *listeners]
     assert names(auth_log_dir="/home/allianceserver/myauth/log") == []
     info["log_links"] = None
     assert names() == []
@@ -492,6 +494,37 @@ def test_what_ran_before_a_failed_run_runs_again_but_for_what_had_failed(
     assert "bots:bot" not in plan.revert(declare(defaults), info, WANTED, before, file_is_back=True).expected.processes
     info["daemon"]["drift"]["changed"] = ["myauth"]
     assert "restart" in plan.revert(declare(defaults), info, WANTED, before, file_is_back=True).actions
+
+
+def test_what_did_not_work_before_is_named_and_nobody_is_asked_for_it(
+    defaults: dict[str, Any], info: dict[str, Any]
+) -> None:
+    processes = {one["namespec"]: one for one in info["daemon"]["processes"]}
+    processes["myauth:worker_00"].update(state="FATAL", pid=0, spawnerr="Exited too quickly")
+    processes["myauth:gunicorn"].update(state="BACKOFF", pid=0)
+    processes["bots:bot"].update(deaths=3)
+    decided = decide(defaults, info)
+    assert set(decided.tolerated) == {"myauth:worker_00", "myauth:gunicorn", "bots:bot"}
+    assert decided.expected.site == ""
+    assert decided.expected.nodes == {}
+    # They are started all the same: perhaps the cause is gone.
+    assert {"myauth:worker_00", "myauth:gunicorn"} <= set(decided.expected.processes)
+    told = [said for said in decided.warnings if "before this run" in said]
+    ours = "before this run, which starts it and does not fail if it ends again."
+    assert told == [
+        f"myauth:gunicorn was BACKOFF {ours}",
+        "bots:bot died 3 times in the last ten minutes before this run, which leaves it as it is.",
+        f"myauth:worker_00 was FATAL (Exited too quickly) {ours}",
+    ]
+    left = plan.problems_left(declare(defaults), info, WANTED, STEPS, info)
+    assert not [said for said in left if "does not run" in said]
+    assert "myauth:worker_00 does not run" in plan.problems_left(declare(defaults), info, WANTED, STEPS, INFO)
+
+
+def test_what_the_new_file_does_not_have_is_no_news(defaults: dict[str, Any], info: dict[str, Any]) -> None:
+    info["expected"].append("memmon:memmon")
+    info["daemon"]["processes"].append(process("memmon", "memmon", "other", state="FATAL", pid=0))
+    assert not [said for said in decide(defaults, info).warnings if "before this run" in said]
 
 
 def test_where_the_previous_file_is_not_back_what_supervisord_knows_runs_again(

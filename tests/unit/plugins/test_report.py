@@ -50,13 +50,13 @@ def test_the_table_has_what_each_process_holds_and_its_limit(defaults: dict[str,
     declared, refusals = variables.declare(asked, "auth1")
     assert refusals == []
     assert report.table(declared, INFO) == [
-        "program      processes  concurrency  pool       holds   memory limit",
-        "beat         1          -            -          117 MB  none",
-        "worker       2          10           threads",
+        "program      processes  concurrency  pool       holds   memory limit           log",
+        "beat         1          -            -          117 MB  none                   beat.log",
+        "worker       2          10           threads                                   worker_00.log to worker_01.log",
         "  worker_00                                     120 MB  512MB",
         "  worker_01                                     -       487MB",
-        "gunicorn     1          -            3 workers  326 MB  1GB with its children",
-        "numprocs * concurrency: 20 tasks at once; limits: 2023 MB in all",
+        "gunicorn     1          -            3 workers  326 MB  1GB with its children  gunicorn.log",
+        "numprocs * concurrency: 20 tasks at once; limits: 2023 MB in all; logs: /home/allianceserver/myauth/log",
     ]
 
 

@@ -9,7 +9,8 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -107,6 +108,8 @@ USERS = st.sampled_from(["daemon", "nobody", "root"])
 RIGHT: dict[str, st.SearchStrategy[Any]] = {
     "auth_project": st.sampled_from(["myauth", "worker", "my.auth", "memmon"]),
     "auth_user": USERS,
+    "auth_stdout_logfile_maxbytes": st.sampled_from(["0", "1KB", "50MB"]),
+    "auth_stdout_logfile_backups": st.sampled_from([0, "3"]),
     **{f"auth_worker_{key}": values for key, values in POOL_KEYS.items()},
     "auth_workers": st.lists(WORKERS, max_size=3),
     "auth_beat": FLAGS,
@@ -309,6 +312,7 @@ def check(asked: Mapping[str, Any], effective: dict[str, Any], content: str) -> 
         assert processes[name]["stopwaitsecs"] == int(program.get("stopwaitsecs", 10))
         assert processes[name]["directory"] == str(program.get("directory", asked["auth_project_dir"]))
 
+    check_logs(process for group in groups.values() for process in group["processes"])
     user = project.user(asked["auth_user"])
     assert user
     assert {process["uid"] for process in processes.values()} <= {user["uid"]}
@@ -333,6 +337,18 @@ def check(asked: Mapping[str, Any], effective: dict[str, Any], content: str) -> 
     if watcher != 0:
         (socket,) = effective["sockets"]
         assert (socket["mode"], socket["uid"], socket["gid"]) == (differences.SOCKET_MODE, 0, user["gid"])
+
+
+def check_logs(processes: Iterable[Mapping[str, Any]]) -> None:
+    """See that no file has two writers."""
+    writers = Counter(
+        process[log]
+        for process in processes
+        for log in ("stdout_logfile", "stderr_logfile")
+        if process[log] and not (log == "stderr_logfile" and process["redirect_stderr"])
+    )
+    assert writers
+    assert set(writers.values()) == {1}
 
 
 def check_settings(found: Mapping[str, Mapping[str, str]], asked: Mapping[str, Any]) -> None:
