@@ -96,8 +96,8 @@ class Report:
     def changes(self) -> list[str]:
         """Return a sentence for each thing that was found or changed, in the order of the steps."""
         found = f"It was found that {'; '.join(self.plan['found'])}." if self.plan["found"] else ""
-        sentences = [self.plan["guard_report"], found, self._superlance(), self._outside(), self._file()]
-        return [sentence for sentence in [*sentences, self._restart(), self._start(), self._logs()] if sentence]
+        sentences = [self.plan["guard_report"], found, self._superlance(), self._file(), self._restart()]
+        return [sentence for sentence in [*sentences, self._start(), self._logs(), self._outside()] if sentence]
 
     def _changed(self, step: str) -> bool:
         return bool(self._results.get(step, {}).get("changed"))

@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import outside, variables
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import outside as texts
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import guard_program
 
 # beat, worker and gunicorn in one group, a memmon, and somebody else's program.
 SECONDS = 600 + 10 + 33 + 60
@@ -66,3 +69,18 @@ def test_each_can_be_left_out(defaults: dict[str, Any], variable: str) -> None:
 
 def test_without_needrestart_no_file_for_it_is_written(defaults: dict[str, Any]) -> None:
     assert list(decide(defaults, has_needrestart=False).texts) == [texts.DROP_IN]
+
+
+def test_a_supervisord_that_does_not_stop_is_killed_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The unit's long time is for tasks; nobody waits for so long for one that does not answer."""
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(
+        f'#!/bin/sh\ncd {tmp_path}\n[ "$1" = kill ] && touch killed\nwhile [ ! -e killed ]; do sleep 0.05; done\n'
+        'echo "$@" >> calls\n'
+    )
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(guard_program, "_SILENT_SECONDS", 0.2)
+    assert guard_program.end_silent("stop").returncode == 0
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert sorted(calls) == ["kill --kill-who=main --signal=KILL supervisor", "stop supervisor"]
