@@ -9,7 +9,7 @@ In all functions ``info`` is `auth_info`'s result.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Container, Iterable, Mapping, Sequence
+from typing import Any, Iterable, Mapping, Sequence
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
@@ -317,7 +317,7 @@ def handover(declared: Declared) -> tuple[str, ...]:
     )
 
 
-def _expected(declared: Declared, info: Mapping[str, Any], trouble: Container[str]) -> Expected:
+def _expected(declared: Declared, info: Mapping[str, Any], trouble: Iterable[str]) -> Expected:
     """Return what has to run; what is in ``trouble`` did not work before, so that nobody can be asked for it."""
     always = [program for program in declared.programs if program.always_runs]
     works = {name for program in always for name in program.process_names} - {

@@ -38,7 +38,7 @@ def test_systemd_and_needrestart_are_told_once(defaults: dict[str, Any]) -> None
         "systemd waits 90 s (TimeoutStopSec) for a supervisord that may take 703 s to stop its programs (stopwaitsecs)",
         "needrestart may restart supervisord by itself after an upgrade of packages",
     )
-    written = {"drop_in": texts.drop_in(SECONDS), "needrestart": texts.NEEDRESTART_TEXT}
+    written: dict[str, Any] = {"drop_in": texts.drop_in(SECONDS), "needrestart": texts.NEEDRESTART_TEXT}
     again = decide(defaults, stop_seconds=float(SECONDS), **written)
     assert (again.texts, again.reasons) == ({}, ())
 
