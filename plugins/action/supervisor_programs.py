@@ -82,24 +82,29 @@ class ActionModule(ActionBase):
                 return result
             if drained.overdue() and not kills:
                 # Before anybody reads of it: not every playbook has a rescue.
-                result.update(failed=True, msg=drained.abort_message(self._start_again(drained)))
+                trouble, back = self._start_again(drained)
+                result.update(failed=True, msg=drained.abort_message(trouble, back))
                 return result
             display.display(drained.line())
 
-    def _start_again(self, drained: progress.Drained) -> str:
-        """Start what a drain has stopped, or stops yet; return what could not be started and why, "" if all runs."""
-        names, troubles = drained.supervised(), []
+    def _start_again(self, drained: progress.Drained) -> tuple[str, list[str]]:
+        """Start what a drain has stopped, or stops yet, and have workers take tasks again that take no more.
+
+        Return what could not be started and why, "" if all runs, and the workers that take tasks again.
+        """
+        names, troubles, back = drained.supervised(), [], []
         until = time.monotonic() + drained.stopping_for() + _AGAIN_SECONDS
         while names:
             given = {"state": "running", "processes": names, "settle": 0, "tolerate": self._tolerated()}
             again = self._run_all(given, until - time.monotonic())
+            back += again["back"]
             if not again.get("failed"):
                 break
             troubles.append(again["msg"])
             # One that supervisord gives up ends the wait for all; who was still stopping has not been started then.
             late = time.monotonic() >= until
             names = [] if late else [p["name"] for p in again.get("pending", []) if p["state"] == "STOPPING"]
-        return " ".join(troubles)
+        return " ".join(troubles), back
 
     def _start(self, result: dict[str, Any]) -> dict[str, Any]:
         arguments = dict(self._task.args)
@@ -112,10 +117,12 @@ class ActionModule(ActionBase):
         """Call the module until all processes run; return its answers as one, and if it failed why (``msg``)."""
         result: dict[str, Any] = {}
         began, changed, site, starts = time.monotonic(), False, None, progress.Starts()
+        back: list[str] = []
         while True:
             answer = self._call(**arguments)
             changed, site = changed or answer.get("changed", False), site or answer.get("site")
-            result.update(answer, changed=changed, site=site)
+            back += answer.get("back", [])
+            result.update(answer, changed=changed, site=site, back=back)
             if answer.get("failed"):
                 result.setdefault("msg", "")
                 return result

@@ -151,13 +151,14 @@ import re
 import socket
 import time
 import xmlrpc.client
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import is_orphan
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
     celery_cli,
+    consumers,
     drain,
     guard,
     http_probe,
@@ -180,31 +181,39 @@ _STARTABLE_STATES = frozenset({"STOPPED", "EXITED"})
 _CAUSE = re.compile(r"[\w.]*(Error|Exception)\b")
 
 
-def stop(daemon: Daemon, given: dict[str, Any], result: dict[str, Any], until: float) -> None:
+def stop(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: float) -> None:
     """Go on draining until the time ``until``; the result says how far it got."""
+    given = module.params
     workers = frozenset(given["workers"])
+    known = workers_of(daemon, module) if workers and given["celery"] else None
 
-    def ask(names: Sequence[str]) -> None:
+    def before(names: Sequence[str]) -> dict[str, list[str]]:
         # In a warm shutdown a worker no longer answers, so this comes before the word.
-        if given["celery"] and workers & set(names):
-            result["tasks"].update(tasks(given["celery"]))
+        return known.pause([name for name in names if name in workers]) if known else {}
 
     warm_shutdowns = workers if given["timeout_action"] == "abort" else frozenset()
-    work = drain.Drain(daemon, given["stages"], warm_shutdowns, given["stop_requests"], ask)
+    unfinished = known.unfinished if known else set
+    work = drain.Drain(daemon, given["stages"], warm_shutdowns, given["stop_requests"], before, unfinished)
     for name in given["kill"]:
         drain.kill(daemon, name)
-    pending = work.run(until)
+    try:
+        pending = work.run(until)
+    finally:
+        if known:
+            known.close()
+            result["tasks"] = known.tasks
     result.update(changed=work.changed, stop_requests=work.stop_requests, now=time.time())
     result["pending"] = [{"name": name, "state": state} for name, state in pending]
 
 
-def tasks(application: dict[str, str]) -> dict[str, Any]:
-    """Return the running tasks by process, none if Celery cannot be asked: the drain does not depend on it."""
-    try:
-        active = celery_cli.Application.configured(application, supervisord.MAIN_CONF).inspect("active", seconds=2)
-    except celery_cli.CannotAskError:
-        return {}
-    return celery_cli.running_tasks(active, socket.gethostname(), time.time())
+def workers_of(daemon: Daemon, module: AnsibleModule) -> consumers.Consumers:
+    """Return this host's Celery workers."""
+    application = celery_cli.Application.configured(module.params["celery"], supervisord.MAIN_CONF)
+
+    def remember(celery: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+        return guard.remember_consumers(module, celery, found)
+
+    return consumers.Consumers(application, daemon, socket.gethostname(), remember)
 
 
 def start_with_patience(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: float) -> None:
@@ -228,6 +237,7 @@ def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: 
     # At first also what was given up before this call: perhaps its cause is gone.
     startable = supervisord.STOPPED_STATES
     settle_neighbours(daemon, module, wanted)
+    result["back"], result["finishing"] = consumers.give_back(module)
     while True:
         for process in daemon.processes():
             # Once in a call: who ends again and again has one life more in each, and `progress.Starts` counts them.
@@ -375,10 +385,11 @@ def main() -> None:
             if module.check_mode:
                 result["changed"] = predict(daemon, given)
             elif given["state"] == "stopped":
-                stop(daemon, given, result, until)
+                stop(daemon, module, result, until)
             else:
                 start_with_patience(daemon, module, result, until)
         except (supervisord.NotAnsweringError, supervisord.RefusedError) as why:
+            consumers.give_back(module)
             module.fail_json(msg=str(why), **result)
     module.exit_json(**result)
 

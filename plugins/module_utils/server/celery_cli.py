@@ -132,19 +132,30 @@ class Application:
     def _celery(self, arguments: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
         return self._run("celery", ["-A", self.project, *arguments], seconds)
 
-    def _run(self, program: str, arguments: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
-        path = os.path.join(self.venv, "bin", program)
+    def talks(self) -> dict[str, Any]:
+        """Return what `consumers_program.Talk` has to know, as JSON can hold it."""
+        return {"python": os.path.join(self.venv, "bin", "python"), "project": self.project, **self._surroundings()}
+
+    def _surroundings(self) -> dict[str, Any]:
+        """Return what each process of the application has, in the words of `subprocess.Popen`."""
         user = pwd.getpwnam(self.user)
         names = {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
+        return {
+            "cwd": self.project_dir,
+            "env": {**names, **self.environment},
+            # Before anything of the auth user's is run or its environment means anything: root would
+            # run what is first in its PATH, and load what its LD_PRELOAD names.
+            **privileges.of_user(user),
+        }
 
+    def _run(self, program: str, arguments: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
+        path = os.path.join(self.venv, "bin", program)
+        given = self._surroundings()
         try:
             running = subprocess.Popen(
                 [path, *arguments],
-                cwd=self.project_dir,
-                env={**os.environ, **names, **self.environment},
-                # Before anything of the auth user's is run or its environment means anything: root would
-                # run what is first in its PATH, and load what its LD_PRELOAD names.
-                **privileges.of_user(user),
+                env={**os.environ, **given.pop("env")},
+                **given,
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

@@ -11,8 +11,8 @@ back unless the new one has proved itself, and starts what ran.
 
     python3 -I guard.py STATE
 
-It lies on the server alone, in a folder of root's, and needs nothing but Python's own
-library: by then the run's temporary files are gone. What it has to know is in STATE:
+It lies on the server alone, in a folder of root's, and needs nothing but Python's own library: by then the
+run's temporary files are gone. What it has to know is in STATE:
 
 ``lock``, ``report``, ``standby``: paths; ``deadline``: when it has to act (`time.monotonic`);
 ``serving``: what the names of the units begin with in which workers take tasks meanwhile;
@@ -21,6 +21,7 @@ library: by then the run's temporary files are gone. What it has to know is in S
 ``ran``: processes (GROUP:PROCESS) that ran; ``site``: those of them that answer visitors;
 ``stopped``: processes that somebody had stopped; ``first``: the supervisord in which they were so;
 ``unproven``: the file to put back, with its ``path``, ``backup``, ``uid``, ``gid`` and ``mode``, null if there is none;
+``celery``, ``consumers``: workers that were told to take no more tasks, in the words of consumers_program;
 ``access``: how supervisord is reached; ``patience``: seconds that stopping or starting may take.
 """
 
@@ -48,6 +49,7 @@ UNIT = "supervisor"
 
 # Beside the state; what was at ``path`` before the run.
 PROVEN = "proven.conf"
+CONSUMERS = "consumers.py"  # consumers_program
 
 _POLL_SECONDS = 0.5
 _RPC_SECONDS = 30
@@ -291,6 +293,7 @@ class Guard:
             with contextlib.suppress(NoAnswer):
                 if self._runs_unproven(went_back):
                     self._restart()
+                self._give_back()
                 self._start()
                 self._end_standby()
                 self._end_serving()
@@ -388,6 +391,13 @@ class Guard:
         self._fresh = True
         self._did("supervisord was restarted with it")
         self._reach()
+
+    def _give_back(self) -> None:
+        """Have workers take tasks again that were told to take no more."""
+        command = [sys.executable, "-I", os.path.join(self._folder, CONSUMERS)]
+        done = subprocess.run(command, input=json.dumps(self.state), stdout=subprocess.PIPE, check=False, text=True)
+        for words in done.stdout.splitlines():
+            self._did(words)
 
     def _start(self) -> None:
         """Start what ran and wait until it runs."""
