@@ -28,7 +28,7 @@ APPLIES = int(os.environ.get("LAB_BUSY_APPLIES") or 4)
 # that is told to stop gives back those that it holds for their time, after a countdown or a failure.
 TASKS = (
     *("0.2:0.1", "2:1", "15:6", "75:20", "1.5:0.1:queue=services", "20:2:queue=services"),
-    *("0.5:0.1:countdown=1-20", "3:2:task=hold_connection", "5:0.5:task=fail_and_retry"),
+    *("0.5:0.1:countdown=1-60", "3:2:task=hold_connection", "5:0.5:task=fail_and_retry"),
 )
 
 RETRIED = len(TASKS) - 1
@@ -114,6 +114,15 @@ def test_another_worker_takes_the_tasks_while_the_workers_restart(seen: Seen) ->
     print(f"Longest pauses between two tasks that began: {', '.join(f'{pause:.1f} s' for pause in pauses)}.")
     without = [pause for pause, taken in zip(pauses, served, strict=True) if not taken]
     assert max(pause for pause, taken in zip(pauses, served, strict=True) if taken) < min(without) / 10
+
+
+def test_a_task_begins_in_time_after_its_countdown_while_the_workers_restart(seen: Seen) -> None:
+    ledger = seen.going.ledger()
+    delays = [counts.longest_delay(seen.going.sent, ledger, *window) for window in seen.times]
+    print(f"Longest delays after a countdown: {', '.join(f'{delay:.1f} s' for delay in delays)}.")
+    handed_over = [change.get("auth_worker_handover", True) for change in islice(cycle(CHANGES), APPLIES)]
+    without = [delay for delay, taken in zip(delays, handed_over, strict=True) if not taken]
+    assert max(delay for delay, taken in zip(delays, handed_over, strict=True) if taken) < min(without) / 2
 
 
 def test_no_worker_is_left_over(seen: Seen, host: Any) -> None:
