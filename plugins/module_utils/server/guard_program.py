@@ -3,11 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The guard's program: bring a server back whose run was cut off.
 
-Ansible runs neither rescue nor always after Ctrl-C, for a host that has become
-unreachable or if the controller is gone. So a run sets a timer on the server before it
-stops the first program and renews it with every call. If it does not, this program
-takes the lock over, so that the run can do nothing any more, puts the previous file
-back unless the new one has proved itself, and starts what ran.
+Ansible runs neither rescue nor always after Ctrl-C, for a host that has become unreachable or if the controller
+is gone. So a run sets a timer on the server before it stops the first program and renews it with every call. If it
+does not, this program takes the lock over, so that the run can do nothing any more, puts the previous file back
+unless the new one has proved itself, and starts what ran.
 
     python3 -I guard.py STATE
 
@@ -73,7 +72,6 @@ _STANDBY_STOP_SECONDS = 75
 _STOPPED_STATES = ("STOPPED", "EXITED", "FATAL", "UNKNOWN")
 _ENDED_STATES = ("EXITED", "FATAL")
 _STARTED_STATES = ("STARTING", "RUNNING", "BACKOFF")
-
 # Source: supervisor/xmlrpc.py, Faults
 _SHUTDOWN_STATE = 6
 
