@@ -14,7 +14,8 @@ description:
     M(allianceauth.tuning.auth_lock) ends it with the lock. If it is not renewed in time, the controller or the line
     to it is gone.
   - Then its program takes the lock over, puts the previous configuration back if the new one has not proved itself,
-    starts what ran before, has workers take tasks again that take no more, ends what the run has left, and says in the journal and in a file what it did.
+    starts what ran before, has workers take tasks again that take no more, ends what the run has left, and says in the
+    journal and in a file what it did.
 options:
   state:
     description:

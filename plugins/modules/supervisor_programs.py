@@ -13,9 +13,9 @@ description:
   - Stops processes in ordered stages. All processes of a stage are told at once and awaited together,
     so a stage takes as long as its slowest process.
   - Or starts what is stopped and waits until every process runs and stays so.
-  - A Celery worker first takes no more tasks (C(cancel_consumer)), goes on with those that it runs and holds, and is told to
-    stop once it has finished what it ran then. Only where O(guard) names a run whose guard could give it its queues back; one
-    that does not answer, or whose node is not named C(PROCESS@HOST), is told to stop at once.
+  - A Celery worker first takes no more tasks (C(cancel_consumer)), goes on with those that it runs and holds, and is told
+    to stop once it has finished what it ran then. Only where O(guard) names a run whose guard could give it its queues
+    back; one that does not answer, or whose node is not named C(PROCESS@HOST), is told to stop at once.
   - With O(state=running), workers that have only stopped to take tasks take them again (C(add_consumer)).
   - Works through supervisor's XML-RPC interface. While it waits, a line at least every ten seconds says for whom,
     which tasks they run and how long they may take.
@@ -46,8 +46,8 @@ options:
   timeout_action:
     description:
       - What happens to a process that does not stop within its time.
-      - V(abort) calls the drain off. What was stopped is started again, and a worker that is still busy takes tasks again; one
-        that was told to stop already is started again by supervisord once it has finished.
+      - V(abort) calls the drain off. What was stopped is started again, and a worker that is still busy takes tasks
+        again; one that was told to stop already is started again by supervisord once it has finished.
       - V(kill) kills it, as supervisor does. Its tasks are lost, and named.
       - What is none of O(workers) is killed by supervisord itself when its time is over, with either choice.
     type: str
@@ -139,7 +139,8 @@ pending:
 stop_requests:
   description:
     - The C(pid) of each process that was told to stop, when that was (C(at)) and when it had C(ended).
-    - A worker that has only been told to take no more tasks has C(waits), the ids of those that it has to finish before.
+    - A worker that has only been told to take no more tasks has C(waits), the ids of those that it has to finish
+      before.
   returned: O(state=stopped)
   type: dict
 tasks:
@@ -152,7 +153,8 @@ back:
   type: list
   elements: str
 finishing:
-  description: Workers that had only stopped to take tasks and do not answer; they finish, and supervisord starts them again.
+  description:
+    - Workers that had only stopped to take tasks and do not answer. They finish, and supervisord starts them again.
   returned: O(state=running)
   type: list
   elements: str
