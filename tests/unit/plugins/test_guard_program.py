@@ -155,6 +155,16 @@ def test_workers_that_took_tasks_meanwhile_are_told_to_finish(cut: Callable[[str
     assert "the workers that took tasks meanwhile were told to finish" in run.said()
 
 
+def test_workers_that_take_no_more_tasks_are_given_their_queues_back(cut: Callable[[str], Cut]) -> None:
+    run = cut(program("worker"))
+    run.state["consumers"] = {"worker:worker": {"queues": ["celery"]}}
+    (run.path.parent / guard_program.CONSUMERS).write_text(
+        "import json, sys\nfor name in json.load(sys.stdin)['consumers']: print(name, 'takes tasks again')\n"
+    )
+    assert run.end() == 0
+    assert "had to act: worker:worker takes tasks again." in run.said()
+
+
 def test_a_program_that_is_still_stopping_is_awaited(cut: Callable[[str], Cut], wait: Wait) -> None:
     work = "sh -c 'trap \"sleep 2; exit\" TERM; touch {here}/ready; while :; do sleep 0.1; done'"
     run = cut(program("worker", work, stopwaitsecs=30))
