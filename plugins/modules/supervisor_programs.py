@@ -13,9 +13,9 @@ description:
   - Stops processes in ordered stages. All processes of a stage are told at once and awaited together,
     so a stage takes as long as its slowest process.
   - Or starts what is stopped and waits until every process runs and stays so.
-  - A Celery worker first takes no more tasks (C(cancel_consumer)), goes on with those that it runs and holds, and is told
-    to stop once it has finished what it ran then. Only where O(guard) names a run whose guard could give it its queues
-    back; one that does not answer, or whose node is not named C(PROCESS@HOST), is told to stop at once.
+  - A Celery worker first takes no more tasks (C(cancel_consumer)), goes on with those that it runs and holds, and is
+    told to stop once it has finished what it ran then. Only where O(guard) names a run whose guard could give it its
+    queues back; one that does not answer, or whose node is not named C(PROCESS@HOST), is told to stop at once.
   - With O(state=running), workers that have only stopped to take tasks take them again (C(add_consumer)).
   - Works through supervisor's XML-RPC interface. While it waits, a line at least every ten seconds says for whom,
     which tasks they run and how long they may take.
@@ -226,7 +226,9 @@ def stop(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: f
 
 def workers_of(daemon: Daemon, module: AnsibleModule) -> consumers.Consumers:
     """Return this host's Celery workers."""
-    application = celery_cli.Application.configured(module.params["celery"], supervisord.MAIN_CONF)
+
+    def application() -> celery_cli.Application:
+        return celery_cli.Application.configured(module.params["celery"], supervisord.MAIN_CONF)
 
     def remember(celery: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
         return guard.remember_consumers(module, celery, found)

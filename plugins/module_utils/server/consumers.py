@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable, Iterable, Mapping, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import is_orphan, short_name
@@ -36,21 +36,29 @@ Remember = Callable[[Mapping[str, Any], Mapping[str, Mapping[str, Any]]], Mappin
 class Consumers:
     """The workers of one host; ``tasks`` is what they run, as `celery_cli.running_tasks` has it.
 
+    ``application`` is called once there is something to ask.
     ``remember`` is told how Celery is reached and what each process takes tasks from, before anything is changed, and
     returns what is known of those it can have given back, nothing where nobody could.
     """
 
-    def __init__(self, application: celery_cli.Application, daemon: Daemon, hostname: str, remember: Remember) -> None:
+    def __init__(
+        self, application: Callable[[], celery_cli.Application], daemon: Daemon, hostname: str, remember: Remember
+    ) -> None:
         self.tasks: dict[str, list[dict[str, Any]]] = {}
-        self._celery = application.talks()
+        self._application = application
         self._daemon, self._hostname, self._remember = daemon, hostname, remember
-        self._talk = consumers_program.Talk(self._celery)
+        self._talk: consumers_program.Talk | None = None
         self._looked = 0.0
         self._finished: set[str] = set()
 
     def close(self) -> None:
         """End the process that talks to Celery."""
-        self._talk.close()
+        if self._talk:
+            self._talk.close()
+
+    def _ask(self, command: str, nodes: Iterable[str], most: int = 0, **arguments: Any) -> dict[str, Any]:
+        self._talk = self._talk or consumers_program.Talk(self._application().talks())
+        return self._talk(command, nodes, most, **arguments)
 
     def pause(self, names: Sequence[str]) -> dict[str, list[str]]:
         """Have workers take no more tasks; return the ids of those that each has still to finish.
@@ -68,10 +76,10 @@ class Consumers:
         nodes = {name: self._node(name) for name in names}
         # Alliance Auth's own template has no host in a node's name.
         candidates = [*nodes.values(), *(f"celery@{short_name(name)}" for name in names)]
-        active = self._talk("active", candidates, most=len(nodes), safe=True)
+        active = self._ask("active", candidates, most=len(nodes), safe=True)
         self._take_in(active)
         queues = consumers_program.queue_names(
-            self._talk("active_queues", [node for node in nodes.values() if node in active])
+            self._ask("active_queues", [node for node in nodes.values() if node in active])
         )
         pids = {process.namespec: process.pid for process in self._daemon.processes()}
         found = {
@@ -84,12 +92,12 @@ class Consumers:
             for name, node in nodes.items()
             if node in queues and pids.get(name)
         }
-        known = self._remember(self._celery, found)
-        consumers_program.tell(self._talk, "cancel_consumer", known)
-        paused = consumers_program.await_queues(self._talk, known, takes=False)
+        known = self._remember(self._talk.celery, found) if self._talk else {}
+        consumers_program.tell(self._ask, "cancel_consumer", known)
+        paused = consumers_program.await_queues(self._ask, known, takes=False)
         # Not before: until then each may have begun another one.
-        active = self._talk("active", [nodes[name] for name in paused], safe=True)
-        reserved = self._talk("reserved", [nodes[name] for name in paused])
+        active = self._ask("active", [nodes[name] for name in paused], safe=True)
+        reserved = self._ask("reserved", [nodes[name] for name in paused])
         self._take_in(active)
         return {
             name: [task["id"] for said in (active, reserved) for task in said[nodes[name]]]
@@ -110,14 +118,14 @@ class Consumers:
     def _look(self, waits: Mapping[str, Sequence[str]]) -> None:
         nodes = {name: self._node(name) for name in waits}
         ids = sorted({task for waited in waits.values() for task in waited})
-        found = self._talk("query_task", nodes.values(), ids=ids)
+        found = self._ask("query_task", nodes.values(), ids=ids)
         finished = {
             name
             for name, node in nodes.items()
             if node in found and not any(state in _IN_POOL for state, _task in found[node].values())
         }
         # What they have begun since, which they held for its time.
-        self._take_in(self._talk("active", [nodes[name] for name in finished], safe=True))
+        self._take_in(self._ask("active", [nodes[name] for name in finished], safe=True))
         self._finished |= finished
 
     def _node(self, name: str) -> str:

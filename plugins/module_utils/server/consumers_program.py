@@ -22,7 +22,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any, Iterable, Mapping
+from typing import Any, Callable, Iterable, Mapping
 
 # Sends each line's control command to nodes and says what they answer. Without Django's apps, which the command
 # `celery` loads each time. What the project prints goes nowhere. Source: celery/app/control.py, broadcast
@@ -49,6 +49,10 @@ _ACT_SECONDS = 10
 _LOOK_SECONDS = 0.05
 
 
+# `Talk`, or what has one.
+Ask = Callable[..., Mapping[str, Any]]
+
+
 class NotAnswering(Exception):
     """The project does not load, or there is no way to the broker."""
 
@@ -57,7 +61,7 @@ class Talk:
     """A process that asks and tells nodes; it is started with the first question and ends with `close`."""
 
     def __init__(self, celery: Mapping[str, Any]) -> None:
-        self._celery = dict(celery)
+        self.celery = dict(celery)
         self._process: subprocess.Popen[bytes] | None = None
 
     def __call__(self, command: str, nodes: Iterable[str], most: int = 0, **arguments: Any) -> dict[str, Any]:
@@ -99,7 +103,7 @@ class Talk:
         return said
 
     def _start(self) -> subprocess.Popen[bytes]:
-        given = dict(self._celery)
+        given = dict(self.celery)
         python, project, environment = given.pop("python"), given.pop("project"), given.pop("env")
         return subprocess.Popen(
             # -B: it writes nothing, not even bytecode.
@@ -127,13 +131,13 @@ def queue_names(answers: Mapping[str, Any]) -> dict[str, list[str]]:
     return {node: [queue["name"] for queue in said] for node, said in answers.items() if isinstance(said, list)}
 
 
-def tell(talk: Talk, command: str, consumers: Mapping[str, Mapping[str, Any]]) -> None:
+def tell(talk: Ask, command: str, consumers: Mapping[str, Mapping[str, Any]]) -> None:
     """Send ``add_consumer`` or ``cancel_consumer`` for each queue of each node. Raises `NotAnswering`."""
     for queue in sorted({queue for known in consumers.values() for queue in known["queues"]}):
         talk(command, [known["node"] for known in consumers.values() if queue in known["queues"]], queue=queue)
 
 
-def await_queues(talk: Talk, consumers: Mapping[str, Mapping[str, Any]], takes: bool) -> list[str]:
+def await_queues(talk: Ask, consumers: Mapping[str, Mapping[str, Any]], takes: bool) -> list[str]:
     """Return the processes whose nodes take tasks from all of their queues, or from none if not ``takes``.
 
     Asks until all do, for some seconds. Raises `NotAnswering`.

@@ -92,7 +92,7 @@ class Site:
         processes = [types.SimpleNamespace(namespec=name, pid=pid) for name, pid in self.pids.items()]
         daemon: Any = types.SimpleNamespace(processes=lambda: processes)
         application: Any = types.SimpleNamespace(talks=lambda: self.celery)
-        return consumers.Consumers(application, daemon, "auth1", remember or self.remember)
+        return consumers.Consumers(lambda: application, daemon, "auth1", remember or self.remember)
 
 
 @pytest.fixture
