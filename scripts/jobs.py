@@ -43,6 +43,7 @@ SECONDS = {
     "revert": 600,
     "operations": 500,
     "memory": 600,
+    "remove": 500,
     "cut": 600,
     "busy": 500,
     "default": 500,

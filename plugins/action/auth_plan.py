@@ -20,6 +20,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller imp
     refusals,
     report,
     sections,
+    values,
     variables,
 )
 from ansible_collections.allianceauth.tuning.plugins.plugin_utils import explicit, role
@@ -40,11 +41,12 @@ class ActionModule(ActionBase):
             argument_spec={
                 "job": {
                     "type": "str",
-                    "choices": ["apply", "verify", "drain", "rollback", "revert"],
+                    "choices": ["apply", "verify", "drain", "rollback", "remove", "removed", "revert"],
                     "default": "apply",
                 },
                 "info": {"type": "dict", "required": True},
                 "before": {"type": "dict", "default": {}},
+                "belongings": {"type": "dict", "default": {}},
                 "file_is_back": {"type": "bool", "default": True},
                 "replaced": {"type": "bool", "default": False},
                 "gunicorn_conf": {"type": "path", "required": True},
@@ -95,6 +97,11 @@ class ActionModule(ActionBase):
             return plan.drain(declared, info, wanted)
         if job == "rollback":
             return plan.rollback(declared, info, wanted, self._given["replaced"])
+        if job == "remove":
+            uninstalls = values.boolean(self._values["auth_remove_superlance"])
+            return plan.remove(declared, info, wanted, self._given["belongings"], uninstalls)
+        if job == "removed":
+            return plan.removed(declared, info, wanted, self._given["replaced"])
         if job == "revert":
             return plan.revert(declared, info, wanted, self._given["before"], self._given["file_is_back"])
         return plan.apply(declared, info, wanted, self._steps())

@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import report
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import removal, report
 
 display = Display()
 
@@ -30,7 +30,12 @@ class ActionModule(ActionBase):
             }
         )
         host, check_mode = (task_vars or {})["inventory_hostname"], bool(self._task.check_mode)
-        told = report.Report(host, given["plan"], given["results"], check_mode)
-        display.display("\n".join(told.lines()))
-        result.update(changed=False, warnings=told.warnings())
+        if given["plan"]["job"] == "remove":
+            restarted = bool(given["results"].get("supervisord", {}).get("changed"))
+            lines, warnings = removal.lines(host, given["plan"], restarted, check_mode), []
+        else:
+            told = report.Report(host, given["plan"], given["results"], check_mode)
+            lines, warnings = told.lines(), told.warnings()
+        display.display("\n".join(lines))
+        result.update(changed=False, warnings=warnings)
         return result

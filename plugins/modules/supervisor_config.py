@@ -41,7 +41,15 @@ options:
         now, and was not put in place by a run that was cut off.
       - V(list) changes nothing, and returns RV(backups).
       - V(absent) removes O(path) and O(link), because there was nothing before.
+      - V(first) has both as before the role's first run, with owners and modes. If that is not kept any more, the
+        present file takes the installation guide's place and logs where that has them; O(first) says where.
     type: str
+  first:
+    description:
+      - For O(restore=first), the project's C(name) and C(project_dir), its C(user), the role's C(log_dir) and
+        C(gunicorn_conf).
+    type: dict
+    default: {}
   keep:
     description: Whether to keep what is there now.
     type: bool
@@ -113,7 +121,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 restored:
-  description: The kept file that was put back.
+  description: The kept file that was put back, or with O(restore=first) C(noted), C(present) or C(nothing).
   returned: O(restore) is given
   type: str
 value_changes:
@@ -173,6 +181,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
     celery_cli,
     files,
     guard,
+    origin,
     preflight,
     proof,
     supervisor_parser,
@@ -306,6 +315,7 @@ def main() -> None:
             "content": {"type": "str"},
             "environments": {"type": "str", "no_log": True},
             "restore": {"type": "str"},
+            "first": {"type": "dict", "default": {}},
             "keep": {"type": "bool", "default": True},
             "link": {"type": "path", "required": True},
             "discard": {"type": "list", "elements": "str", "default": []},
@@ -331,6 +341,8 @@ def work(module: AnsibleModule) -> None:
         module.exit_json(changed=False, backups=kept_before(module.params), **result)
     if module.params["restore"] == "absent":
         remove(module)
+    if module.params["restore"] == "first":
+        give_back(module)
     if module.params["restore"]:
         result["restored"] = to_restore(module)
         content = files.readable(result["restored"]) or module.fail_json(msg=f"{result['restored']} cannot be read.")
@@ -405,6 +417,8 @@ def put_in_place(module: AnsibleModule, before: str | None, content: str, result
             guard.unproven(
                 module, was, {"path": path, "backup": backup, "uid": uid, "gid": gid, "mode": managed_file.MODE}
             )
+            if given["guard"].get("name"):
+                origin.note(given["guard"]["name"], path, link)
             if not restored and given["guard"].get("name"):
                 proof.begin(given["guard"]["name"], content)
             files.replace_file(path, content, uid, gid, restored)
@@ -434,6 +448,39 @@ def remove(module: AnsibleModule) -> None:
     except OSError as why:
         module.fail_json(msg=f"{why.strerror} while removing {why.filename or path}.")
     module.exit_json(changed=bool(there), kept=[], restored="absent")
+
+
+def give_back(module: AnsibleModule) -> None:
+    """Have the file and the link as before the first run, and end with the result."""
+    given = module.params
+    path, user = given["path"], pwd.getpwnam(given["first"]["user"])
+    places = {"path": path, "link": given["link"], "uid": user.pw_uid, "gid": user.pw_gid}
+    first, now = origin.find({**given["first"], **places}), files.readable(path)
+    restored, changed = first.kept or first.source, not first.in_place()
+    texts = {"before": managed_file.shown(now or ""), "after": managed_file.shown(first.text or "")}
+    result: dict[str, Any] = {
+        "changed": changed,
+        "kept": [],
+        "restored": restored,
+        "diff": [{**texts, "before_header": path, "after_header": path}] if changed else [],
+    }
+    if problems := check(given, first.text) if first.text is not None and changed else []:
+        module.fail_json(msg=f"{path} was not replaced: {'; '.join(problems)}.")
+    if changed and not module.check_mode:
+        uid, gid = owners(given)
+        try:
+            if now is not None:
+                result["kept"] = [files.keep(path, now, backup_name.now(), uid, gid)]
+            result["undo"] = "absent" if now is None else os.path.basename(result["kept"][0])
+            file = {"path": path, "backup": "".join(result["kept"]), "uid": uid, "gid": gid, "mode": managed_file.MODE}
+            guard.unproven(module, now, file)
+            with files.put_back_on_error(path):
+                origin.give_back(first)
+        except OSError as why:
+            module.fail_json(
+                msg=f"{why.strerror} while writing {why.filename or path}; the configuration is as it was."
+            )
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

@@ -56,6 +56,16 @@ def is_unchanged(text: str) -> bool:
     return bool(found) and checksum == hashlib.sha1(body.encode()).hexdigest()
 
 
+def is_written(text: str) -> bool:
+    """Whether the role has written a file, also if somebody has changed it since."""
+    return _CHECKSUM in text
+
+
+def body(text: str) -> str:
+    """Return a file of the role without its head and seal."""
+    return text.partition(_CHECKSUM)[2].partition("\n")[2]
+
+
 def shown(text: str) -> str:
     """Return a file's text without any environment's values and password, and without the seal that gives them away."""
     return re.sub(re.escape(_CHECKSUM) + ".*", _CHECKSUM + "(not shown)", _SECRET_OPTION.sub(r"\1 (not shown)", text))

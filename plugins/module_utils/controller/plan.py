@@ -19,6 +19,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller imp
     memory,
     outside,
     places,
+    removal,
     report,
     sections,
     stages,
@@ -69,7 +70,8 @@ class Files:
     ``path`` is the auth programs' file, ``link`` leads to it, ``group`` may read it. ``project_logs`` is the folder in
     which the guide has people look for logs, ``log_dir`` the one in which they lie, empty if that is the same.
     ``new_log_dir`` is ``log_dir`` if it is yet to be made, ``log_links`` are the logs to which ``project_logs`` has no
-    link yet. ``gunicorn_conf`` says whether gunicorn's configuration file has to be written.
+    link yet, or for the job remove those to which it has one. ``gunicorn_conf`` says whether gunicorn's configuration
+    file has to be written.
     """
 
     path: str
@@ -224,6 +226,36 @@ def rollback(declared: Declared, info: Mapping[str, Any], wanted: Wanted, replac
         handover=tuple(name for name in plan.handover if name in info.get("expected", [])),
         actions={"restart": why} if why else {},
     )
+
+
+def remove(
+    declared: Declared, info: Mapping[str, Any], wanted: Wanted, belongings: Mapping[str, Any], uninstalls: bool
+) -> Plan:
+    """Return how a server becomes what it was before the first run.
+
+    ``belongings`` is `auth_belongings`'s result, ``uninstalls`` says whether superlance is to go. `removed` follows.
+    """
+    plan = _plan(declared, info, wanted)
+    linked = (info["log_links"] or {}).values() if plan.files.log_dir else ()
+    logs = tuple(log for log in linked if log.startswith(f"{plan.files.log_dir}/"))
+    installed = "superlance" in info["venv"]["versions"]
+    said = removal.warnings(belongings, plan.files, uninstalls, installed, declared.venv)
+    return replace(
+        plan,
+        job="remove",
+        files=replace(plan.files, log_links=logs),
+        actions=removal.actions(belongings, logs, plan.files, uninstalls, installed),
+        warnings=(*filter(None, [plan.guard_report]), *said),
+    )
+
+
+def removed(declared: Declared, info: Mapping[str, Any], wanted: Wanted, replaced: bool) -> Plan:
+    """Return how the file of before the first run comes into service, as `rollback` does.
+
+    ``expected.listeners`` are those that cannot run without superlance.
+    """
+    plan = rollback(declared, info, wanted, replaced)
+    return replace(plan, expected=replace(plan.expected, listeners=removal.listeners(info, declared.venv)))
 
 
 def revert(

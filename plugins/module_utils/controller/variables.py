@@ -83,6 +83,7 @@ NAMES = (
     "auth_memory_overcommit",
     "auth_drain_timeout_action",
     "auth_rollback_to",
+    "auth_remove_superlance",
     "auth_superlance_version",
     "auth_pip_extra_args",
     "auth_pip_environment",
@@ -124,6 +125,7 @@ _OF_A_RUN: Mapping[str, Callable[[Any], Any]] = {
     "auth_other_variables": values.arguments,
     "auth_pip_environment": values.mapping,
     "auth_pip_extra_args": values.arguments,
+    "auth_remove_superlance": values.boolean,
     "auth_rollback_to": values.text,
     "auth_superlance_version": values.text,
 }
