@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import (
     consent,
@@ -23,7 +22,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller imp
     values,
     variables,
 )
-from ansible_collections.allianceauth.tuning.plugins.plugin_utils import explicit, role
+from ansible_collections.allianceauth.tuning.plugins.plugin_utils import explicit, role, terminal
 
 _STEPS = ("install", "configure", "restart", "verify")
 
@@ -62,7 +61,7 @@ class ActionModule(ActionBase):
         if not problems and job != "revert":
             problems = refusals.refusals(declared, info, host)
         if problems:
-            result.update(failed=True, msg=refusals.message(problems, host, Display().display))
+            result.update(failed=True, msg=refusals.message(problems, host, terminal.say))
             return result
         result["changed"] = False
         if job == "verify":

@@ -8,10 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import removal, report
-
-display = Display()
+from ansible_collections.allianceauth.tuning.plugins.plugin_utils import terminal
 
 
 class ActionModule(ActionBase):
@@ -33,9 +31,13 @@ class ActionModule(ActionBase):
         if given["plan"]["job"] == "remove":
             restarted = bool(given["results"].get("supervisord", {}).get("changed"))
             lines, warnings = removal.lines(host, given["plan"], restarted, check_mode), []
+            changes = [line.strip() for line in lines[2:]]
+        elif given["plan"]["job"] == "drain":
+            lines = changes = report.drained(host, given["plan"]["drain"], check_mode)
+            warnings = []
         else:
             told = report.Report(host, given["plan"], given["results"], check_mode)
-            lines, warnings = told.lines(), told.warnings()
-        display.display("\n".join(lines))
-        result.update(changed=False, warnings=warnings)
+            lines, changes, warnings = told.lines(), told.changes(), told.warnings()
+        terminal.say("\n".join(lines))
+        result.update(changed=False, changes=changes, warnings=warnings)
         return result

@@ -11,10 +11,8 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import progress
-
-display = Display()
+from ansible_collections.allianceauth.tuning.plugins.plugin_utils import terminal
 
 # A supervisord that has just been started answers within a second or two, on a busy host later.
 _DAEMON_SECONDS = 60
@@ -63,7 +61,7 @@ class ActionModule(ActionBase):
                 left = until - time.monotonic()
                 if left <= 0:
                     raise
-                display.display(progress.unreachable(self._vars["inventory_hostname"], round(left)))
+                terminal.say(progress.unreachable(self._vars["inventory_hostname"], round(left)))
                 time.sleep(_LINE_SECONDS)
 
     def _stop(self, result: dict[str, Any]) -> dict[str, Any]:
@@ -85,7 +83,7 @@ class ActionModule(ActionBase):
                 trouble, back = self._start_again(drained)
                 result.update(failed=True, msg=drained.abort_message(trouble, back))
                 return result
-            display.display(drained.line())
+            terminal.say(drained.line())
 
     def _start_again(self, drained: progress.Drained) -> tuple[str, list[str]]:
         """Start what a drain has stopped, or stops yet, and have workers take tasks again that take no more.
@@ -137,7 +135,7 @@ class ActionModule(ActionBase):
             if site:
                 # Its first answer is what counts; the later ones are the visitors'.
                 arguments["site"] = ""
-            display.display(progress.waiting(self._vars["inventory_hostname"], answer, round(waited)))
+            terminal.say(progress.waiting(self._vars["inventory_hostname"], answer, round(waited)))
 
     def _tolerated(self) -> list[str]:
         return list(self._task.args.get("tolerate") or [])

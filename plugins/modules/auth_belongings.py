@@ -123,7 +123,8 @@ _SYSTEMD_SECONDS = 60
 
 def kept_files(given: dict[str, Any], first: str | None) -> tuple[list[str], list[str]]:
     """Return the kept files that the role has written or whose text is back, and those that hold more than that."""
-    ours, others = [], []
+    ours: list[str] = []
+    others: list[str] = []
     for path in [*files.kept_files(given["path"]), *files.kept_files(given["link"])]:
         text = files.readable(path)
         known = text is not None and (text == first or managed_file.is_unchanged(text))

@@ -44,6 +44,11 @@ options:
     description: Seconds that the slowest program may take to stop.
     type: int
     default: 0
+  webhook:
+    description:
+      - Who is told if it had to act, as a JSON object with C(url), C(format), C(host) and C(job).
+      - It comes from the variables of the role C(auth). The address is a secret.
+    type: str
 author:
   - The allianceauth.tuning authors (@allianceauth)
 extends_documentation_fragment:
@@ -130,6 +135,7 @@ def main() -> None:
             "path": {"type": "path", "default": ""},
             "site": {"type": "list", "elements": "str", "default": []},
             "longest": {"type": "int", "default": 0},
+            "webhook": {"type": "str", "no_log": True},
             **guard.SPEC,
         },
         supports_check_mode=True,

@@ -11,6 +11,7 @@ from typing import Any, Mapping, Sequence
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import consent, logs, memory, places
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import Declared
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import short_name
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import Program, Worker
 
 _HEADINGS = ("program", "processes", "concurrency", "pool", "holds", "memory limit", "log")
@@ -58,6 +59,17 @@ def _work(program: Program, declared: Declared) -> tuple[str, str]:
     if isinstance(program, Worker):
         return str(program.concurrency), program.pool
     return "-", f"{declared.gunicorn_options.workers} workers" if program is declared.gunicorn else "-"
+
+
+def drained(host: str, drain: Mapping[str, Any], check_mode: bool) -> list[str]:
+    """Return what a drain ends with: what is stopped, and how it is started; ``drain`` is the plan's."""
+    names = [short_name(name) for stage in [*drain["stages"], drain["site"]] for name in stage]
+    if not names:
+        stopped = "nothing ran that had to be stopped."
+    else:
+        stopped = f"{'these would be' if check_mode else 'these are'} stopped: {', '.join(names)}."
+    again = "They start again with the playbook allianceauth.tuning.start, or when the server reboots."
+    return [f"{host}: {stopped} {again}"]
 
 
 class Report:

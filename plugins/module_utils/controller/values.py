@@ -121,6 +121,15 @@ def url(value: Any) -> str:
     return text(value)
 
 
+def webhook(value: Any) -> str:
+    if not value:
+        return ""
+    # A sentence of ours: it may be shown, and the address may not.
+    if not isinstance(value, str) or not re.match(r"https?://[^\s/]+(/\S*)?\Z", value):
+        raise ValueError("it has to be an address that begins with https:// or http://")
+    return value
+
+
 def text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()

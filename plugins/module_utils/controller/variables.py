@@ -24,7 +24,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options i
     refused_arguments,
 )
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import values
-from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon, webhook
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import (
     DEFAULT_STOPWAITSECS,
     FORKING_POOLS,
@@ -84,6 +84,8 @@ NAMES = (
     "auth_drain_timeout_action",
     "auth_rollback_to",
     "auth_remove_superlance",
+    "auth_notify_url",
+    "auth_notify_format",
     "auth_superlance_version",
     "auth_pip_extra_args",
     "auth_pip_environment",
@@ -122,6 +124,8 @@ _NO_MAPPINGS: list[Mapping[str, Any]] = []
 _OF_A_RUN: Mapping[str, Callable[[Any], Any]] = {
     "auth_discard": values.arguments,
     "auth_drain_timeout_action": values.one_of(("abort", "kill")),
+    "auth_notify_format": values.one_of(webhook.FORMATS),
+    "auth_notify_url": values.webhook,
     "auth_other_variables": values.arguments,
     "auth_pip_environment": values.mapping,
     "auth_pip_extra_args": values.arguments,
@@ -210,6 +214,7 @@ class _Reader:
     def refuse(self, variable: str, value: object, problem: str) -> None:
         # An environment may hold secrets, and a refusal is printed.
         secret = isinstance(value, Mapping) or "environment" in f"{variable} {value!r}".lower()
+        secret = secret or variable == "auth_notify_url"
         shown = "not as it has to be" if secret else repr(value)
         self.refusals.append(f"{self.host}: {variable} is {shown}: {problem}.")
 

@@ -21,6 +21,7 @@ import time
 from typing import Any, Iterable, Iterator, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model import webhook
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import consumers_program, proof
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import guard_program as program
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server.supervisord import Daemon
@@ -239,11 +240,22 @@ def put(module: AnsibleModule, found: Mapping[str, Any]) -> None:
         if state["unproven"]:
             # That one had the file loaded which is to come back; the present one may not.
             state["daemon"] = earlier["daemon"]
+        _put_webhook(module, _folder(name))
         path = os.path.join(_folder(name), "guard.py")
         for file, source in ((path, program), (os.path.join(_folder(name), program.CONSUMERS), consumers_program)):
             program.write(file, inspect.getsource(source).encode(), 0, 0, 0o600)
         program.save(_state_path(name), state)
         _start_timer(name, given["seconds"], path)
+
+
+def _put_webhook(module: AnsibleModule, folder: str) -> None:
+    """Have the guard know whom to tell; root alone can read it."""
+    config, code = (os.path.join(folder, name) for name in program.WEBHOOK)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(config)
+    if module.params.get("webhook"):
+        program.write(code, inspect.getsource(webhook).encode(), 0, 0, 0o600)
+        program.write(config, module.params["webhook"].encode(), 0, 0, 0o600)
 
 
 def _start_timer(name: str, seconds: int, path: str) -> None:

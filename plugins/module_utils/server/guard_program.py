@@ -46,9 +46,10 @@ from typing import Any, Iterator
 
 UNIT = "supervisor"
 
-# Beside the state; what was at ``path`` before the run.
+# Beside the state: what was at ``path`` before the run; whom to tell, if anybody, and the program that does it.
 PROVEN = "proven.conf"
 CONSUMERS = "consumers.py"  # consumers_program
+WEBHOOK = ("webhook.json", "webhook.py")
 
 _POLL_SECONDS = 0.5
 _RPC_SECONDS = 30
@@ -60,9 +61,7 @@ _SILENT_SECONDS = 90
 # What it runs may take longer to load.
 _REACH_SECONDS = 300
 
-# supervisor's startretries is 3 by default, and each of ours has those anew.
-_TRIES = 3
-
+_TRIES = 3  # supervisor's startretries is 3 by default, and each of ours has those anew.
 # A second gunicorn ends by itself as soon as the supervised one answers.
 _STANDBY_SECONDS = 60
 # Its queue is emptied, and then its requests are answered.
@@ -157,6 +156,15 @@ def of(owner: str, cut: float) -> str:
     """Return whose run it was and when it was cut off, in words."""
     at = datetime.datetime.fromtimestamp(cut, datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
     return f"a run of {owner.partition(', process ')[0]} that was cut off at {at}"
+
+
+def tell(folder: str, words: str) -> None:
+    """Tell the run's webhook, if it has one."""
+    config, code = (os.path.join(folder, name) for name in WEBHOOK)
+    command = [sys.executable, "-I", code, config]
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        if os.path.exists(config):
+            subprocess.run(command, input=words, text=True, timeout=_RPC_SECONDS, check=False)
 
 
 class NoAnswer(Exception):
@@ -503,6 +511,7 @@ def main(path: str) -> int:
     try:
         os.makedirs(os.path.dirname(state["report"]), 0o700, exist_ok=True)
         save(state["report"], guard.report)
+        tell(folder, sentence(guard.report))
     finally:
         # Last: whoever gets the lock now finds the report.
         with opened(state["lock"]) as held:
