@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 from ansible_collections.allianceauth.tuning.plugins.plugin_utils import terminal
 
-LINE = "auth1: waiting for worker_00 (allianceauth.eveonline.tasks.update_character for 31 s), 569 s left; beat, 2 s left"
+LINE = (
+    "auth1: waiting for worker_00 (allianceauth.eveonline.tasks.update_character for 31 s), 569 s left; beat, 2 s left"
+)
 
 
 def test_a_line_breaks_between_words() -> None:
@@ -36,7 +38,13 @@ def test_tables_and_what_is_to_be_pasted_stay_as_they_are() -> None:
 
 @pytest.mark.parametrize(
     ("callback", "writes"),
-    [("default", False), ("ansible.posix.json", True), ("json", True), ("minimal", False), ("ansible.posix.jsonl", True)],
+    [
+        ("default", False),
+        ("ansible.posix.json", True),
+        ("json", True),
+        ("minimal", False),
+        ("ansible.posix.jsonl", True),
+    ],
 )
 def test_a_callback_that_writes_json_is_known(callback: str, writes: bool) -> None:
     assert terminal.writes_json(callback) is writes
@@ -144,5 +152,5 @@ def test_on_a_terminal_of_80_columns_no_word_is_broken(command: list[str], tmp_p
     shown = re.search(r"localhost: these are stopped.*?reboots\.", text, re.DOTALL)
     assert shown
     assert " ".join(shown[0].split()) == SAID
-    assert 1 < len(shown[0].split("\n"))
+    assert len(shown[0].split("\n")) > 1
     assert max(map(len, shown[0].split("\n"))) <= 80
