@@ -44,6 +44,7 @@ SECONDS = {
     "operations": 500,
     "memory": 600,
     "remove": 500,
+    "upgrade": 400,
     "cut": 600,
     "busy": 500,
     "default": 500,
