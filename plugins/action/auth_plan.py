@@ -18,6 +18,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller imp
     plan,
     refusals,
     report,
+    restarting,
     sections,
     values,
     variables,
@@ -40,7 +41,7 @@ class ActionModule(ActionBase):
             argument_spec={
                 "job": {
                     "type": "str",
-                    "choices": ["apply", "verify", "drain", "rollback", "remove", "removed", "revert"],
+                    "choices": ["apply", "verify", "drain", "restart", "rollback", "remove", "removed", "revert"],
                     "default": "apply",
                 },
                 "info": {"type": "dict", "required": True},
@@ -60,6 +61,8 @@ class ActionModule(ActionBase):
         # What ran before runs again, whatever is to be said of the server.
         if not problems and job != "revert":
             problems = refusals.refusals(declared, info, host)
+        if not problems and job == "restart":
+            problems = restarting.refusals(declared, info, str(self._values["auth_restart_only"]), host)
         if problems:
             result.update(failed=True, msg=refusals.message(problems, host, terminal.say))
             return result
@@ -94,6 +97,8 @@ class ActionModule(ActionBase):
         wanted = self._wanted(declared, info)
         if job == "drain":
             return plan.drain(declared, info, wanted)
+        if job == "restart":
+            return plan.restart(declared, info, wanted, str(self._values["auth_restart_only"]))
         if job == "rollback":
             return plan.rollback(declared, info, wanted, self._given["replaced"])
         if job == "remove":

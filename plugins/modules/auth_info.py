@@ -134,6 +134,16 @@ venv:
   description: Whether it C(exists), its C(programs) and C(versions), and what the installed packages support.
   returned: always
   type: dict
+code:
+  description:
+    - When what is installed was installed - C(packages), C(sources) of the project and of editable installs, the
+      C(folder) of all packages - and which versions a run has C(kept) as those in service.
+  returned: always
+  type: dict
+tuned:
+  description: Whether what is at O(supervisor_conf) was written by the role.
+  returned: always
+  type: bool
 supervisor_conf:
   description: The C(kind), C(target) and C(checksum) of what is at O(supervisor_conf).
   returned: always
@@ -196,11 +206,14 @@ import xmlrpc.client
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import link_to, make_namespec
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
     audit_logs,
+    code,
+    files,
     guard,
     outside,
     preflight,
@@ -253,6 +266,7 @@ def describe(process: supervisord.Process, below: list[int], command: str) -> di
         kind = configured
     return {
         **process.as_dict(),
+        "began": proc.began(process.pid) if process.pid else None,
         "rss": proc.rss(process.pid),
         "children": [proc.rss(pid) for pid in below],
         "kind": kind,
@@ -330,6 +344,7 @@ def main() -> None:
     supervisord.find_supervisor(module)
     given = module.params
     link = link_to(given["supervisor_conf"], given["project"], given["project_dir"])
+    user = project.user(given["user"])
     found: dict[str, Any] = {
         "now": time.time(),
         "hostname": socket.gethostname(),
@@ -337,10 +352,12 @@ def main() -> None:
         "memory_total": proc.memory_total(),
         "memory_available": proc.memory_available(),
         "log": {"since": None, "restarts": {}},
-        "user": project.user(given["user"]),
+        "user": user,
         "project_exists": os.path.isfile(os.path.join(given["project_dir"], "manage.py")),
         "routed_queues": project.routed_queues(os.path.join(given["project_dir"], given["project"], "celery.py")),
         "venv": project.venv(given["venv"]),
+        "code": code.look(given["venv"], given["project_dir"], given["project"], user["uid"] if user else None),
+        "tuned": managed_file.is_ours(files.readable(given["supervisor_conf"]) or ""),
         "supervisor_conf": project.file(given["supervisor_conf"]),
         "link": project.file(link),
         "gunicorn_conf": project.file(given["gunicorn_conf"]),

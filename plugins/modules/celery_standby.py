@@ -46,6 +46,11 @@ options:
     description: Seconds in which they have to answer.
     type: int
     default: 180
+  brings:
+    description: What is new in them, for the sentence on one that cannot work.
+    type: str
+    choices: [configuration, code]
+    default: configuration
 author:
   - The allianceauth.tuning authors (@allianceauth)
 extends_documentation_fragment:
@@ -176,6 +181,7 @@ def main() -> None:
             "reserve": {"type": "int", "default": 0},
             "longest": {"type": "int", "default": 600},
             "timeout": {"type": "int", "default": 180},
+            "brings": {"type": "str", "choices": ["configuration", "code"], "default": "configuration"},
             **celery_cli.APPLICATION_SPEC,
             **guard.SPEC,
         },
@@ -195,7 +201,7 @@ def main() -> None:
             started = begin(given)
         except (RuntimeError, celery_cli.CannotAskError) as why:
             module.fail_json(
-                msg=f"{socket.gethostname()}: the new configuration does not work, so nothing was stopped: "
+                msg=f"{socket.gethostname()}: the new {given['brings']} does not work, so nothing was stopped: "
                 f"{str(why).rstrip('.')}."
             )
         except (serving.ImpossibleError, supervisord.NotAnsweringError, supervisor_parser.InvalidError, OSError) as why:

@@ -49,6 +49,11 @@ def programs_with_environment(sections: str) -> list[str]:
     return re.findall(_PLACE.format(name="([^>\n]+)"), sections)
 
 
+def is_ours(text: str) -> bool:
+    """Whether the role has written a file, changed by hand since or not."""
+    return _CHECKSUM in text
+
+
 def is_unchanged(text: str) -> bool:
     """Whether a file is as the role wrote it, so that all in it came from variables."""
     _head, found, rest = text.partition(_CHECKSUM)

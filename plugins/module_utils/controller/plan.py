@@ -17,10 +17,12 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller imp
     differences,
     logs,
     memory,
+    outdated,
     outside,
     places,
     removal,
     report,
+    restarting,
     sections,
     stages,
     troubled,
@@ -114,6 +116,8 @@ class Plan:
     ``handover`` are the processes, one of each pool, beside which another worker may take tasks during a restart.
     ``stopped`` the processes that shall run and do not, ``tolerated`` those that did not work before, so that it is no
     failure if they do not at the end. ``new_page`` is what httpok would ask for and never did.
+    ``outdated`` is the sentence on programs that run older code than what is installed, ``code`` what has to be asked
+    of that before they are restarted.
     ``guard_report`` is what the guard of a run before has done, ``superlance`` the version that is asked for, ``table``
     what the report ends with, ``pools`` what `places.pools` returns, ``warnings`` are for the admin to read at once.
     """
@@ -132,6 +136,8 @@ class Plan:
     tolerated: tuple[str, ...] = ()
     handover: tuple[str, ...] = ()
     new_page: str = ""
+    outdated: str = ""
+    code: restarting.Code = field(default_factory=restarting.Code)
     guard_report: str = ""
     superlance: str = ""
     table: tuple[str, ...] = ()
@@ -173,7 +179,7 @@ def apply(declared: Declared, info: Mapping[str, Any], wanted: Wanted, steps: It
     # What the memory has room for changes by the hour: that is no reason to refuse what is there already.
     too_much = memory.excess(declared, info)
     refused = too_much if wanted.limits_set and text_differs else ""
-    return replace(
+    plan = replace(
         plan,
         refused=refused,
         actions=actions,
@@ -181,6 +187,7 @@ def apply(declared: Declared, info: Mapping[str, Any], wanted: Wanted, steps: It
         found=tuple(found if is_replaced else found + sockets),
         warnings=(*plan.warnings, *([too_much] if too_much and not refused else [])),
     )
+    return _with_code(plan, declared, info) if "restart" in actions and plan.outdated else plan
 
 
 def problems_left(
@@ -211,6 +218,46 @@ def drain(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
     )
 
 
+def restart(declared: Declared, info: Mapping[str, Any], wanted: Wanted, only: str) -> Plan:
+    """Return how the programs, or ``only`` some, come to run what is installed, as supervisord has them loaded."""
+    plan = _plan(declared, info, wanted)
+    names = restarting.chosen(declared, info, only)
+    differ = differences.unread(declared, info)
+    in_file = _in_file(declared, info) if not plan.unread else Expected(())
+    ours = {make_namespec(declared.project, node.partition("@")[0]): node for node in in_file.nodes}
+    plan = replace(
+        plan,
+        job="restart",
+        drain=restarting.drain(plan.drain, info, names),
+        expected=Expected(
+            names,
+            site=plan.expected.site if restarting.serves(declared, names) else "",
+            nodes={node: in_file.nodes[node] for name, node in ours.items() if name in names},
+        ),
+        # Another worker would be as the file has it.
+        handover=() if plan.unread else tuple(name for name in plan.handover if name in names),
+        # Nobody is to put another file in its place.
+        unread=(),
+        actions={"restart": ["it was asked for"]},
+        table=(),
+        warnings=(*filter(None, [plan.guard_report]), *restarting.differs(differ)),
+    )
+    return _with_code(plan, declared, info)
+
+
+def _with_code(plan: Plan, declared: Declared, info: Mapping[str, Any]) -> Plan:
+    """Return a plan that restarts, with what comes into service by that and has to be looked at before."""
+    stops = [*plan.drain.workers, *plan.drain.site, *(name for names in plan.drain.stages for name in names)]
+    nodes = {make_namespec(declared.project, node.partition("@")[0]): node for node in _in_file(declared, info).nodes}
+    code = restarting.Code(
+        asked=True,
+        nodes=tuple(node for name, node in nodes.items() if name in plan.drain.workers),
+        gunicorn=make_namespec(declared.project, "gunicorn") if restarting.serves(declared, stops) else "",
+    )
+    said = restarting.comes_into_service(info, stops)
+    return replace(plan, code=code, warnings=(*plan.warnings, *said))
+
+
 def rollback(declared: Declared, info: Mapping[str, Any], wanted: Wanted, replaced: bool) -> Plan:
     """Return how the file on disk comes into service, whatever the variables say.
 
@@ -219,13 +266,14 @@ def rollback(declared: Declared, info: Mapping[str, Any], wanted: Wanted, replac
     plan = _plan(declared, info, wanted)
     why = differences.sentences(declared, info) + differences.socket_sentences(declared, info)
     why = why or ["supervisord has to read the file"] * replaced
-    return replace(
+    plan = replace(
         plan,
         job="rollback",
         expected=_in_file(declared, info),
         handover=tuple(name for name in plan.handover if name in info.get("expected", [])),
         actions={"restart": why} if why else {},
     )
+    return _with_code(plan, declared, info) if why else plan
 
 
 def remove(
@@ -326,6 +374,7 @@ def _plan(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
         tolerated=tuple(trouble),
         handover=handover(declared),
         new_page=_new_page(declared, info),
+        outdated=outdated.sentence(restarting.ours(declared, info), info["code"], info["now"]),
         guard_report=info["guard"]["said"],
         superlance=wanted.superlance,
         table=tuple(report.table(declared, info)),
@@ -337,6 +386,7 @@ def _plan(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
             *logs.shared(declared),
             *told.warnings,
             *troubled.sentences(trouble, expected.processes, info.get("expected", [])),
+            *outdated.future(info["code"], info["now"]),
             *_exposed(declared, info),
         ),
     )

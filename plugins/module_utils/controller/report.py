@@ -94,6 +94,8 @@ class Report:
         changes = " ".join(self.changes()) or "nothing to do, all is as the variables say."
         values = consent.summary(self._results.get("checked", {}).get("value_changes", []))
         shown = [*(f"  {line}" for line in values), ""] if values else []
+        if self.plan["outdated"] and not self._brings_code():
+            shown += [f"  {self.plan['outdated']}", ""]
         table = self._results.get("verified", {}).get("table") or self.plan["table"]
         table = [*table, *filter(None, [self._places()[0]])]
         return ["", f"{self.host}: {changes}", *shown, *(f"  {line}" for line in table)]
@@ -113,6 +115,10 @@ class Report:
 
     def _changed(self, step: str) -> bool:
         return bool(self._results.get(step, {}).get("changed"))
+
+    def _brings_code(self) -> bool:
+        """Whether this run restarts all programs, so that all that is installed comes into service."""
+        return "restart" in self.plan["actions"]
 
     def _superlance(self) -> str:
         # In check mode pip is not run.
@@ -134,6 +140,9 @@ class Report:
         return f"{self.plan['files']['path']} {self._was} replaced.{before}"
 
     def _restart(self) -> str:
+        if self.plan["job"] == "restart":
+            names = ", ".join(name.rpartition(":")[2] for name in self.plan["expected"]["processes"])
+            return f"{names} {self._was} restarted{self._absence()}{self._served()}; supervisord runs on."
         restarted = self._changed("supervisord")
         return f"supervisord {self._was} restarted{self._absence()}{self._served()}." if restarted else ""
 

@@ -80,6 +80,14 @@ class Application:
             return self._last_log_lines(done, 1), {}
         return "", _answer(done) or {}
 
+    def gunicorn_problem(self, arguments: Sequence[str]) -> str:
+        """Return why gunicorn does not start with these arguments, "" if it would: it loads the project as well."""
+        try:
+            done = self._run("gunicorn", [*arguments, "--check-config"], _LOAD_SECONDS)
+        except CannotAskError as why:
+            return str(why)
+        return self._last_log_lines(done, 1) if done.returncode else ""
+
     def ask(self, source: str, arguments: Sequence[str], seconds: float) -> dict[str, Any]:
         """Return the JSON object that a Python program says last, run in the project with the venv's Python."""
         # -B: it writes nothing, not even bytecode.

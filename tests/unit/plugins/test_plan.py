@@ -31,6 +31,7 @@ def process(group: str, name: str, kind: str, **more: Any) -> dict[str, Any]:
         "state": "RUNNING",
         "pid": 7,
         "limits": {},
+        "began": 1000.0,
         "rss": 10**8,
         "children": [],
         **more,
@@ -46,6 +47,9 @@ WANTED = plan.Wanted("[program:beat]", "sum", "gunicorn's sum", "2.0.0", ())
 
 # In no order that would do for a drain.
 INFO: dict[str, Any] = {
+    "now": 2000.0,
+    "tuned": True,
+    "code": {"packages": [], "sources": [], "folder": 0.0, "kept": {"versions": {}, "time": 0.0}},
     "unit": True,
     "outside": {"stop_seconds": None, "set_by": "", "drop_in": "", "needrestart": "", "has_needrestart": False},
     "hostname": "auth1",

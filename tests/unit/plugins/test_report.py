@@ -13,6 +13,8 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller imp
 
 LOGS = "/var/log/supervisor/myauth from now on, with links to them in /home/allianceserver/myauth/log"
 PLAN: dict[str, Any] = {
+    "job": "apply",
+    "outdated": "",
     "actions": {"install": ["superlance 2.0.0 is asked for, and none is installed"]},
     "found": [],
     "guard_report": "",
