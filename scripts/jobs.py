@@ -42,6 +42,7 @@ SECONDS = {
     "killed": 600,
     "revert": 600,
     "operations": 500,
+    "restart": 900,
     "memory": 600,
     "remove": 500,
     "upgrade": 400,

@@ -6,7 +6,7 @@
     python app.py FOLDER
 
 Each version has the task `lab_app.common`, which writes its version into the ledger as the worker, and one
-that no other version has, `lab_app.only_VERSION`. From 2.0 on the common task queues one of those.
+that only its major version has, `lab_app.only_N`. From 2.0 on the common task queues one of those.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ def work(task, seconds, key):
 @shared_task(bind=True, name="lab_app.common")
 def common(self, seconds, key):
     work(self, seconds, key)
-    if VERSION != "1.0":
+    if VERSION >= "2":
         only.apply_async(kwargs={{"seconds": 0, "key": "only-" + key}})
 
 
-@shared_task(bind=True, name="lab_app.only_{version}")
+@shared_task(bind=True, name="lab_app.only_{major}")
 def only(self, seconds, key):
     work(self, seconds, key)
 """
@@ -64,10 +64,11 @@ class Migration(migrations.Migration):
 # The files that each has besides, and what it needs.
 VERSIONS: dict[str, tuple[dict[str, str], str]] = {
     "1.0": ({}, ""),
+    "1.1": ({}, ""),
     "2.0": ({}, ""),
     "3.0": ({"models.py": "import no_such_module_of_the_lab\n"}, ""),
     "4.0": ({"models.py": MODELS, "migrations/__init__.py": "", "migrations/0001_initial.py": MIGRATION}, ""),
-    "5.0": ({}, "allianceauth>=99"),
+    "2.1": ({}, "allianceauth>=99"),
 }
 
 
@@ -78,7 +79,7 @@ def write(folder: Path, version: str) -> Path:
     needed = f"Requires-Dist: {needs}\n" if needs else ""
     contents = {
         "lab_app/__init__.py": "",
-        "lab_app/tasks.py": TASKS.format(version=version),
+        "lab_app/tasks.py": TASKS.format(version=version, major=version[0]),
         **{f"lab_app/{name}": text for name, text in files.items()},
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: lab-app\nVersion: {version}\n{needed}",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: lab\nRoot-Is-Purelib: true\nTag: py3-none-any\n",

@@ -238,6 +238,11 @@ def restart(declared: Declared, info: Mapping[str, Any], wanted: Wanted, only: s
         handover=() if plan.unread else tuple(name for name in plan.handover if name in names),
         # Nobody is to put another file in its place.
         unread=(),
+        outdated=outdated.sentence(
+            [process for process in restarting.ours(declared, info) if process["namespec"] not in names],
+            info["code"],
+            info["now"],
+        ),
         actions={"restart": ["it was asked for"]},
         table=(),
         warnings=(*filter(None, [plan.guard_report]), *restarting.differs(differ)),

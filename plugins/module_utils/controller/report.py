@@ -94,7 +94,8 @@ class Report:
         changes = " ".join(self.changes()) or "nothing to do, all is as the variables say."
         values = consent.summary(self._results.get("checked", {}).get("value_changes", []))
         shown = [*(f"  {line}" for line in values), ""] if values else []
-        if self.plan["outdated"] and not self._brings_code():
+        # A restart of all is told before it begins; one of some programs leaves the others as they are.
+        if self.plan["outdated"] and (self.plan["job"] == "restart" or "restart" not in self.plan["actions"]):
             shown += [f"  {self.plan['outdated']}", ""]
         table = self._results.get("verified", {}).get("table") or self.plan["table"]
         table = [*table, *filter(None, [self._places()[0]])]
@@ -115,10 +116,6 @@ class Report:
 
     def _changed(self, step: str) -> bool:
         return bool(self._results.get(step, {}).get("changed"))
-
-    def _brings_code(self) -> bool:
-        """Whether this run restarts all programs, so that all that is installed comes into service."""
-        return "restart" in self.plan["actions"]
 
     def _superlance(self) -> str:
         # In check mode pip is not run.

@@ -61,8 +61,7 @@ def chosen(declared: Declared, info: Mapping[str, Any], only: str) -> tuple[str,
     processes = info["daemon"]["processes"]
     ours = [process for process in processes if process["group"] == declared.project and _shall_run(process, info)]
     if only:
-        key = "kind" if only in _KINDS else "name"
-        ours = [process for process in ours if process[key] == only]
+        ours = [process for process in ours if only in (process["kind"], process["name"])]
     names = {process["name"] for process in ours}
     kinds = {process["kind"] for process in ours}
     groups = {*declared.listener_names, *info.get("own_groups", [])}

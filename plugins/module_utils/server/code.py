@@ -73,7 +73,7 @@ def _look(venv: str, project_dir: str) -> dict[str, Any]:
 
 
 def _site_packages(venv: str) -> list[str]:
-    return sorted(glob.glob(os.path.join(glob.escape(venv), "lib", "python3*", "site-packages")))
+    return sorted(glob.glob(os.path.join(glob.escape(venv), "lib", "python3*", "site-packages"))) if venv else []
 
 
 def _packages(venv: str) -> list[dict[str, Any]]:

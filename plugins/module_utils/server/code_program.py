@@ -12,6 +12,7 @@ project raises. NODE are the Celery nodes of the workers that are to be restarte
 ``unmet``: sentences on requirements of packages that are not met;
 ``lost``: tasks that the nodes know and the installed code does not, each with its ``task``, where it waits (``where``)
 and how many there are (``count``); ``unseen``: names of such tasks if the broker's queues cannot be looked into;
+``apart``: why workers with the installed code and those that run must not take tasks from one queue, "" if they may;
 ``problem``: why nobody could be asked for tasks, "" if somebody was.
 """
 
@@ -72,13 +73,16 @@ def unmet() -> list[str]:
         requirements: Any = importlib.import_module("packaging.requirements")
     except ImportError:
         return []
-    installed = {}
+    installed: dict[str, Any] = {}
     for found in metadata.distributions():
         installed.setdefault(_plain(found.metadata["Name"]), found)
     sentences = []
     for package in installed.values():
         for text in package.requires or []:
-            wanted = requirements.Requirement(text)
+            try:
+                wanted = requirements.Requirement(text)
+            except requirements.InvalidRequirement:
+                continue
             if wanted.marker and not wanted.marker.evaluate({"extra": ""}):
                 continue
             there = installed.get(_plain(wanted.name))
@@ -105,14 +109,27 @@ def messages(channel: Any, queue: str) -> Iterator[str]:
                 yield str(json.loads(message).get("headers", {}).get("task", ""))
 
 
+def differences(registered: dict[str, set[str]], installed: set[str], nodes: list[str]) -> str:
+    """Return why two kinds of workers must not share a queue, "" if they may: whoever lacks a task discards it."""
+    silent = [node for node in nodes if node not in registered]
+    if silent:
+        return f"{silent[0]} did not say which tasks it has"
+    differ = sorted({name for names in registered.values() for name in names ^ installed})
+    more = f" and {len(differ) - 1} more" if len(differ) > 1 else ""
+    return f"{differ[0]}{more} is not both in the old code and in the new one" if differ else ""
+
+
 def lost(app: Any, nodes: list[str]) -> dict[str, Any]:
-    """Return ``lost``, ``unseen`` and ``problem``."""
+    """Return ``lost``, ``unseen`` and ``apart``."""
     asked = app.control.inspect(destination=nodes, timeout=_ANSWER_SECONDS, limit=len(nodes))
     # NAME, or NAME [OPTION=VALUE]
-    known = {name.partition(" ")[0] for names in (asked.registered() or {}).values() for name in names}
-    gone = known - set(app.tasks)
+    registered = {
+        node: {name.partition(" ")[0] for name in names} for node, names in (asked.registered() or {}).items()
+    }
+    apart = differences(registered, {name for name in app.tasks if not name.startswith("celery.")}, nodes)
+    gone = {name for names in registered.values() for name in names} - set(app.tasks)
     if not gone:
-        return {"lost": [], "unseen": [], "problem": ""}
+        return {"lost": [], "unseen": [], "apart": apart}
     counted: Counter[tuple[str, str]] = Counter()
     # A worker gives these back to the queue when it stops.
     for what in ("scheduled", "reserved"):
@@ -120,6 +137,7 @@ def lost(app: Any, nodes: list[str]) -> dict[str, Any]:
             for task in tasks:
                 counted[str((task.get("request") or task).get("name")), f"held by {node}"] += 1
     queues = {queue["name"] for found in (asked.active_queues() or {}).values() for queue in found}
+    queues.add(app.conf.task_default_queue)
     unseen: list[str] = []
     with app.connection_for_read(connect_timeout=_ANSWER_SECONDS) as connection:
         if connection.transport.driver_type == "redis":
@@ -129,19 +147,19 @@ def lost(app: Any, nodes: list[str]) -> dict[str, Any]:
         else:
             unseen = sorted(gone)
     found = [{"task": name, "where": where, "count": count} for (name, where), count in counted.items() if name in gone]
-    return {"lost": sorted(found, key=lambda one: (one["task"], one["where"])), "unseen": unseen, "problem": ""}
+    return {"lost": sorted(found, key=lambda one: (one["task"], one["where"])), "unseen": unseen, "apart": apart}
 
 
 def answers(project: str, nodes: list[str]) -> dict[str, Any]:
     """Return all answers. Raises whatever loading the project raises."""
     app = load(project)
     found: dict[str, Any] = {"errors": errors(), "migrations": migrations(), "unmet": unmet()}
-    found.update(lost=[], unseen=[], problem="")
+    found.update(lost=[], unseen=[], apart="", problem="")
     if nodes:
         try:
             found.update(lost(app, nodes))
         except Exception as why:  # noqa: BLE001 - each kind of broker has its own
-            found["problem"] = " ".join(str(why).split())
+            found["problem"] = found["apart"] = " ".join(str(why).split())
     return found
 
 

@@ -243,6 +243,15 @@ CHANGES: dict[str, tuple[Change, str, str, str, str]] = {
         "it has died 5 times in the last day",
         "supervisorctl tail myauth:gunicorn stderr",
     ),
+    "a package of this very minute": (
+        lambda look: look["projects"][0]["code"].update(
+            packages=[{"name": "allianceauth", "version": "5.4.0", "time": look["now"] - 60}]
+        ),
+        "medium",
+        "old-code",
+        "changed since they began: allianceauth 5.4.0",
+        "allianceauth.tuning.restart",
+    ),
     "supervisord by hand": (
         lambda look: look["daemon"].update(of_systemd=False),
         "medium",
