@@ -44,7 +44,7 @@ def test_what_a_server_may_run_with_is_a_warning() -> None:
     assert auth_code.warnings(NOTHING) == []
     found = {**NOTHING, "errors": ["an old Redis (A003)"], "unmet": [f"package {number}" for number in range(7)]}
     assert auth_code.warnings(found) == [
-        "Django's check finds 1 errors: an old Redis (A003)",
+        "Django's check finds errors: an old Redis (A003)",
         "requirements of packages are not met: package 0; package 1; package 2; package 3; package 4; and 2 more",
     ]
 
