@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Callable, Iterator, Mapping
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import log_file
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import log_file, managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options import KINDS, Kind
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
@@ -40,6 +40,7 @@ SUPERVISOR_DEFAULTS: Mapping[str, str] = {
 }
 
 _EXPANSION = re.compile(r"%%|%\((\w+)\)[0-9]*[sd]")
+_OPEN = re.compile(r"%\((?:ENV_\w+|here|host_node_name|group_name|process_num|numprocs)\)[0-9]*[sd]")
 _QUOTED = re.compile(r"\"[^\"]*(?:\"|\Z)|'[^']*(?:'|\Z)")
 _ASSIGNMENT = re.compile(r"(?:\A|[,;\n])\s*([A-Za-z_]\w*)\s*=\s*[^\s=,;]")
 _ADDRESS = re.compile(r"(?:tcp://)?(\[[^]]*\]|[^:/]*)(?::([0-9]+))?\Z")
@@ -137,26 +138,35 @@ def sections(content: str) -> dict[str, dict[str, str]]:
     return {name: dict(parser.items(name)) for name in parser.sections()}
 
 
-def describe(content: str, declared: Mapping[str, str] | None = None) -> Description:
-    """Return what a file says. ``declared`` are kinds of programs that their commands do not tell, by name."""
+def describe(
+    content: str, declared: Mapping[str, str] | None = None, known: Mapping[str, str] | None = None
+) -> Description:
+    """Return what a file says. ``declared`` are kinds of programs that their commands do not tell, by name.
+
+    ``known`` are supervisor's expansions (``ENV_HOME``) that come from elsewhere than the file.
+    """
     raw = sections(content)
-    daemon = environment(raw.get("supervisord", {}).get("environment", ""), {})
+    outside = dict(known or {})
+    daemon = environment(raw.get("supervisord", {}).get("environment", ""), outside)
     programs, listeners, other = {}, {}, {}
     for title, options in raw.items():
         family, _colon, name = title.partition(":")
         if family == "program":
-            programs[name] = _section(title, options, daemon, (declared or {}).get(name, ""))
+            programs[name] = _section(title, options, daemon, (declared or {}).get(name, ""), outside)
         elif family == "eventlistener":
-            listeners[name] = _section(title, options, daemon, "")
+            listeners[name] = _section(title, options, daemon, "", outside)
         else:
             other[title] = options
     memmons = [listener for listener in listeners.values() if listener.kind == "memmon"]
     return Description(programs, listeners, _limits(memmons, programs), other, daemon)
 
 
-def _section(title: str, raw: Options, daemon: Mapping[str, str], kind: str) -> Section:
+def _section(title: str, raw: Options, daemon: Mapping[str, str], kind: str, outside: Mapping[str, str]) -> Section:
     family, _colon, name = title.partition(":")
-    known = {"program_name": name, **{f"ENV_{variable}": value for variable, value in daemon.items()}}
+    everything = {**outside, "program_name": name, **{f"ENV_{variable}": value for variable, value in daemon.items()}}
+    # What may be a secret stays as it is written: what comes of the rest is shown.
+    secret = {f"ENV_{variable}" for variable, value in daemon.items() if not _is_shown(variable, value)}
+    known = {expansion: value for expansion, value in everything.items() if expansion not in secret}
     words = split_command(_expand(raw.get("command", ""), known))
     kind = kind or kind_of(family, words, raw.get("command", ""))
     options = {
@@ -173,8 +183,18 @@ def _section(title: str, raw: Options, daemon: Mapping[str, str], kind: str) -> 
         tuple(words),
         options,
         tuple(_arguments(kind, _after_program(kind, words))),
-        environment(raw.get("environment", ""), known),
+        environment(raw.get("environment", ""), everything),
     )
+
+
+def _is_shown(variable: str, value: str) -> bool:
+    """Whether a variable of the daemon's may be shown: a path, or what Alliance Auth's template has there."""
+    return value.startswith("/") or not managed_file.secret_values({variable: value})
+
+
+def is_open(value: object) -> bool:
+    """Whether a value has an expansion in it that is not known here, such as each process's number."""
+    return isinstance(value, str) and bool(_OPEN.search(value))
 
 
 def _merge_logs(options: dict[str, str]) -> None:

@@ -65,7 +65,7 @@ class ListenerChanges:
                 for other, one in self.after.programs.items()
                 if one.kind == "worker" and other != name and other in self.before.programs
             ]
-            alike = all(other and now and other.size == now.size for other in others)
+            alike = all((other and other.size) == (now and now.size) for other in others)
             path = common if name == "worker" and alike else own
             settled = (common, own) if name == "worker" else (own,)
         elif section.kind in ("beat", "gunicorn"):
@@ -74,7 +74,7 @@ class ListenerChanges:
         else:
             path = ("auth_extra_programs", name, "memory_limit")
             settled = (path,)
-        keeps: tuple[tuple[Path, Any], ...] = ((path, memmon.size_text(now.size)),) if now else ()
+        keeps: tuple[tuple[Path, Any], ...] = ((path, memmon.size_text(now.size) if now else ""),)
         if now and now.cumulative and section.kind == "extra":
             keeps += ((("auth_extra_programs", name, CUMULATIVE), True),)
         listener = next((one.name for one in self.before.memmons if _limits_program(one, name)), "eventlistener:memmon")

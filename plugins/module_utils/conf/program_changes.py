@@ -31,6 +31,7 @@ _WHY_LOGS = (
 )
 _WHY_ONE_LOG = "both streams of a process go into its log"
 _WHY_NAMES = "processes are numbered, and nodes have the host in their names, so that no two are called the same"
+_WHY_TEMPLATE = "Alliance Auth's template has it since gunicorn has a control socket, as the one here does"
 _WHY: Mapping[str, str] = {
     "-n": _WHY_NAMES,
     "process_name": _WHY_NAMES,
@@ -41,6 +42,8 @@ _WHY_GUNICORN: Mapping[str, str] = {
     "stopsignal": "TERM lets requests finish, which INT aborts",
     "stopwaitsecs": "longer than the 30 s that gunicorn gives its requests",
     "-c": "a second gunicorn can share its address while it restarts",
+    "--pid": _WHY_TEMPLATE,
+    "--no-control-socket": _WHY_TEMPLATE,
 }
 
 

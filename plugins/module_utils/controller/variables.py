@@ -94,6 +94,7 @@ NAMES = (
     "auth_pip_environment",
     "auth_audit_dir",
     "auth_audit_strict",
+    "auth_adopt_force",
 )
 
 _LOGLEVELS = ("debug", "info", "warning", "error", "critical", "fatal")
@@ -125,6 +126,7 @@ _NO_MAPPINGS: list[Mapping[str, Any]] = []
 
 # Variables that say how a run works and shape no program.
 _OF_A_RUN: Mapping[str, Callable[[Any], Any]] = {
+    "auth_adopt_force": values.boolean,
     "auth_discard": values.arguments,
     "auth_drain_timeout_action": values.one_of(("abort", "kill")),
     "auth_notify_format": values.one_of(webhook.FORMATS),
@@ -467,7 +469,7 @@ def left_to_gunicorn(info: Mapping[str, Any], project: str, explicit: Iterable[s
     commands = [
         split_command(process["command"])
         for group in info.get("effective", {}).get("groups", [])
-        if group["name"] == project
+        if group["name"] in (project, *info.get("own_groups", []))
         for process in group["processes"]
         if process["name"] == "gunicorn"
     ]
