@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import outside, variables
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import outside as texts
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import guard_program
@@ -84,3 +85,8 @@ def test_a_supervisord_that_does_not_stop_is_killed_alone(tmp_path: Path, monkey
     assert guard_program.end_silent("stop").returncode == 0
     calls = (tmp_path / "calls").read_text().splitlines()
     assert sorted(calls) == ["kill --kill-who=main --signal=KILL supervisor", "stop supervisor"]
+
+
+def test_the_playbook_remove_knows_both_files() -> None:
+    role = yaml.safe_load((Path(__file__).parents[3] / "roles/auth/vars/main.yml").read_text())
+    assert {texts.DROP_IN, texts.NEEDRESTART} <= set(role["__auth_own_files"])
