@@ -47,7 +47,6 @@ WANTED = plan.Wanted("[program:beat]", "sum", "gunicorn's sum", "2.0.0", ())
 
 # In no order that would do for a drain.
 INFO: dict[str, Any] = {
-    "now": 2000.0,
     "tuned": True,
     "code": {"packages": [], "sources": [], "folder": 0.0, "kept": {"versions": {}, "time": 0.0}},
     "unit": True,
