@@ -21,6 +21,9 @@ _LISTENER = 24 * 1024**2
 # Below that many times what it holds at rest, a healthy process is restarted for its work. The tuning guide's factor.
 ROOM = 2
 
+# The part of the memory that is left free in a number that is advised.
+_RESERVE = 32
+
 # They load the same project and, without children, hold the same at rest; beat never leaks.
 _LOADED = ("worker", "beat")
 
@@ -53,6 +56,8 @@ def _what_fits(declared: Declared, info: Mapping[str, Any]) -> str:
     workers = [worker for worker in declared.workers if worker.memory_limit]
     fixed = sum(listener.size for listener in declared.listeners) - sum(map(_together, workers))
     there = _room(declared, info) - sum(_without_limit(declared, processes).values()) - fixed
+    # What else runs takes a little more at times, and what fits now has to fit in the next run.
+    there -= int(info["memory_total"]) // _RESERVE
     # The least with which each of them can work.
     enough = {
         worker.name: memmon.least_limit(ROOM * (rest(worker, processes) or _AT_REST), worker.numprocs)
