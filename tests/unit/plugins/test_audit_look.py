@@ -160,7 +160,7 @@ def test_a_memmon_that_has_restarted_nothing_spares_reading_supervisords_log(tmp
     daemon.write_text(LOG)
     quiet.write_text("Checking programs worker_00=1\n")
     busy.write_text("Restarting myauth:worker_00\n")
-    nothing = {"since": None, "restarts": {}}
+    nothing: dict[str, Any] = {"since": None, "restarts": {}}
     assert audit_logs.memmon_restarts(str(daemon), [str(quiet), f"{tmp_path}/gone"]) == nothing
     # All memmons share a log, which counts once.
     assert audit_logs.memmon_restarts(str(daemon), [str(quiet), str(busy), str(busy)]) == {
