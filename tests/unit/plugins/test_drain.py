@@ -513,6 +513,20 @@ def test_a_program_that_is_given_up_keeps_nobody_from_being_started_again(runnin
     assert [found.state(name) for name in ("beat:beat", "bot:bot")] == ["FATAL", "RUNNING"]
 
 
+def test_a_program_that_ends_again_and_again_as_before_is_waited_for_no_longer(
+    running: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(action, "_TOLERATED_SECONDS", 1)
+    found = running(program("worker") + program("flapper"))
+    (found.folder / "broken flapper").touch()
+    found.daemon.stop("flapper:flapper")
+    names = ["worker:worker", "flapper:flapper"]
+    given = {"state": "running", "processes": names, "settle": 0, "tolerate": ["flapper:flapper"]}
+    result = Action(found, **given)._start({})
+    assert not result.get("failed"), result
+    assert found.state("worker:worker") == "RUNNING"
+
+
 def start_once(
     found: Any, name: str, seconds: float, settle: int = 0, tolerate: tuple[str, ...] = ()
 ) -> dict[str, Any]:

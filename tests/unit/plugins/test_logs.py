@@ -5,11 +5,30 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import log_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import logs, variables
+
+from tests.unit.plugins import rendering
+
+COMMANDS = {
+    "beat": "celery",
+    "worker_00": "celery",
+    "worker_01": "celery",
+    "gunicorn": "gunicorn",
+    "memmon_worker_00": "memmon",
+    "memmon_worker_01": "memmon",
+}
+FAKE = '#!/bin/sh\necho "$0 $@"\necho "$0 $@" >&2\nexec sleep 999\n'
+
+Start = Callable[[str], Any]
+Wait = Callable[[Callable[[], object]], None]
 
 OWN = "/var/log/supervisor/myauth"
 
@@ -71,3 +90,33 @@ def test_a_log_elsewhere_is_shown_with_its_place(defaults: dict[str, Any]) -> No
         "worker": "/m/celery_00.log to /m/celery_02.log",
         "gunicorn": "gunicorn.log",
     }
+
+
+def test_a_supervisord_writes_each_of_them_and_none_twice(
+    defaults: dict[str, Any], supervisord: Start, wait: Wait, tmp_path: Path
+) -> None:
+    binaries, folder = tmp_path / "bin", tmp_path / "logs"
+    for path in (binaries, folder):
+        path.mkdir()
+    for name in ("celery", "gunicorn", "memmon"):
+        (binaries / name).write_text(FAKE)
+        (binaries / name).chmod(0o755)
+    user = pwd.getpwuid(os.getuid()).pw_name
+    places = {"auth_venv": str(tmp_path), "auth_project_dir": str(tmp_path), "auth_log_dir": str(folder)}
+    given = {**defaults, **places, "auth_user": user, "auth_memmon_user": user, "auth_worker_numprocs": 2}
+    declared, refusals = variables.declare(given, "auth1")
+    assert refusals == []
+    info = rendering.look(given)
+    # Of both sections of the daemon itself, which the fixture writes.
+    info["venv"]["template_environment"] = False
+    supervisord(rendering.render(declared, info).replace("priority = 998", "startsecs = 0"))
+    programs = {name: f"/bin/{command}" for name, command in COMMANDS.items()}
+    wait(lambda: all((folder / f"{name}.log").exists() for name in programs))
+    for name, command in programs.items():
+        # A listener's stdout is what supervisord understands.
+        times = 1 if name.startswith("memmon") else 2
+        wait(lambda log=folder / f"{name}.log", times=times: len(log.read_text().splitlines()) == times)
+        said = (folder / f"{name}.log").read_text()
+        assert command in said
+        assert not name.startswith("worker") or f"-n {name}@" in said
+    assert {path.name for path in folder.iterdir()} == {f"{name}.log" for name in programs}
