@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import textwrap
+from typing import Any
 
 from ansible import constants
 from ansible.utils.display import Display
@@ -19,8 +20,9 @@ _ON_TERMINAL = os.isatty(1)
 
 def say(text: str) -> None:
     """Print lines; with a callback plugin that writes JSON on stdout, they go to stderr."""
-    width = display.columns if _ON_TERMINAL else 0
-    display.display(wrapped(text, width), stderr=writes_json(str(constants.DEFAULT_STDOUT_CALLBACK)))
+    width: Any = display.columns if _ON_TERMINAL else 0
+    callback = constants.config.get_config_value("DEFAULT_STDOUT_CALLBACK")
+    display.display(wrapped(text, width), stderr=writes_json(str(callback)))
 
 
 def writes_json(callback: str) -> bool:
