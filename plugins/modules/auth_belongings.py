@@ -176,6 +176,11 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    work(module)
+
+
+def work(module: AnsibleModule) -> None:
+    """Do what is asked for, and end with the result."""
     given = module.params
     given["link"] = link_to(given["path"], given["name"], given["project_dir"])
     try:
