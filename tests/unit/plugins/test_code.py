@@ -107,7 +107,7 @@ def test_requirements_that_are_not_met_are_told_as_pip_tells_them(monkeypatch: p
         Package("alliance-auth", "5.4.0"),
         Package("fine", "2.0", "alliance.auth<6"),
     ]
-    monkeypatch.setattr(code_program.metadata, "distributions", lambda: packages)
+    monkeypatch.setattr("importlib.metadata.distributions", lambda: packages)
     assert code_program.unmet() == [
         "aa-app 1.0 needs Alliance_Auth>=5.5, and 5.4.0 is installed",
         "aa-app 1.0 needs missing, and it is not installed",
