@@ -67,8 +67,8 @@ def future(code: Mapping[str, Any], now: float) -> list[str]:
     if not names:
         return []
     sentence = (
-        f"{shortened(names)} {'has' if len(names) == 1 else 'have'} a time in the future, so that nobody can tell "
-        "whether the programs run what is installed: look at the server's clock (timedatectl), and touch the files."
+        f"these have times in the future, so that nobody can tell whether the programs run them: {shortened(names)}. "
+        "Look at the server's clock (timedatectl), and touch the files."
     )
     return [sentence]
 
