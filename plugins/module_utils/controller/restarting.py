@@ -117,7 +117,11 @@ def comes_into_service(info: Mapping[str, Any], names: Iterable[str]) -> list[st
     names = set(names)
     processes = [process for process in info["daemon"]["processes"] if process["namespec"] in names]
     programs, changed = outdated.summary(processes, info["code"], info["now"])
-    return [f"with this restart comes into service what is newer than {programs}: {changed}."] if programs else []
+    if not programs:
+        return []
+    site = any(process["kind"] == "gunicorn" for process in processes)
+    own = " The site's static files are your own step (manage.py collectstatic)." if site else ""
+    return [f"with this restart comes into service what is newer than {programs}: {changed}.{own}"]
 
 
 def ours(declared: Declared, info: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -23,8 +23,8 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
 # They bring no code into any of the programs.
 _TOOLS = frozenset({"pip", "setuptools", "uv", "wheel"})
 
-# A wheel's folder is NAME-VERSION.dist-info (PEP 427).
-_PACKAGE = re.compile(r"(.+?)-([^-]+)\.dist-info\Z")
+# A wheel's folder is NAME-VERSION.dist-info (PEP 427). What pip could not remove begins with a tilde.
+_PACKAGE = re.compile(r"([^~].*?)-([^-]+)\.dist-info\Z")
 
 # In a project's folder or a package's source: not what programs write, nor other virtual environments.
 _NOT_CODE = frozenset({"__pycache__", "log", "logs", "media", "node_modules", "static"})

@@ -111,6 +111,11 @@ def test_what_installs_packages_counts_for_nobody(server: Server, tool: str) -> 
     assert (server.changes(WORKER), server.changes(LISTENER)) == ([], [])
 
 
+def test_what_pip_could_not_remove_is_no_package(server: Server) -> None:
+    server.install("~lliance_auth", "5.5.0", LATE)
+    assert server.changes(WORKER) == []
+
+
 def test_superlance_counts_for_listeners_alone_and_nothing_else_does(server: Server) -> None:
     server.install("superlance", "2.0.0", LATE)
     server.install("allianceauth", "5.5.0", LATE)

@@ -110,6 +110,8 @@ def test_what_comes_into_service_is_said_by_each_run_that_restarts(
     (said,) = decide(defaults, info).warnings
     assert said.startswith(words)
     assert "allianceauth 5.4.0" in said
+    assert "collectstatic" in said
+    assert "collectstatic" not in decide(defaults, info, "worker").warnings[0]
     # A number that is changed brings it into service as well.
     other = plan.Wanted("[program:beat]", "another", "gunicorn's sum", "2.0.0", ())
     applied = plan.apply(declare(defaults), info, other, ("install", "configure", "restart", "verify"))
