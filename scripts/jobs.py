@@ -54,6 +54,7 @@ SECONDS = {
     "sudo": 200,
     "lint": 200,
     "unit": 150,
+    "adopt": 300,
     "audit": 300,
     "typed": 200,
     "refusals": 100,

@@ -80,8 +80,15 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
 )
 
 
+def is_guest(project: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether all programs of a project are in groups of another one that has more of them there."""
+    return set(project["groups"]) <= set(other["groups"]) and len(project["processes"]) < len(other["processes"])
+
+
 def choose(projects: list[dict[str, Any]], name: str) -> dict[str, Any]:
     """Return the project that is meant. Raises ValueError with a sentence if that cannot be told."""
+    # A program of another project that is in the group of one is that one's.
+    projects = [one for one in projects if not any(is_guest(one, other) for other in projects)]
     names = sorted(project["name"] for project in projects)
     chosen = [project for project in projects if name in ("", project["name"])]
     if not projects:

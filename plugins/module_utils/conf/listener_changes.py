@@ -16,6 +16,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.model import m
 _WHY_CUMULATIVE = "its children count as well, whose memory it was meant for"
 _WHY_STEPS = "processes of a pool that leak alike are not restarted at the same moment"
 _WHY_MEMMON = "each process has a memmon of its own, which no other one keeps waiting"
+_WHY_NO_MEMMON = "no process has a limit that it could watch"
 _WHY_LIMIT = "it was that of gunicorn's small main process alone, and never reached"
 
 
@@ -163,6 +164,8 @@ class ListenerChanges:
         if before.name not in [one.name for one in self.after.memmons] and self.after.memmons:
             names = ", ".join(one.name.partition(":")[2] for one in self.after.memmons)
             yield Change(before.name, "", "one memmon", names, chosen=False, reason=_WHY_MEMMON)
+        if not self.after.memmons:
+            yield Change(before.name, "", "one memmon", NOTHING, chosen=False, reason=_WHY_NO_MEMMON)
 
     def _listener_gone(self, listener: Section) -> Change:
         variable = {"crashmail": ("-m", "auth_crashmail_email"), "httpok": ("", "auth_httpok_url")}.get(listener.kind)

@@ -25,8 +25,6 @@ NAME = "auth1.conf"
 # The daemon's environment is ours; of it, a file of these tests uses HOME.
 DAEMON: dict[str, Any] = {"pid": os.getpid(), "processes": []}
 
-_NAMES = ("group", "name", "environment")
-
 
 @dataclass(frozen=True)
 class Site:
@@ -122,11 +120,10 @@ class Site:
                 process.name: {
                     "group": group.name,
                     **{
-                        name: getattr(process, name)
+                        name: _plain(getattr(process, name))
                         for name in (*process.req_param_names, *process.optional_param_names)
                         if name not in ("name", "exitcodes")
                     },
-                    "autorestart": str(process.autorestart),
                 }
                 for group in options.process_group_configs
                 for process in group.process_configs
@@ -144,6 +141,11 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.add_constructor("!unsafe", lambda loader, node: _Unsafe(loader.construct_scalar(node)))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON can have it; supervisor has classes for `auto` and the like."""
+    return value if value is None or isinstance(value, (str, int, dict, list)) else str(value)
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[tuple[str, str]]:
