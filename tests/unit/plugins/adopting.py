@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import description
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import adopt, variables
-from ansible_collections.allianceauth.tuning.plugins.module_utils.server import adoption, project, supervisor_parser
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import project, supervisor_parser
 from ansible_collections.allianceauth.tuning.plugins.modules import auth_adopt_info
 
 from tests.unit.plugins import looks, rendering

@@ -182,7 +182,7 @@ VARIATIONS: dict[str, tuple[Callable[[Site], dict[str, str]], dict[str, Any], se
     ),
     "a second memmon": (
         lambda site: {
-            "more": f"[eventlistener:memmon_tree]\ncommand={looks.VENV}/bin/memmon -c -p gunicorn=900MB\nevents=TICK_60\n",
+            "more": f"[eventlistener:memmon_c]\ncommand={looks.VENV}/bin/memmon -c -p gunicorn=900MB\nevents=TICK_60\n",
         },
         {"auth_gunicorn_memory_limit": "900MB"},
         set(),

@@ -29,7 +29,8 @@ def run(folder: Path, *arguments: str) -> str:
     """Run a command of ansible-core's and return its output."""
     command = str(Path(sys.executable).parent / arguments[0])
     environment = {**os.environ, "ANSIBLE_LOCALHOST_WARNING": "false", "ANSIBLE_HOME": str(folder / ".ansible")}
-    done = subprocess.run([command, *arguments[1:]], capture_output=True, text=True, cwd=folder, env=environment)
+    given = [command, *arguments[1:]]
+    done = subprocess.run(given, check=False, capture_output=True, text=True, cwd=folder, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
