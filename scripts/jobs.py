@@ -3,10 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run the tests side by side, as many as the machine carries, and count what they did.
 
-    python -m scripts.jobs test|test-all|molecule [SCENARIO]...
+    python -m scripts.jobs test|test-all|test-versions|molecule [SCENARIO]...
 
-`test` is everything once, `test-all` adds other distributions, the oldest ansible-core and what
-takes long by nature, `molecule` is the scenarios, or those named. JOBS says how many run at once.
+`test` is everything once, `test-all` adds another distribution and the oldest ansible-core,
+`test-versions` is four generations of servers and three of ansible-core, `molecule` is the
+scenarios, or those named. JOBS says how many run at once.
 A job that fails keeps no other from running; the exit status is 1 if any has failed.
 """
 
@@ -85,8 +86,9 @@ LINT = Job("lint", ("scripts/lint",), seconds=SECONDS["lint"])
 UNIT = Job("unit", ("scripts/unit",), seconds=SECONDS["unit"])
 
 OLDEST = ".cache/venv-oldest"
+TOOLS_OLDEST = Job("tools-oldest", (os.environ.get("MAKE", "make"), "--no-print-directory", "venv", "TOOLS=oldest"))
 
-# Scenarios about distributions and versions: what `test-all` alone has, each of them on the servers that it is about.
+# Scenarios about distributions and versions: each runs on the servers that it is about, in `test-versions`.
 VERSIONS = ("controller", "sudo")
 
 
@@ -119,18 +121,30 @@ def on(name: str, title: str, *distros: str, needs: Sequence[str] = (), **enviro
 
 
 def matrix() -> list[Job]:
-    """Return what `test-all` does besides `test`: four generations of servers and three of ansible-core."""
+    """Return what `test-all` does besides `test`."""
+    return [
+        image("debian13"),
+        scenario("default", "default-debian13", ("debian13",), LAB_DISTRO="debian13"),
+        TOOLS_OLDEST,
+        Job("unit-oldest", UNIT.command, {"VENV": OLDEST, "JUNIT_SUITE": "unit-oldest"}, ("tools-oldest",), 150),
+        scenario("refusals", "refusals-oldest", ("tools-oldest",), VENV=OLDEST),
+    ]
+
+
+def versions() -> list[Job]:
+    """Return four generations of servers and three of ansible-core.
+
+    They are not in `test-all` because none of them was seen to run to its end.
+    """
     return [
         *(image(distro) for distro in ("debian11", "debian12", "debian13", "debian14")),
+        TOOLS_OLDEST,
         on("default", "default-newer", "debian13", "debian14"),
         on("default", "default-oldest", "debian11", "debian12", needs=["tools-oldest"], VENV=OLDEST),
         # The newest ansible-core, which Debian 14 has a Python for.
         on("controller", "controller-newest", "debian11", "debian14"),
         on("controller", "controller-local", "debian12"),
         on("sudo", "sudo", "debian13", "debian14"),
-        Job("tools-oldest", (os.environ.get("MAKE", "make"), "--no-print-directory", "venv", "TOOLS=oldest")),
-        Job("unit-oldest", UNIT.command, {"VENV": OLDEST, "JUNIT_SUITE": "unit-oldest"}, ("tools-oldest",), 150),
-        scenario("refusals", "refusals-oldest", ("tools-oldest",), VENV=OLDEST),
     ]
 
 
@@ -141,6 +155,8 @@ def choose(verb: str, names: Sequence[str]) -> list[Job]:
         if unknown:
             sys.exit(f"There is no scenario {unknown[0]}; there are: {', '.join(scenarios())}.")
         return [IMAGES, *longest_first(scenario(name) for name in names or scenarios())]
+    if verb == "test-versions":
+        return [IMAGES, *longest_first(versions())]
     jobs = [LINT, UNIT, *(scenario(name) for name in scenarios() if name not in VERSIONS)]
     if verb == "test-all":
         jobs += matrix()
@@ -242,6 +258,6 @@ def main(verb: str, *names: str) -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] not in (["test"], ["test-all"], ["molecule"]):
+    if sys.argv[1:2] not in (["test"], ["test-all"], ["test-versions"], ["molecule"]):
         sys.exit(__doc__)
     sys.exit(main(*sys.argv[1:]))
