@@ -16,14 +16,18 @@ HIGHER, LOWER = "worker_00", "worker_01"
 BEGIN, GROWTH = 228, 3
 
 
-def grow(host: Any, process: str, megabytes: int) -> None:
-    """Have a worker hold so much more, and wait until it does."""
-    assert leaks.finished(host, leaks.task(host, "leak", f"alike-{process}", process, seconds=1, rate=megabytes))
-
-
 def told(host: Any, process: str, before: dict[str, int]) -> bool:
     """Whether memmon has told a worker to stop."""
     return leaks.pids(host).get(f"myauth:{process}") != before[f"myauth:{process}"]
+
+
+def grow(host: Any, process: str, megabytes: int, before: dict[str, int]) -> None:
+    """Have a worker hold so much more, and wait until it does, or is told to stop and takes no task any more."""
+    key = leaks.task(host, "leak", f"alike-{process}", process, seconds=1, rate=megabytes)
+    assert server.wait(
+        lambda: told(host, process, before) or "end" in server.ledger(host, key).get(key, []),
+        bool,
+    )
 
 
 def test_workers_that_leak_alike_are_restarted_one_after_the_other(host: Any) -> None:
@@ -31,14 +35,14 @@ def test_workers_that_leak_alike_are_restarted_one_after_the_other(host: Any) ->
     for process in (HIGHER, LOWER):
         leaks.own_queue(host, process)
         # What the first task of a worker takes by itself is no leak.
-        grow(host, process, 1)
+        grow(host, process, 1, before)
         held = leaks.rss(host, before[f"myauth:{process}"]) // leaks.MEGABYTE
-        grow(host, process, BEGIN - held)
+        grow(host, process, BEGIN - held, before)
     grown = 0
     while not told(host, LOWER, before):
         assert grown < BEGIN, "memmon has told neither"
         for process in (HIGHER, LOWER):
-            grow(host, process, GROWTH)
+            grow(host, process, GROWTH, before)
         grown += GROWTH
     # Long enough for the other's memmon to look several times.
     leaks.await_successor(host, f"myauth:{LOWER}", before)
@@ -46,7 +50,7 @@ def test_workers_that_leak_alike_are_restarted_one_after_the_other(host: Any) ->
     assert leaks.restarted(before, between) == {f"myauth:{LOWER}"}
     while not told(host, HIGHER, before):
         assert grown < BEGIN, "memmon has not told the second"
-        grow(host, HIGHER, GROWTH)
+        grow(host, HIGHER, GROWTH, before)
         grown += GROWTH
     leaks.await_successor(host, f"myauth:{HIGHER}", before)
     assert leaks.restarted(between, leaks.all_running(host)) == {f"myauth:{HIGHER}"}
