@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from memory import leaks
+from shared import server
 
 # Of 256 MB and of 5 % less, by vars/start.yml.
 HIGHER, LOWER = "worker_00", "worker_01"
