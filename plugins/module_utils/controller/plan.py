@@ -319,7 +319,8 @@ def revert(
     Where the previous file could not be put back, what is on disk is not loaded either: what supervisord knows is
     better than nothing, if it answers.
     """
-    plan = _plan(declared, info, wanted)
+    # The warnings were given when the run began, and what fails now is its cause.
+    plan = replace(_plan(declared, info, wanted), warnings=())
     seen = before["daemon"]["processes"]
     failed = {process["namespec"] for process in seen if process["state"] in _FAILED}
     # Those of others as well, which the drain has stopped.

@@ -490,6 +490,9 @@ def test_what_ran_before_a_failed_run_runs_again_but_for_what_had_failed(
         "memmon_worker_00:memmon_worker_00",
         "bots:bot",
     }
+    # What has failed by now did not fail before.
+    info["daemon"]["processes"][2].update(state="FATAL")
+    assert plan.revert(declare(defaults), info, WANTED, before, file_is_back=True).warnings == ()
     # The orphan works on, and may be what was waited for in vain.
     assert "pid:5@77" not in decided.drain.workers
     assert decided.actions == {}
