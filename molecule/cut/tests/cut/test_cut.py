@@ -174,12 +174,15 @@ def test_a_server_whose_run_is_cut_off_brings_itself_back(machine: Machine, cut:
 def test_a_worker_that_has_only_stopped_to_take_tasks_takes_them_again(machine: Machine) -> None:
     sent, worker = server.send(machine, 1, LONG, "held"), server.pid(machine, "worker_00")
     assert server.wait(lambda: server.ledger(machine, "held-"), bool)
-    begin = server.log_size(machine, "worker.log")
     with apply(13) as run:
         follow(run, r"^TASK .*Drain beat, then the workers together")
-        # It says so when it does it, which is the first thing that happens to it.
-        while "Canceling queue" not in server.log(machine, "worker.log", begin):
+        # The guard is told just before the worker is.
+        while machine.run(f"grep worker_00@ {STATE}/state.json").rc != 0:
             assert run.poll() is None, "The run was over before it was cut off."
+        (node,) = (node for node in server.worker_nodes(machine) if node.startswith("worker_00@"))
+        assert (
+            server.wait(lambda: server.inspect(machine, "active_queues", node)[node], lambda queues: not queues) == []
+        )
         kill(run)
     print("-- cut off")
     back_by_itself(machine)
