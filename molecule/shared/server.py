@@ -206,15 +206,19 @@ def traces(host: Any) -> dict[str, str]:
 def contents(host: Any) -> dict[str, str]:
     """Return the files where a run could have left any, with owner, mode, and what they hold or where they lead.
 
-    Not what a server writes by itself all the time. Of logs, that is all but their names, owners and modes.
+    Not what a server writes by itself all the time. Of logs, that is all but their names, owners and modes. What the
+    virtual environment's files hold is told by their sizes: to read all of it takes minutes.
     """
     itself = ("*/__pycache__*", "*/celerybeat-schedule*", "*/gunicorn.pid", f"/home/{USER}/.ansible*")
     excluded = " ".join(f"-not -path '{pattern}'" for pattern in itself)
     folders = f"/etc /home/{USER} /usr/local /var/log/supervisor /var/lib/allianceauth.tuning"
     listed = host.run(rf"find {folders} -xdev {excluded} -printf '%p\t%U:%G %m %y %l\n'").stdout
     no_logs = f"-not -path '{PROJECT}/log/*' -not -path '/var/log/*'"
-    sums = host.run(f"find {folders} -xdev {excluded} {no_logs} -type f -exec sha256sum {{}} +").stdout
+    no_venv = f"-not -path '{VENV}/*'"
+    sums = host.run(f"find {folders} -xdev {excluded} {no_logs} {no_venv} -type f -exec sha256sum {{}} +").stdout
     held = {path: digest for digest, path in (line.split("  ", 1) for line in sums.splitlines())}
+    sizes = run(host, rf"find {VENV} {excluded} -type f -printf '%p\t%s\n'")
+    held.update(line.split("\t", 1) for line in sizes.splitlines())
     found = dict(line.split("\t", 1) for line in listed.splitlines())
     return {path: f"{text} {held.get(path, '')}" for path, text in found.items()}
 
