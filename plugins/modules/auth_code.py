@@ -93,8 +93,9 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
     supervisord,
 )
 
-# Django with all its apps, all their checks, and nodes that answer late.
-_SECONDS = 900
+# Django with all its apps, all their checks, and nodes that answer late. Nothing waits for it meanwhile, so this is for
+# a broker or a database that never answers.
+_SECONDS = 1800
 
 # So many migrations, errors or requirements are named.
 _MOST = 5
@@ -110,7 +111,7 @@ def gunicorn_problem(application: celery_cli.Application, process: str) -> str:
     words = split_command(program["command"]) if program else []
     if not words or not words[0].endswith("/gunicorn"):
         return ""
-    return application.gunicorn_problem(words[1:])
+    return application.gunicorn_problem(words[1:], _SECONDS)
 
 
 def refusal(given: dict[str, Any], found: dict[str, Any]) -> str:

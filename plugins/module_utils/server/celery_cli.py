@@ -80,10 +80,10 @@ class Application:
             return self._last_log_lines(done, 1), {}
         return "", _answer(done) or {}
 
-    def gunicorn_problem(self, arguments: Sequence[str]) -> str:
+    def gunicorn_problem(self, arguments: Sequence[str], seconds: float) -> str:
         """Return why gunicorn does not start with these arguments, "" if it would: it loads the project as well."""
         try:
-            done = self._run("gunicorn", [*arguments, "--check-config"], _LOAD_SECONDS)
+            done = self._run("gunicorn", [*arguments, "--check-config"], seconds)
         except CannotAskError as why:
             return str(why)
         return self._last_log_lines(done, 1) if done.returncode else ""
