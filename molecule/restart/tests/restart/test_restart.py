@@ -260,6 +260,19 @@ def test_requirements_that_are_not_met_are_a_warning(host: Any) -> None:
     assert "lab-app 2.1 needs allianceauth>=99, and 5.5.0 is installed" in words(run)
 
 
+def test_what_fails_after_the_stop_is_told_with_its_first_cause(host: Any) -> None:
+    celery = f"{server.VENV}/bin/celery"
+    server.run(host, f"cp -p {celery} {celery}.whole")
+    broken = '1a import sys\\nif "beat" in sys.argv: sys.exit("beat is broken")'
+    server.run(host, f"sed -i {shlex.quote(broken)} {celery}")
+    said = play.verdict(play.run("restart", "-e", "auth_restart_only=beat"))
+    assert "supervisord gave up starting myauth:beat: beat is broken" in said
+    assert "To start again what ran before failed as well" in said
+    server.run(host, f"mv {celery}.whole {celery}")
+    assert play.run("start").status == 0
+    assert server.healthy(host)
+
+
 def test_a_program_that_is_none_is_refused(host: Any) -> None:
     said = play.verdict(play.run("restart", "-e", "auth_restart_only=wroker"))
     assert "auth_restart_only is 'wroker'" in said
