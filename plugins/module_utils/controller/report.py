@@ -138,8 +138,9 @@ class Report:
 
     def _restart(self) -> str:
         if self.plan["job"] == "restart":
-            names = ", ".join(name.rpartition(":")[2] for name in self.plan["expected"]["processes"])
-            return f"{names} {self._was} restarted{self._absence()}{self._served()}; supervisord runs on."
+            names = [name.rpartition(":")[2] for name in self.plan["expected"]["processes"]]
+            was = self._was if self.check_mode or len(names) == 1 else "were"
+            return f"{', '.join(names)} {was} restarted{self._absence()}{self._served()}; supervisord runs on."
         restarted = self._changed("supervisord")
         return f"supervisord {self._was} restarted{self._absence()}{self._served()}." if restarted else ""
 
