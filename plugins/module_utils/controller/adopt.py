@@ -158,7 +158,7 @@ def texts(variables: Mapping[str, Any], taken: Iterable[str], when: str) -> tupl
 
     ``taken`` are names of variables that are others'.
     """
-    secrets: dict[str, str] = {}
+    secrets: dict[str, Any] = {}
     referring = _refer(variables, (), secrets, set(taken))
     order = [*PLACES, *COMMENTS]
     lines = [f"# This server as adopt found it on {when}: what differs from the defaults of allianceauth.tuning."]
@@ -167,7 +167,16 @@ def texts(variables: Mapping[str, Any], taken: Iterable[str], when: str) -> tupl
     if not referring:
         lines += ["", "# Nothing does.", "{}"]
     head = "# Secrets that auth.yml refers to. Encrypt this file with ansible-vault.\n---\n"
-    return "\n".join(["---", *lines, ""]), head + _yaml(secrets) if secrets else "", len(secrets)
+    return "\n".join(["---", *lines, ""]), head + _yaml(secrets) if secrets else "", _count(secrets)
+
+
+def _count(secrets: Mapping[str, Any]) -> int:
+    return sum(len(one) if isinstance(one, dict) else 1 for one in secrets.values())
+
+
+# Text that ansible-core before 2.19 makes a list, a mapping or a truth value of where a template gives it alone. Inside
+# of a mapping it stays as it is. Source: ansible/template/__init__.py (ansible_eval_concat)
+_TAKEN_FOR_DATA = re.compile(r"[\[{]|(?:True|False)\Z")
 
 
 class _Reference(str):
@@ -176,20 +185,25 @@ class _Reference(str):
     __slots__ = ()
 
 
-def _refer(value: Any, path: tuple[str, ...], secrets: dict[str, str], taken: set[str]) -> Any:
+def _refer(value: Any, path: tuple[str, ...], secrets: dict[str, Any], taken: set[str]) -> Any:
     """Return variables with a reference in the place of each secret, which is put into ``secrets`` by its name."""
     if isinstance(value, Secret):
-        words = [word for word in path if word not in ("auth_environment", "environment")]
-        plain = "_".join(["vault", *(word for word in words if not word.startswith("auth_"))]).lower()
-        name = re.sub(r"[^a-z0-9_]", "_", plain)
-        while name in taken:
-            name += "_2"
-        taken.add(name)
-        secrets[name] = str(value)
-        return _Reference("{{ " + name + " }}")
+        return _reference(str(value), path, secrets, taken)
     if isinstance(value, Mapping):
+        if any(isinstance(one, Secret) and _TAKEN_FOR_DATA.match(one) for one in value.values()):
+            return _reference({key: str(one) for key, one in value.items()}, (*path, "all"), secrets, taken)
         return {key: _refer(one, (*path, str(key)), secrets, taken) for key, one in value.items()}
     return [_refer(one, path, secrets, taken) for one in value] if isinstance(value, list) else value
+
+
+def _reference(value: Any, path: tuple[str, ...], secrets: dict[str, Any], taken: set[str]) -> _Reference:
+    words = [word for word in path if word != "environment" and not word.startswith("auth_")]
+    name = re.sub(r"[^a-z0-9_]", "_", "_".join(["vault", *words]).lower())
+    while name in taken:
+        name += "_2"
+    taken.add(name)
+    secrets[name] = value
+    return _Reference("{{ " + name + " }}")
 
 
 def _yaml(value: Any) -> str:

@@ -107,7 +107,10 @@ class Site:
             if isinstance(value, _Unsafe):
                 return str(value)
             name = value.removeprefix("{{ ").removesuffix(" }}") if isinstance(value, str) else value
-            return str(known[name]) if isinstance(value, str) and name != value else value
+            if not isinstance(value, str) or name == value:
+                return value
+            secret = known[name]
+            return {key: str(one) for key, one in secret.items()} if isinstance(secret, dict) else str(secret)
 
         return dict(expand(yaml.load(text, Loader=_Loader)))
 

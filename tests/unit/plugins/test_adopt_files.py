@@ -79,7 +79,8 @@ def test_what_is_written_is_what_ansible_reads(servers: Path) -> None:
     assert target == adopt_files.Target(str(servers / "host_vars" / HOST))
     odd = {f"V{number}": adopt.Secret(text) for number, text in enumerate(ODD)}
     bot = {"command": ["/bin/echo", *ODD], "environment": odd}
-    variables = {"auth_worker_concurrency": 8, "auth_extra_programs": {"bot": bot}, "auth_environment": odd}
+    common = {f"V{number}": adopt.Secret(text) for number, text in enumerate(ODD[4:])}
+    variables = {"auth_worker_concurrency": 8, "auth_extra_programs": {"bot": bot}, "auth_environment": common}
     put(Path(target.folder), variables)
     secrets = Path(target.folder) / adopt_files.SECRETS
     assert stat.S_IMODE(secrets.stat().st_mode) == 0o600
