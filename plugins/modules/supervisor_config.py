@@ -177,6 +177,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import (
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
+    adoption,
     audit_program,
     celery_cli,
     files,
@@ -286,7 +287,17 @@ def value_changes(given: dict[str, Any], before: str | None, content: str) -> li
     """Return what the new file says otherwise; nothing when going back, which is meant to undo what came since."""
     if before is None or given["restore"]:
         return []
-    return [change.as_dict() for change in manual_changes.changes(before, content, given["discard"])]
+    path = given["path"] if os.path.lexists(given["path"]) else given["link"]
+    known = {**adoption.expansions(daemon_pid()), "here": os.path.dirname(path)}
+    return [change.as_dict() for change in manual_changes.changes(before, content, given["discard"], known=known)]
+
+
+def daemon_pid() -> int:
+    """Return the number of the running supervisord, whose environment its files may use; 0 if there is none."""
+    try:
+        return supervisord.Daemon().pid()
+    except supervisord.NotAnsweringError:
+        return 0
 
 
 def unreadable_line(why: configparser.Error) -> int:
