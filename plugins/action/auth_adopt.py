@@ -182,5 +182,5 @@ class ActionModule(ActionBase):
 
 def _sources() -> list[str]:
     """Return the inventories of this run, as -i or the configuration names them; a list of hosts is none."""
-    given = context.CLIARGS.get("inventory") or constants.DEFAULT_HOST_LIST or []
+    given = context.CLIARGS.get("inventory") or constants.config.get_config_value("DEFAULT_HOST_LIST") or []
     return [str(one) for one in given if "," not in str(one)]

@@ -210,7 +210,7 @@ def _yaml(value: Any) -> str:
     # Here, because ansible-test imports module_utils without what ansible-core brings along.
     import yaml
 
-    class Dumper(yaml.SafeDumper):  # type: ignore[misc]
+    class Dumper(yaml.SafeDumper):
         """Writes text of a server's that looks like a template so that Ansible does not expand it."""
 
         def increase_indent(self, flow: bool = False, indentless: bool = False) -> Any:

@@ -106,14 +106,15 @@ def programs(main_conf: str, environment: Mapping[str, str]) -> dict[str, dict[s
         os.environ.clear()
         os.environ.update(environment)
         seen: dict[str, Any] = {}
-        original = supervisor.options.ServerOptions.processes_from_section
+        server_options: Any = supervisor.options.ServerOptions
+        original = server_options.processes_from_section
 
         def observed(self: Any, parser: Any, section: str, group: str, klass: Any = None) -> Any:
             processes = original(self, parser, section, group, klass)
             seen[section] = {"group": group, "environments": [dict(process.environment) for process in processes]}
             return processes
 
-        supervisor.options.ServerOptions.processes_from_section = observed
+        server_options.processes_from_section = observed
         options, _included = supervisor_parser._parse(main_conf, None)
         return {**seen, _DAEMON: {"group": None, "environments": [dict(options.configroot.supervisord.environment)]}}
 

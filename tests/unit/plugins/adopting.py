@@ -85,7 +85,7 @@ class Site:
     def declare(self, given: Mapping[str, Any]) -> tuple[variables.Declared, list[str]]:
         return variables.declare({**self.base(), **given}, "auth1", self.info()["routed_queues"])
 
-    def adopt(self) -> adopt.Adopted:
+    def adopted(self) -> adopt.Adopted:
         """Return what adopt makes of the files."""
         _project, configuration, programs = auth_adopt_info.read(self.main_conf, DAEMON, "")
 
@@ -143,7 +143,7 @@ class _Loader(yaml.SafeLoader):
     """Reads what Ansible's own loader does."""
 
 
-_Loader.add_constructor("!unsafe", lambda loader, node: _Unsafe(loader.construct_scalar(node)))
+_Loader.add_constructor("!unsafe", lambda _loader, node: _Unsafe(node.value))
 
 
 def _plain(value: Any) -> Any:
@@ -157,7 +157,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[tupl
     An argument of a command is an item of its own. Processes are numbered by the role, if they were not yet.
     """
     found = set()
-    then = {_program(name): [] for name in after}
+    then: dict[str, list[Any]] = {_program(name): [] for name in after}
     for name in sorted(after):
         then[_program(name)].append(after[name])
     now: dict[str, list[Any]] = {_program(name): [] for name in before}

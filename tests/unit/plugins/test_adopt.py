@@ -52,7 +52,8 @@ def listed(adopted: adopt.Adopted) -> set[tuple[str, str]]:
     """Return what was announced, in the words of `differences`."""
     words = {"process_name": "name", "--config": "-c", "--hostname": "-n"}
     found = {
-        (change["section"].partition(":")[2], words.get(change["item"], change["item"])) for change in adopted.left
+        (str(change["section"]).partition(":")[2], words.get(change["item"], str(change["item"])))
+        for change in adopted.left
     }
     # A memmon as a whole stands for what it is told; the limit of gunicorn's small main process was never reached.
     return {("memmon", "") if name.startswith("memmon") else (name, item) for name, item in found} - {
@@ -72,7 +73,7 @@ def seen(site: Site, adopted: adopt.Adopted) -> set[tuple[str, str]]:
 def test_a_generated_file_differs_by_what_was_announced(version: str, site: Site) -> None:
     site.project.mkdir()
     site.put(myauth=generated(version, site.project))
-    adopted = site.adopt()
+    adopted = site.adopted()
     assert [change for change in adopted.left if not adopt.is_deliberate(change)] == []
     assert adopted.refused == []
     assert listed(adopted) == EXPECTED[version]
@@ -248,7 +249,7 @@ def test_what_somebody_wrote_is_described(
     site.put()
     edits = edit(site)
     site.put(myauth=by_hand(site, **edits))
-    adopted = site.adopt()
+    adopted = site.adopted()
     assert (adopted.refused, [one for one in adopted.left if not adopt.is_deliberate(one)]) == ([], [])
     written = site.written(adopted)
     logs = {"stdout_logfile", "stderr_logfile"}
@@ -272,7 +273,7 @@ def test_a_file_split_in_two_is_described_as_one(site: Site) -> None:
     gunicorn, rest = gunicorn.partition("[eventlistener:")[::2]
     apart = program(site, "other", "command=/bin/true")
     site.put(myauth=f"{first}[eventlistener:{rest}", web=f"{apart}[program:gunicorn]{gunicorn}")
-    adopted = site.adopt()
+    adopted = site.adopted()
     assert site.written(adopted) == OWN
     _project, configuration, _programs = auth_adopt_info.read(site.main_conf, DAEMON, "")
     web = f"{site.folder}/conf.d/web.conf"
@@ -284,14 +285,14 @@ def test_a_file_split_in_two_is_described_as_one(site: Site) -> None:
     before = site.expanded()
     site.put(myauth=f"{first}[eventlistener:{rest}[program:gunicorn]{gunicorn}", web=apart)
     assert differences(before, site.expanded()) == set()
-    assert site.adopt().variables == adopted.variables
+    assert site.adopted().variables == adopted.variables
 
 
 def test_a_worker_in_a_file_of_its_own_goes_on_by_itself(site: Site) -> None:
     site.put()
     worker = program(site, "mails", f"command={looks.VENV}/bin/celery -A myauth worker -Q mails")
     site.put(myauth=by_hand(site), mails=worker)
-    assert site.written(site.adopt()) == OWN
+    assert site.written(site.adopted()) == OWN
     _project, configuration, _programs = auth_adopt_info.read(site.main_conf, DAEMON, "")
     assert configuration.apart == {f"{site.folder}/conf.d/mails.conf": ["program:mails"]}
 
@@ -327,7 +328,7 @@ def test_what_no_variable_can_hold_is_listed(site: Site, edit: Callable[[Site], 
     site.put()
     edits = edit(site)
     site.put(myauth=by_hand(site, **edits).replace("numprocs=1\n", ""))
-    adopted = site.adopt()
+    adopted = site.adopted()
     lines = "\n".join(adopt.lines("auth1", adopted, {"elsewhere": {}, "apart": {}}))
     assert said in lines.partition("No variable can hold this")[2]
     assert "hunter2" not in lines
@@ -347,7 +348,7 @@ def test_any_configuration_that_is_adopted_is_written_again(
     # supervisor looks for the folder.
     text = site.render(wanted).replace("/mnt/", f"{site.folder}/logs/")
     site.put(myauth="[" + text.partition("\n[")[2])
-    adopted = site.adopt()
+    adopted = site.adopted()
     assert (adopted.refused, adopted.left) == ([], [])
     before = site.expanded()
     site.put(myauth=site.render(site.written(adopted)))
