@@ -175,7 +175,7 @@ class ActionModule(ActionBase):
                 f"  {target.command}",
             ]
         if secrets:
-            lines += [f"{count} secrets {would} {secret}, for you alone. Encrypt them:"]
+            lines += [f"Values of environments ({count}) {would} {secret}, for you alone. Encrypt them:"]
             lines += [f"  ansible-vault encrypt {shlex.quote(secret)}"]
         return files, lines
 

@@ -65,6 +65,7 @@ secrets:
 """
 
 import configparser
+import itertools
 import json
 import os
 from typing import Any
@@ -117,8 +118,11 @@ def read(
         name,
     )
     owners = {title: one["group"] for title, one in programs.items() if one["group"] is not None}
-    ours = {title: one for title, one in programs.items() if one["group"] in (None, *project["groups"])}
-    return project, adoption.read(project, effective, owners), ours
+    configuration = adoption.read(project, effective, owners)
+    # Also those of its file that are in no group with the others.
+    titles = {*effective["sections"][configuration.path], *itertools.chain(*configuration.elsewhere.values())}
+    ours = {title: one for title, one in programs.items() if one["group"] is None or title in titles}
+    return project, configuration, ours
 
 
 def compared(

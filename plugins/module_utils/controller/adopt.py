@@ -193,7 +193,10 @@ def _refer(value: Any, path: tuple[str, ...], secrets: dict[str, Any], taken: se
         if any(isinstance(one, Secret) and _TAKEN_FOR_DATA.match(one) for one in value.values()):
             return _reference({key: str(one) for key, one in value.items()}, (*path, "all"), secrets, taken)
         return {key: _refer(one, (*path, str(key)), secrets, taken) for key, one in value.items()}
-    return [_refer(one, path, secrets, taken) for one in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [_refer(one, path, secrets, taken) for one in value]
+    # Without what ansible-core 2.19 attaches to it, which YAML could not write.
+    return value if value is None or isinstance(value, bool) else int(value) if isinstance(value, int) else str(value)
 
 
 def _reference(value: Any, path: tuple[str, ...], secrets: dict[str, Any], taken: set[str]) -> _Reference:

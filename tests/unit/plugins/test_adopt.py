@@ -157,8 +157,8 @@ VARIATIONS: dict[str, tuple[Callable[[Site], dict[str, str]], dict[str, Any], se
         {("bot", "group")},
     ),
     "a program outside of the group": (
-        lambda site: {"more": program(site, "bot", "command=/bin/sleep 1")},
-        {"auth_extra_programs": {"bot": {"command": "/bin/sleep 1"}}},
+        lambda site: {"more": program(site, "bot", "command=/bin/sleep 1\nenvironment=TOKEN=hunter2")},
+        {"auth_extra_programs": {"bot": {"command": "/bin/sleep 1", "environment": {"TOKEN": "hunter2"}}}},
         {("bot", "group")},
     ),
     "a bot with a token and a limit": (

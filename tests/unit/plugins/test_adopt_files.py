@@ -146,6 +146,17 @@ def test_another_file_that_would_have_the_last_word_is_named(tmp_path: Path) -> 
     }
 
 
+class Tagged(str):
+    """Text with something attached to it, as ansible-core hands values on."""
+
+    __slots__ = ()
+
+
+def test_values_that_ansible_hands_on_can_be_written() -> None:
+    text, _secrets, _count = adopt.texts({"auth_memmon_event": Tagged("TICK_60")}, (), "2026-11-29")
+    assert "\nauth_memmon_event: TICK_60\n" in text
+
+
 def test_the_order_is_that_of_the_readme() -> None:
     tokens = MarkdownIt().enable("table").parse((CHECKOUT / "README.md").read_text())
     cells = [token.content for token in tokens if token.type == "inline" and token.content.startswith("`auth_")]
