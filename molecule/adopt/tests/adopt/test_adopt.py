@@ -41,7 +41,8 @@ def settings(host: Any) -> dict[str, dict[str, Any]]:
         "s.realize(['-c', '/etc/supervisor/supervisord.conf'], doc='');"
         "print(json.dumps({p.name: dict({a: str(getattr(p, a)) for a in p.req_param_names + p.optional_param_names},"
         " group=g.name, "
-        "environment={k: v for k, v in p.environment.items() if k[:3] != 'AA_'}) for g in s.process_group_configs for p in g.process_configs}))"
+        "environment={k: v for k, v in p.environment.items() if k[:3] != 'AA_'})"
+        " for g in s.process_group_configs for p in g.process_configs}))"
     )
     found: dict[str, dict[str, Any]] = yaml.safe_load(server.run(host, f'python3 -W ignore -c "{script}"'))
     return found
