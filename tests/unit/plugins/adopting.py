@@ -120,19 +120,28 @@ class Site:
         def found() -> dict[str, Any]:
             options, _included = supervisor_parser._parse(self.main_conf, None)
             return {
-                process.name: {
-                    "group": group.name,
-                    **{
-                        name: _plain(getattr(process, name))
-                        for name in (*process.req_param_names, *process.optional_param_names)
-                        if name not in ("name", "exitcodes")
-                    },
-                }
+                process.name: _with_one_log(
+                    {
+                        "group": group.name,
+                        **{
+                            name: _plain(getattr(process, name))
+                            for name in (*process.req_param_names, *process.optional_param_names)
+                            if name not in ("name", "exitcodes")
+                        },
+                    }
+                )
                 for group in options.process_group_configs
                 for process in group.process_configs
             }
 
         return supervisor_parser._outcome(found)
+
+
+def _with_one_log(process: dict[str, Any]) -> dict[str, Any]:
+    """Return a process with only the log of its stdout, if stderr goes there too: as a second file or redirected."""
+    if not process["redirect_stderr"] and process["stderr_logfile"] != process["stdout_logfile"]:
+        return process
+    return {name: value for name, value in process.items() if "stderr" not in name}
 
 
 class _Unsafe(str):
@@ -168,7 +177,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[tupl
         if len(old) != len(new):
             found.add((program, ""))
         for one, other in zip(old, new, strict=False):
-            found |= {(program, item) for item in one if item != "command" and one[item] != other[item]}
+            found |= {(program, item) for item in one if item != "command" and one[item] != other.get(item)}
             found |= {(program, item) for item in _arguments(program, one) ^ _arguments(program, other)}
     names = {_program(name) for name in before} & {_program(name) for name in after}
     renamed = {_program(name) for name in {*before} - {*after}} & names
