@@ -475,7 +475,8 @@ def give_back(module: AnsibleModule) -> None:
         "restored": restored,
         "diff": [{**texts, "before_header": path, "after_header": path}] if changed else [],
     }
-    if problems := check(given, first.text) if first.text is not None and changed else []:
+    problems = check(given, first.text)[0] if first.text is not None and changed else []
+    if problems:
         module.fail_json(msg=f"{path} was not replaced: {'; '.join(problems)}.")
     if changed and not module.check_mode:
         uid, gid = owners(given)
