@@ -218,7 +218,7 @@ def contents(host: Any) -> dict[str, str]:
     sums = host.run(f"find {folders} -xdev {excluded} {no_logs} {no_venv} -type f -exec sha256sum {{}} +").stdout
     held = {path: digest for digest, path in (line.split("  ", 1) for line in sums.splitlines())}
     sizes = run(host, rf"find {VENV} {excluded} -type f -printf '%p\t%s\n'")
-    held.update(line.split("\t", 1) for line in sizes.splitlines())
+    held |= dict(line.split("\t", 1) for line in sizes.splitlines())
     found = dict(line.split("\t", 1) for line in listed.splitlines())
     return {path: f"{text} {held.get(path, '')}" for path, text in found.items()}
 

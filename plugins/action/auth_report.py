@@ -28,13 +28,13 @@ class ActionModule(ActionBase):
             }
         )
         host, check_mode = (task_vars or {})["inventory_hostname"], bool(self._task.check_mode)
+        warnings: list[str] = []
         if given["plan"]["job"] == "remove":
             restarted = bool(given["results"].get("supervisord", {}).get("changed"))
-            lines, warnings = removal.lines(host, given["plan"], restarted, check_mode), []
+            lines = removal.lines(host, given["plan"], restarted, check_mode)
             changes = [line.strip() for line in lines[2:]]
         elif given["plan"]["job"] == "drain":
             lines = changes = report.drained(host, given["plan"]["drain"], check_mode)
-            warnings = []
         else:
             told = report.Report(host, given["plan"], given["results"], check_mode)
             lines, changes, warnings = told.lines(), told.changes(), told.warnings()

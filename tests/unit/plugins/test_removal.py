@@ -21,7 +21,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
 from ansible_collections.allianceauth.tuning.plugins.modules import auth_belongings, log_links, supervisor_config
 
 STOCK = "[program:worker]\ncommand = /bin/sleep 1\n[group:myauth]\nprograms = worker\n"
-NOWHERE = {"files": [], "by_hand": [], "logs": [], "brought": []}
+NOWHERE: dict[str, Any] = {"files": [], "by_hand": [], "logs": [], "brought": []}
 
 
 class Ended(Exception):
@@ -214,5 +214,5 @@ def test_nothing_is_decided_where_nothing_is() -> None:
     belongings = {**NOWHERE, "origin": "nothing", "in_place": True}
     assert removal.actions(belongings, [], FILES, uninstalls=True, installed=True) == {}
     assert removal.warnings(belongings, FILES, True, True, "/venv") == []
-    plan = {"actions": {}}
+    plan: dict[str, Any] = {"actions": {}}
     assert removal.lines("a", plan, False, False) == ["", "a: nothing to do, this collection has nothing here."]
