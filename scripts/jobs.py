@@ -88,8 +88,9 @@ UNIT = Job("unit", ("scripts/unit",), seconds=SECONDS["unit"])
 OLDEST = ".cache/venv-oldest"
 TOOLS_OLDEST = Job("tools-oldest", (os.environ.get("MAKE", "make"), "--no-print-directory", "venv", "TOOLS=oldest"))
 
-# Scenarios about distributions and versions: each runs on the servers that it is about, in `test-versions`.
-VERSIONS = ("controller", "sudo")
+# Scenarios about distributions and versions: each runs on the servers that it is about, in `test-versions`. The one
+# about the release before takes that out of the checkout's history.
+VERSIONS = ("controller", "sudo", "upgrade")
 
 
 def scenarios() -> list[str]:
@@ -145,6 +146,7 @@ def versions() -> list[Job]:
         on("controller", "controller-newest", "debian11", "debian14"),
         on("controller", "controller-local", "debian12"),
         on("sudo", "sudo", "debian13", "debian14"),
+        scenario("upgrade"),
     ]
 
 
