@@ -127,7 +127,7 @@ def test_what_comes_into_service_is_said_by_each_run_that_restarts(
     ("change", "only", "words"),
     [
         ({"tuned": False}, "", "run the playbook apply first"),
-        ({}, "wroker", "auth_restart_only is 'wroker': it has to be one of worker, beat, gunicorn, authbot, or empty"),
+        ({}, "workr", "auth_restart_only is 'workr': it has to be one of worker, beat, gunicorn, authbot, or empty"),
     ],
 )
 def test_it_is_refused_with_the_way_out(

@@ -277,5 +277,5 @@ def test_what_fails_after_the_stop_is_told_with_its_first_cause(host: Any) -> No
 
 
 def test_a_program_that_is_none_is_refused(host: Any) -> None:
-    said = play.verdict(play.run("restart", "-e", "auth_restart_only=wroker"))
-    assert "auth_restart_only is 'wroker'" in said
+    said = play.verdict(play.run("restart", "-e", "auth_restart_only=workr"))
+    assert "auth_restart_only is 'workr'" in said
