@@ -85,7 +85,7 @@ def give_back(origin: Origin) -> None:
 
 def brought(name: str) -> list[str]:
     """Return the packages that runs have brought into the virtual environment."""
-    return list(guard_program.load(_path(name, "packages")).get("brought", []))
+    return list(guard_program.load(_path(name, "brought")).get("brought", []))
 
 
 def has_brought(name: str, packages: Iterable[str]) -> None:
@@ -93,14 +93,15 @@ def has_brought(name: str, packages: Iterable[str]) -> None:
     known = brought(name)
     if new := sorted(set(packages) - set(known)):
         os.makedirs(proof.FOLDER, 0o700, exist_ok=True)
-        guard_program.save(_path(name, "packages"), {"brought": [*known, *new]})
+        guard_program.save(_path(name, "brought"), {"brought": [*known, *new]})
 
 
 def notes(name: str) -> list[str]:
     """Return the files in which the role remembers something of this project."""
     if not os.path.isdir(proof.FOLDER):
         return []
-    kinds = ("origin", "packages", "unproven", "guard")
+    # Of `code` there as well: the packages in service.
+    kinds = ("origin", "brought", "packages", "unproven", "guard")
     return [path for path in (_path(name, kind) for kind in kinds) if os.path.exists(path)]
 
 
