@@ -117,4 +117,4 @@ def test_what_runs_have_brought_is_noted_once(given: dict[str, Any]) -> None:
     origin.has_brought(given["name"], ["superlance", "supervisor"])
     origin.has_brought(given["name"], ["superlance"])
     assert origin.brought(given["name"]) == ["superlance", "supervisor"]
-    assert [Path(note).name for note in origin.notes(given["name"])] == ["myauth.packages.json"]
+    assert [Path(note).name for note in origin.notes(given["name"])] == ["myauth.brought.json"]
