@@ -21,7 +21,7 @@ export LAB_DISTRO := $(or $(DISTRO),$(LAB_DISTRO))
 help: ## Show this list
 	@echo 'Usage: make TARGET [NAME=value]...'; echo
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r target text; do \
-		printf '  %-10s %s\n' "$$target" "$$text"; done
+		printf '  %-13s %s\n' "$$target" "$$text"; done
 
 .PHONY: demo
 demo: venv ## Tune a real Alliance Auth server in a container, step by step
@@ -34,6 +34,10 @@ test: venv ## Run all linters, unit tests and scenarios once, side by side, and 
 .PHONY: test-all
 test-all: venv ## The same, and another distribution and the oldest ansible-core
 	@$(python) -m scripts.jobs test-all
+
+.PHONY: test-versions
+test-versions: venv ## Run servers from Debian 11 to 14, and ansible-core from 2.16 to the newest
+	@$(python) -m scripts.jobs test-versions
 
 .PHONY: lint
 lint: venv ## Run all linters, or one: CHECK=ruff

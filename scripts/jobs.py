@@ -3,10 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run the tests side by side, as many as the machine carries, and count what they did.
 
-    python -m scripts.jobs test|test-all|molecule [SCENARIO]...
+    python -m scripts.jobs test|test-all|test-versions|molecule [SCENARIO]...
 
-`test` is everything once, `test-all` adds other distributions, the oldest ansible-core and what
-takes long by nature, `molecule` is the scenarios, or those named. JOBS says how many run at once.
+`test` is everything once, `test-all` adds another distribution and the oldest ansible-core,
+`test-versions` is four generations of servers and three of ansible-core, `molecule` is the
+scenarios, or those named. JOBS says how many run at once.
 A job that fails keeps no other from running; the exit status is 1 if any has failed.
 """
 
@@ -42,7 +43,10 @@ SECONDS = {
     "killed": 600,
     "revert": 600,
     "operations": 500,
+    "restart": 900,
     "memory": 600,
+    "remove": 500,
+    "upgrade": 400,
     "cut": 600,
     "busy": 500,
     "default": 500,
@@ -51,6 +55,7 @@ SECONDS = {
     "sudo": 200,
     "lint": 200,
     "unit": 150,
+    "adopt": 300,
     "audit": 300,
     "typed": 200,
     "refusals": 100,
@@ -81,10 +86,11 @@ LINT = Job("lint", ("scripts/lint",), seconds=SECONDS["lint"])
 UNIT = Job("unit", ("scripts/unit",), seconds=SECONDS["unit"])
 
 OLDEST = ".cache/venv-oldest"
+TOOLS_OLDEST = Job("tools-oldest", (os.environ.get("MAKE", "make"), "--no-print-directory", "venv", "TOOLS=oldest"))
 
-# Scenarios about distributions and versions. They run by name, with LAB_DISTRO, and not in `test-all`, because they
-# were not seen to pass yet on the distributions that they are about.
-BY_NAME = ("controller", "sudo")
+# Scenarios about distributions and versions: each runs on the servers that it is about, in `test-versions`. The one
+# about the release before takes that out of the checkout's history.
+VERSIONS = ("controller", "sudo", "upgrade")
 
 
 def scenarios() -> list[str]:
@@ -104,15 +110,43 @@ def scenario(name: str, title: str = "", needs: Iterable[str] = (), **environmen
     )
 
 
+def image(distro: str) -> Job:
+    """Return the job that makes another distribution's image; it begins at once, because others wait for it."""
+    return Job(distro, IMAGES.command, {**IMAGES.environment, "LAB_DISTRO": distro}, ("images",))
+
+
+def on(name: str, title: str, *distros: str, needs: Sequence[str] = (), **environment: str) -> Job:
+    """Return the job of a scenario with one server of each of these distributions."""
+    servers = {"LAB_HOSTS": "1", "LAB_DISTRO": ",".join(distros)}
+    return scenario(name, title, (*distros, *needs), **servers, **environment)
+
+
 def matrix() -> list[Job]:
     """Return what `test-all` does besides `test`."""
     return [
-        # Begins at once, because others wait for it.
-        Job("debian13", IMAGES.command, {**IMAGES.environment, "LAB_DISTRO": "debian13"}, ("images",)),
+        image("debian13"),
         scenario("default", "default-debian13", ("debian13",), LAB_DISTRO="debian13"),
-        Job("tools-oldest", (os.environ.get("MAKE", "make"), "--no-print-directory", "venv", "TOOLS=oldest")),
+        TOOLS_OLDEST,
         Job("unit-oldest", UNIT.command, {"VENV": OLDEST, "JUNIT_SUITE": "unit-oldest"}, ("tools-oldest",), 150),
         scenario("refusals", "refusals-oldest", ("tools-oldest",), VENV=OLDEST),
+    ]
+
+
+def versions() -> list[Job]:
+    """Return four generations of servers and three of ansible-core.
+
+    They are not in `test-all` because none of them was seen to run to its end.
+    """
+    return [
+        *(image(distro) for distro in ("debian11", "debian12", "debian13", "debian14")),
+        TOOLS_OLDEST,
+        on("default", "default-newer", "debian13", "debian14"),
+        on("default", "default-oldest", "debian11", "debian12", needs=["tools-oldest"], VENV=OLDEST),
+        # The newest ansible-core, which Debian 14 has a Python for.
+        on("controller", "controller-newest", "debian11", "debian14"),
+        on("controller", "controller-local", "debian12"),
+        on("sudo", "sudo", "debian13", "debian14"),
+        scenario("upgrade"),
     ]
 
 
@@ -123,7 +157,9 @@ def choose(verb: str, names: Sequence[str]) -> list[Job]:
         if unknown:
             sys.exit(f"There is no scenario {unknown[0]}; there are: {', '.join(scenarios())}.")
         return [IMAGES, *longest_first(scenario(name) for name in names or scenarios())]
-    jobs = [LINT, UNIT, *(scenario(name) for name in scenarios() if name not in BY_NAME)]
+    if verb == "test-versions":
+        return [IMAGES, *longest_first(versions())]
+    jobs = [LINT, UNIT, *(scenario(name) for name in scenarios() if name not in VERSIONS)]
     if verb == "test-all":
         jobs += matrix()
     return [IMAGES, *longest_first(jobs)]
@@ -224,6 +260,6 @@ def main(verb: str, *names: str) -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] not in (["test"], ["test-all"], ["molecule"]):
+    if sys.argv[1:2] not in (["test"], ["test-all"], ["test-versions"], ["molecule"]):
         sys.exit(__doc__)
     sys.exit(main(*sys.argv[1:]))

@@ -76,6 +76,18 @@ def longest_pause(ledger: Iterable[Mapping[str, Any]], prefix: str, begin: float
     return max(after - before for before, after in itertools.pairwise(inside))
 
 
+def longest_delay(
+    sent: Iterable[Mapping[str, Any]], ledger: Iterable[Mapping[str, Any]], begin: float, end: float
+) -> float:
+    """Return the most seconds by which a task began late whose countdown was over between `begin` and `end`."""
+    due = {str(task["key"]): float(task["due"]) for task in sent if task["due"] > task["time"]}
+    began: dict[str, float] = {}
+    for line in ledger:
+        if line["event"] == "start":
+            began.setdefault(str(line["key"]), float(line["time"]))
+    return max((began[key] - time for key, time in due.items() if begin < time < end and key in began), default=0.0)
+
+
 def without_worker(sent: Iterable[Mapping[str, Any]], ledger: Iterable[Mapping[str, Any]], every: float) -> float:
     """Return the seconds in which no task began though one was queued every `every` seconds, summed.
 

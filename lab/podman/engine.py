@@ -48,6 +48,11 @@ def image_exists(tag: str) -> bool:
     return attempt("image", "exists", tag).returncode == 0
 
 
+def manages_cgroups() -> bool:
+    """Say whether podman makes the containers' control groups by itself, without systemd."""
+    return podman("info", "--format", "{{.Host.CgroupManager}}").strip() == "cgroupfs"
+
+
 def listed(*arguments: str) -> list[dict[str, Any]]:
     """Return what a podman listing with `--format json` shows; an empty listing prints nothing."""
     parsed = json.loads(podman(*arguments, "--format", "json") or "null")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from lab.machine import cgroups
 from lab.machine.cgroups import UNIFIED, hybrid_cgroups
 from lab.machine.keys import ensure_user_key
 from lab.machine.paths import (
@@ -107,6 +108,9 @@ def create(lab: str, host: Wanted, port: int = 0) -> None:
         arguments += ["--label", f"{key}={value}"]
     podmans, inits = boot_arguments(DISTROS[host.distro], hybrid_cgroups())
     arguments += ["--systemd=always", *engine.ULIMITS, *podmans]
+    # podman's manager is systemd's where systemd is there to ask, and gives slices their due.
+    if engine.manages_cgroups() and (parent := cgroups.parent()):
+        arguments += [f"--cgroup-parent={parent}"]
     arguments += [f"--add-host={elsewhere}:127.0.0.1" for elsewhere in ELSEWHERE]
     arguments += ["--publish", f"127.0.0.1:{port or ''}:22"]
     engine.podman(*arguments, host.image, "/sbin/init", *inits)

@@ -32,6 +32,19 @@ NGINX, _GUNICORN = 80, 8000
 
 T = TypeVar("T")
 
+# By supervisor's own parser.
+_LOGS = """
+import json
+from supervisor.options import ServerOptions
+options = ServerOptions()
+options.realize(["-c", "/etc/supervisor/supervisord.conf"], doc="")
+for group in options.process_group_configs:
+    for process in group.process_configs:
+        for log in (process.stdout_logfile, None if process.redirect_stderr else process.stderr_logfile):
+            if isinstance(log, str):
+                print(json.dumps([process.name, log]))
+"""
+
 # Seconds for what comes by itself, however slow the machine is: only what never comes takes so long.
 _PATIENCE = 300
 
@@ -101,6 +114,12 @@ def nodes(host: Any, *names: str) -> dict[str, dict[str, Any]]:
     return {name: stats["pool"] for name, stats in inspect(host, "stats", *names).items()}
 
 
+def writers(host: Any) -> list[tuple[str, str]]:
+    """Return each stream of a process that supervisord writes into a file, as the process and the file."""
+    lines = run(host, f"python3 -c {shlex.quote(_LOGS)}").splitlines()
+    return [tuple(json.loads(line)) for line in lines]
+
+
 def log_size(host: Any, name: str) -> int:
     """Return the bytes in a log of the project."""
     return int(run(host, f"stat -L -c %s {PROJECT}/log/{name}"))
@@ -127,16 +146,19 @@ def memmon_checks(host: Any) -> dict[str, int]:
     A name that no process has gets a limit in the log, but never a size.
     """
     memmons = [name for name in states(host) if name.startswith("memmon")]
-    start = log_size(host, "memmon.log")
+    sizes = {name: log_size(host, f"{name.partition(':')[0]}.log") for name in memmons}
+
+    def text() -> str:
+        return "".join(log(host, f"{name.partition(':')[0]}.log", start) for name, start in sizes.items())
 
     def complete(text: str) -> bool:
         # The second look begins when the first is complete.
         looks = Counter(re.findall(r"Checking programs (.*)", text))
         return len(looks) == len(memmons) and min(looks.values()) > 1
 
-    text = wait(lambda: log(host, "memmon.log", start), complete)
-    limits = dict(re.findall(r"(\w+)=(\d+)", "\n".join(re.findall(r"Checking programs (.*)", text))))
-    sized = re.findall(r"RSS of \w+:(\w+) is \d+", text)
+    said = wait(text, complete)
+    limits = dict(re.findall(r"(\w+)=(\d+)", "\n".join(re.findall(r"Checking programs (.*)", said))))
+    sized = re.findall(r"RSS of \w+:(\w+) is \d+", said)
     return {process: int(limits[process]) for process in sized}
 
 
@@ -179,6 +201,26 @@ def traces(host: Any) -> dict[str, str]:
         **dict(line.split("\t", 1) for line in (files + logs).splitlines()),
         **{f"process {pid}": command for pid, command in ours},
     }
+
+
+def contents(host: Any) -> dict[str, str]:
+    """Return the files where a run could have left any, with owner, mode, and what they hold or where they lead.
+
+    Not what a server writes by itself all the time. Of logs, that is all but their names, owners and modes. What the
+    virtual environment's files hold is told by their sizes: to read all of it takes minutes.
+    """
+    itself = ("*/__pycache__*", "*/celerybeat-schedule*", "*/gunicorn.pid", f"/home/{USER}/.ansible*")
+    excluded = " ".join(f"-not -path '{pattern}'" for pattern in itself)
+    folders = f"/etc /home/{USER} /usr/local /var/log/supervisor /var/lib/allianceauth.tuning"
+    listed = host.run(rf"find {folders} -xdev {excluded} -printf '%p\t%U:%G %m %y %l\n'").stdout
+    no_logs = f"-not -path '{PROJECT}/log/*' -not -path '/var/log/*'"
+    no_venv = f"-not -path '{VENV}/*'"
+    sums = host.run(f"find {folders} -xdev {excluded} {no_logs} {no_venv} -type f -exec sha256sum {{}} +").stdout
+    held = {path: digest for digest, path in (line.split("  ", 1) for line in sums.splitlines())}
+    sizes = run(host, rf"find {VENV} {excluded} -type f -printf '%p\t%s\n'")
+    held |= dict(line.split("\t", 1) for line in sizes.splitlines())
+    found = dict(line.split("\t", 1) for line in listed.splitlines())
+    return {path: f"{text} {held.get(path, '')}" for path, text in found.items()}
 
 
 def differences(before: dict[str, str], after: dict[str, str]) -> dict[str, tuple[str, str]]:

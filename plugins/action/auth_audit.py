@@ -15,10 +15,8 @@ from typing import Any
 
 import jinja2
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit import audit, finding, page, table
-
-display = Display()
+from ansible_collections.allianceauth.tuning.plugins.plugin_utils import terminal
 
 _JSON, _HTML = "audit.json", "audit.html"
 
@@ -48,7 +46,7 @@ class ActionModule(ActionBase):
         whole = audit.report(looks, silent, f"{now:%Y-%m-%dT%H:%M:%SZ}")
         files = _write(Path(given["path"]).absolute(), whole, Path(given["template"]).read_text(encoding="utf-8"))
         width = min(shutil.get_terminal_size((_WIDTH, 0)).columns, _WIDEST)
-        display.display("\n".join([*table.lines(whole, width), f"The report: {' and '.join(files)}", ""]))
+        terminal.say("\n".join([*table.lines(whole, width), f"The report: {' and '.join(files)}", ""]))
         result.update(changed=False, files=files)
         bad = audit.at_or_above(whole, given["strict"]) if given["strict"] else {}
         if not bad:

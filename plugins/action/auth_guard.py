@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import progress
-
-display = Display()
+from ansible_collections.allianceauth.tuning.plugins.plugin_utils import role, terminal
 
 
 class ActionModule(ActionBase):
@@ -21,10 +20,13 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        result.update(self._execute_module(task_vars=task_vars))
-        given = self._task.args
+        given, known = self._task.args, task_vars or {}
+        # Not among the task's arguments, which Ansible shows: its address is a secret.
+        config = role.read_webhook(self._templar, known, known["inventory_hostname"], str(known.get("__auth_job", "")))
+        arguments = {**given, "webhook": json.dumps(config)} if config else dict(given)
+        result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
         seconds = int((given.get("guard") or {}).get("seconds", 0))
         is_set = given.get("state", "present") == "present" and not self._task.check_mode
         if is_set and seconds and not result.get("failed"):
-            display.display(progress.guarded((task_vars or {})["inventory_hostname"], seconds))
+            terminal.say(progress.guarded((task_vars or {})["inventory_hostname"], seconds))
         return result

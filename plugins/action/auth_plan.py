@@ -12,10 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import plan, refusals, sections, variables
-from ansible_collections.allianceauth.tuning.plugins.plugin_utils import explicit, role
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import (
+    consent,
+    plan,
+    refusals,
+    report,
+    restarting,
+    sections,
+    values,
+    variables,
+)
+from ansible_collections.allianceauth.tuning.plugins.plugin_utils import explicit, role, terminal
 
 _STEPS = ("install", "configure", "restart", "verify")
 
@@ -33,11 +41,12 @@ class ActionModule(ActionBase):
             argument_spec={
                 "job": {
                     "type": "str",
-                    "choices": ["apply", "verify", "drain", "rollback", "revert"],
+                    "choices": ["apply", "verify", "drain", "restart", "rollback", "remove", "removed", "revert"],
                     "default": "apply",
                 },
                 "info": {"type": "dict", "required": True},
                 "before": {"type": "dict", "default": {}},
+                "belongings": {"type": "dict", "default": {}},
                 "file_is_back": {"type": "bool", "default": True},
                 "replaced": {"type": "bool", "default": False},
                 "gunicorn_conf": {"type": "path", "required": True},
@@ -52,33 +61,51 @@ class ActionModule(ActionBase):
         # What ran before runs again, whatever is to be said of the server.
         if not problems and job != "revert":
             problems = refusals.refusals(declared, info, host)
+        if not problems and job == "restart":
+            problems = restarting.refusals(declared, info, str(self._values["auth_restart_only"]), host)
         if problems:
-            result.update(failed=True, msg=refusals.message(problems, host, Display().display))
+            result.update(failed=True, msg=refusals.message(problems, host, terminal.say))
             return result
         result["changed"] = False
         if job == "verify":
-            left = plan.problems_left(declared, info, self._wanted(declared, info), self._steps())
+            left = plan.problems_left(
+                declared, info, self._wanted(declared, info), self._steps(), self._given["before"]
+            )
             if left:
                 result.update(failed=True, msg=f"{host}: after the restart {'; '.join(left)}.")
-            return result
+            # What each process holds now.
+            return {**result, "table": report.table(declared, info)}
         decided = self._decide(job, declared, info)
+        if decided.refused:
+            result.update(failed=True, msg=f"{host}: {decided.refused}")
+            return result
         # As tasks read it again, with lists for tuples.
         as_data = json.loads(json.dumps(asdict(decided)))
-        return {**result, "plan": as_data, "warnings": [f"{host}: {said}" for said in decided.warnings]}
+        warnings = [*decided.warnings, *variables.renamed(self._values)]
+        return {**result, "plan": as_data, "warnings": [f"{host}: {said}" for said in warnings]}
 
     def _left_to_gunicorn(self) -> dict[str, Any]:
         info = self._given["info"]
         if not info["own_gunicorn_conf"]:
             return {}
-        names = explicit.names(self._task, self._vars, variables.NAMES)
-        return variables.left_to_gunicorn(info, str(self._values["auth_project"]), names)
+        return variables.left_to_gunicorn(info, str(self._values["auth_project"]), self._explicit())
+
+    def _explicit(self) -> set[str]:
+        return explicit.names(self._task, self._vars, variables.NAMES)
 
     def _decide(self, job: str, declared: variables.Declared, info: dict[str, Any]) -> plan.Plan:
         wanted = self._wanted(declared, info)
         if job == "drain":
             return plan.drain(declared, info, wanted)
+        if job == "restart":
+            return plan.restart(declared, info, wanted, str(self._values["auth_restart_only"]))
         if job == "rollback":
             return plan.rollback(declared, info, wanted, self._given["replaced"])
+        if job == "remove":
+            uninstalls = values.boolean(self._values["auth_remove_superlance"])
+            return plan.remove(declared, info, wanted, self._given["belongings"], uninstalls)
+        if job == "removed":
+            return plan.removed(declared, info, wanted, self._given["replaced"])
         if job == "revert":
             return plan.revert(declared, info, wanted, self._given["before"], self._given["file_is_back"])
         return plan.apply(declared, info, wanted, self._steps())
@@ -94,6 +121,7 @@ class ActionModule(ActionBase):
             gunicorn_conf_checksum=hashlib.sha1(gunicorn_conf).hexdigest(),
             superlance=str(self._values["auth_superlance_version"]),
             discard=(*self._values["auth_discard"], *variables.switched_off(self._values)),
+            limits_set=consent.Variables(self._values, self._explicit()).have_limit(),
         )
 
     def _steps(self) -> list[str]:

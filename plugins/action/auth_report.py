@@ -8,10 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import report
-
-display = Display()
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import removal, report
+from ansible_collections.allianceauth.tuning.plugins.plugin_utils import terminal
 
 
 class ActionModule(ActionBase):
@@ -30,6 +28,16 @@ class ActionModule(ActionBase):
             }
         )
         host, check_mode = (task_vars or {})["inventory_hostname"], bool(self._task.check_mode)
-        display.display("\n".join(report.Report(host, given["plan"], given["results"], check_mode).lines()))
-        result.update(changed=False)
+        warnings: list[str] = []
+        if given["plan"]["job"] == "remove":
+            restarted = bool(given["results"].get("supervisord", {}).get("changed"))
+            lines = removal.lines(host, given["plan"], restarted, check_mode)
+            changes = [line.strip() for line in lines[2:]]
+        elif given["plan"]["job"] == "drain":
+            lines = changes = report.drained(host, given["plan"]["drain"], check_mode)
+        else:
+            told = report.Report(host, given["plan"], given["results"], check_mode)
+            lines, changes, warnings = told.lines(), told.changes(), told.warnings()
+        terminal.say("\n".join(lines))
+        result.update(changed=False, changes=changes, warnings=warnings)
         return result

@@ -9,12 +9,9 @@ import json
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import consent, variables
-from ansible_collections.allianceauth.tuning.plugins.plugin_utils import explicit, role
-
-display = Display()
+from ansible_collections.allianceauth.tuning.plugins.plugin_utils import explicit, role, terminal
 
 
 class ActionModule(ActionBase):
@@ -54,7 +51,7 @@ class ActionModule(ActionBase):
         if not unasked:
             return
         path = self._task.args["path"]
-        display.display("\n".join(consent.question(host, path, unasked, given)))
+        terminal.say("\n".join(consent.question(host, path, unasked, given)))
         result.update(
             failed=True,
             msg=f"{host}: {path} was not replaced: {len(unasked)} values that somebody has chosen there would change, "

@@ -11,16 +11,17 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import progress
-
-display = Display()
+from ansible_collections.allianceauth.tuning.plugins.plugin_utils import terminal
 
 # A supervisord that has just been started answers within a second or two, on a busy host later.
 _DAEMON_SECONDS = 60
 
 # A worker counts as running after its startsecs, 10 s; on a busy host all of it takes longer.
 _AGAIN_SECONDS = 60
+
+# For what did not work before: a program that ends again and again is up in between.
+_TOLERATED_SECONDS = 30
 
 # Between two attempts to reach a server.
 _LINE_SECONDS = 3
@@ -60,7 +61,7 @@ class ActionModule(ActionBase):
                 left = until - time.monotonic()
                 if left <= 0:
                     raise
-                display.display(progress.unreachable(self._vars["inventory_hostname"], round(left)))
+                terminal.say(progress.unreachable(self._vars["inventory_hostname"], round(left)))
                 time.sleep(_LINE_SECONDS)
 
     def _stop(self, result: dict[str, Any]) -> dict[str, Any]:
@@ -79,23 +80,29 @@ class ActionModule(ActionBase):
                 return result
             if drained.overdue() and not kills:
                 # Before anybody reads of it: not every playbook has a rescue.
-                result.update(failed=True, msg=drained.abort_message(self._start_again(drained)))
+                trouble, back = self._start_again(drained)
+                result.update(failed=True, msg=drained.abort_message(trouble, back))
                 return result
-            display.display(drained.line())
+            terminal.say(drained.line())
 
-    def _start_again(self, drained: progress.Drained) -> str:
-        """Start what a drain has stopped, or stops yet; return what could not be started and why, "" if all runs."""
-        names, troubles = drained.supervised(), []
+    def _start_again(self, drained: progress.Drained) -> tuple[str, list[str]]:
+        """Start what a drain has stopped, or stops yet, and have workers take tasks again that take no more.
+
+        Return what could not be started and why, "" if all runs, and the workers that take tasks again.
+        """
+        names, troubles, back = drained.supervised(), [], []
         until = time.monotonic() + drained.stopping_for() + _AGAIN_SECONDS
         while names:
-            again = self._run_all({"state": "running", "processes": names, "settle": 0}, until - time.monotonic())
+            given = {"state": "running", "processes": names, "settle": 0, "tolerate": self._tolerated()}
+            again = self._run_all(given, until - time.monotonic())
+            back += again["back"]
             if not again.get("failed"):
                 break
             troubles.append(again["msg"])
             # One that supervisord gives up ends the wait for all; who was still stopping has not been started then.
             late = time.monotonic() >= until
             names = [] if late else [p["name"] for p in again.get("pending", []) if p["state"] == "STOPPING"]
-        return " ".join(troubles)
+        return " ".join(troubles), back
 
     def _start(self, result: dict[str, Any]) -> dict[str, Any]:
         arguments = dict(self._task.args)
@@ -108,29 +115,36 @@ class ActionModule(ActionBase):
         """Call the module until all processes run; return its answers as one, and if it failed why (``msg``)."""
         result: dict[str, Any] = {}
         began, changed, site, starts = time.monotonic(), False, None, progress.Starts()
+        back: list[str] = []
         while True:
             answer = self._call(**arguments)
             changed, site = changed or answer.get("changed", False), site or answer.get("site")
-            result.update(answer, changed=changed, site=site)
+            back += answer.get("back", [])
+            result.update(answer, changed=changed, site=site, back=back)
             if answer.get("failed"):
                 result.setdefault("msg", "")
                 return result
             if not answer.get("pending"):
                 return result
             waited = time.monotonic() - began
+            if waited >= _TOLERATED_SECONDS and {one["name"] for one in answer["pending"]} <= set(self._tolerated()):
+                return result
             if trouble := self._trouble(answer, starts, waited, timeout):
                 result.update(failed=True, msg=trouble)
                 return result
             if site:
                 # Its first answer is what counts; the later ones are the visitors'.
                 arguments["site"] = ""
-            display.display(progress.waiting(self._vars["inventory_hostname"], answer, round(waited)))
+            terminal.say(progress.waiting(self._vars["inventory_hostname"], answer, round(waited)))
+
+    def _tolerated(self) -> list[str]:
+        return list(self._task.args.get("tolerate") or [])
 
     def _trouble(self, answer: dict[str, Any], starts: progress.Starts, waited: float, timeout: float) -> str:
         """Return why to wait no longer, "" to go on."""
         first = answer["pending"][0]
         if first["name"] == "supervisord" and waited >= _DAEMON_SECONDS:
             return str(first["state"])
-        if starts.restarted_too_often(answer["pending"]):
+        if starts.restarted_too_often(one for one in answer["pending"] if one["name"] not in self._tolerated()):
             return starts.said(answer)
         return progress.timeout_message(answer, round(waited)) if waited >= timeout else ""

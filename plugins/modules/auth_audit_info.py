@@ -30,6 +30,9 @@ attributes:
     description: Can run in check mode and return what it would otherwise return.
   diff_mode:
     support: none
+  action:
+    support: full
+    description: An action plugin says if this ansible-core does not support the server's Python.
 """
 
 EXAMPLES = r"""
@@ -47,8 +50,16 @@ hostname:
   description: The host's name as Celery's C(%h) expands it.
   returned: always
   type: str
+python:
+  description: The version of the Python that the module runs on.
+  returned: always
+  type: str
 memory_total:
   description: Physical memory in bytes.
+  returned: always
+  type: int
+memory_available:
+  description: Memory in bytes that new programs could have without swapping.
   returned: always
   type: int
 cores:
@@ -108,6 +119,7 @@ log:
 
 import inspect
 import os
+import platform
 import socket
 import time
 from typing import Any
@@ -121,6 +133,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
     audit_program,
     audit_projects,
     celery_cli,
+    outside,
     preflight,
     proc,
     supervisor_parser,
@@ -259,9 +272,11 @@ def main() -> None:
     found: dict[str, Any] = {
         "now": time.time(),
         "hostname": socket.gethostname(),
+        "python": platform.python_version(),
         "memory_total": proc.memory_total(),
+        "memory_available": proc.memory_available(),
         "cores": os.cpu_count() or 1,
-        "unit": {"exists": proc.unit_exists(), "stop_seconds": audit_host.stop_seconds()},
+        "unit": {"exists": proc.unit_exists(), "stop_seconds": outside.stop_seconds()},
         "daemon": daemon,
         **NOTHING,
     }

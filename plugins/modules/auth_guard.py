@@ -14,7 +14,8 @@ description:
     M(allianceauth.tuning.auth_lock) ends it with the lock. If it is not renewed in time, the controller or the line
     to it is gone.
   - Then its program takes the lock over, puts the previous configuration back if the new one has not proved itself,
-    starts what ran before, ends what the run has left, and says in the journal and in a file what it did.
+    starts what ran before, has workers take tasks again that take no more, ends what the run has left, and says in the
+    journal and in a file what it did.
 options:
   state:
     description:
@@ -43,6 +44,11 @@ options:
     description: Seconds that the slowest program may take to stop.
     type: int
     default: 0
+  webhook:
+    description:
+      - Who is told if it had to act, as a JSON object with C(url), C(format), C(host) and C(job).
+      - It comes from the variables of the role C(auth). The address is a secret.
+    type: str
 author:
   - The allianceauth.tuning authors (@allianceauth)
 extends_documentation_fragment:
@@ -129,6 +135,7 @@ def main() -> None:
             "path": {"type": "path", "default": ""},
             "site": {"type": "list", "elements": "str", "default": []},
             "longest": {"type": "int", "default": 0},
+            "webhook": {"type": "str", "no_log": True},
             **guard.SPEC,
         },
         supports_check_mode=True,

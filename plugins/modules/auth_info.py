@@ -52,6 +52,9 @@ attributes:
     description: Can run in check mode and return what it would otherwise return.
   diff_mode:
     support: none
+  action:
+    support: full
+    description: An action plugin says if this ansible-core does not support the server's Python.
 """
 
 EXAMPLES = r"""
@@ -96,10 +99,24 @@ hostname:
   description: The host's name as Celery's C(%h) expands it.
   returned: always
   type: str
+python:
+  description: The version of the Python that the module runs on.
+  returned: always
+  type: str
 memory_total:
   description: Physical memory in bytes.
   returned: always
   type: int
+memory_available:
+  description: Memory in bytes that new programs could have without swapping.
+  returned: always
+  type: int
+log:
+  description:
+    - When memmon has restarted each process (C(restarts)), in seconds since 1970, and C(since) when supervisord's log
+      tells of it, null if memmon has restarted nothing. Only since supervisord was started itself.
+  returned: always
+  type: dict
 user:
   description: The user's C(uid), C(gid), primary C(group) and C(home), or null.
   returned: always
@@ -117,6 +134,16 @@ venv:
   description: Whether it C(exists), its C(programs) and C(versions), and what the installed packages support.
   returned: always
   type: dict
+code:
+  description:
+    - When what is installed was installed - C(packages), C(sources) of the project and of editable installs, the
+      C(folder) of all packages - and which versions a run has C(kept) as those in service.
+  returned: always
+  type: dict
+tuned:
+  description: Whether what is at O(supervisor_conf) was written by the role.
+  returned: always
+  type: bool
 supervisor_conf:
   description: The C(kind), C(target) and C(checksum) of what is at O(supervisor_conf).
   returned: always
@@ -155,6 +182,10 @@ unit:
   description: Whether systemd runs the host and has a unit C(supervisor).
   returned: always
   type: bool
+outside:
+  description: How long systemd lets supervisord stop, by whom, and what the role's files for it and needrestart say.
+  returned: always
+  type: dict
 orphans:
   description: Auth programs that no supervisord looks after, each with its C(pid), C(kind), C(start) and C(command).
   returned: always
@@ -167,6 +198,7 @@ daemon:
 """
 
 import os
+import platform
 import socket
 import stat
 import time
@@ -174,17 +206,27 @@ import xmlrpc.client
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import link_to, make_namespec
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
+    audit_logs,
+    code,
+    files,
     guard,
+    outside,
     preflight,
     proc,
     project,
     supervisor_parser,
     supervisord,
 )
+
+# supervisord's own, as Debian's supervisord.conf has it.
+LOG = "/var/log/supervisor/supervisord.log"
+_YOUNG_SECONDS = 60
+_LATE_SECONDS = 600
 
 
 def look_at_daemon() -> dict[str, Any]:
@@ -201,6 +243,7 @@ def look_at_daemon() -> dict[str, Any]:
         ]
     except supervisord.NotAnsweringError as why:
         return {"problem": str(why), "processes": [], "drift": {}}
+    add_deaths(found["processes"])
     try:
         found["drift"] = daemon.drift()
     except xmlrpc.client.Fault as why:
@@ -223,11 +266,21 @@ def describe(process: supervisord.Process, below: list[int], command: str) -> di
         kind = configured
     return {
         **process.as_dict(),
+        "began": proc.began(process.pid) if process.pid else None,
         "rss": proc.rss(process.pid),
         "children": [proc.rss(pid) for pid in below],
         "kind": kind,
         "limits": memmon.watched(arguments),
     }
+
+
+def add_deaths(processes: list[dict[str, Any]]) -> None:
+    """Add to each process that is not up for long how often it has died of late, by supervisord's log."""
+    young = [process for process in processes if process["start"] and time.time() - process["start"] < _YOUNG_SECONDS]
+    if young:
+        deaths = audit_logs.deaths(audit_logs.events(audit_logs.end_of(LOG, 2**18)), time.time() - _LATE_SECONDS)
+        for process in young:
+            process["deaths"] = deaths.get(process["name"], 0)
 
 
 def look_at_socket(path: str) -> dict[str, Any] | None:
@@ -257,6 +310,19 @@ def expected(groups: list[dict[str, Any]]) -> list[str]:
     ]
 
 
+def restarts(effective: dict[str, Any]) -> dict[str, Any]:
+    """Return what the logs say of processes that memmon has restarted."""
+    logs = [
+        process[log]
+        for group in effective["groups"]
+        for process in group["processes"]
+        if group["listener"] and memmon.options(split_command(process["command"])) is not None
+        for log in ("stdout_logfile", "stderr_logfile")
+        if process[log]
+    ]
+    return audit_logs.memmon_restarts(effective["logfile"], logs)
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -278,14 +344,20 @@ def main() -> None:
     supervisord.find_supervisor(module)
     given = module.params
     link = link_to(given["supervisor_conf"], given["project"], given["project_dir"])
+    user = project.user(given["user"])
     found: dict[str, Any] = {
         "now": time.time(),
         "hostname": socket.gethostname(),
+        "python": platform.python_version(),
         "memory_total": proc.memory_total(),
-        "user": project.user(given["user"]),
+        "memory_available": proc.memory_available(),
+        "log": {"since": None, "restarts": {}},
+        "user": user,
         "project_exists": os.path.isfile(os.path.join(given["project_dir"], "manage.py")),
         "routed_queues": project.routed_queues(os.path.join(given["project_dir"], given["project"], "celery.py")),
         "venv": project.venv(given["venv"]),
+        "code": code.look(given["venv"], given["project_dir"], given["project"], user["uid"] if user else None),
+        "tuned": managed_file.is_ours(files.readable(given["supervisor_conf"]) or ""),
         "supervisor_conf": project.file(given["supervisor_conf"]),
         "link": project.file(link),
         "gunicorn_conf": project.file(given["gunicorn_conf"]),
@@ -293,6 +365,7 @@ def main() -> None:
         "log_links": project.links(os.path.join(given["project_dir"], "log")),
         "own_gunicorn_conf": project.gunicorn_settings(os.path.join(given["project_dir"], "gunicorn.conf.py")),
         "unit": proc.unit_exists(),
+        "outside": outside.look(),
         "guard": guard.look(given["project"]),
         "daemon": look_at_daemon(),
         "orphans": proc.orphans(given["venv"]),
@@ -308,6 +381,7 @@ def main() -> None:
             **preflight.exposed([given["log_dir"]], by_group=False),
             **preflight.exposed(path for path in loaded if path not in own),
         }
+        found["log"] = restarts(found["effective"])
         sockets = [look_at_socket(wanted["file"]) for wanted in found["effective"]["sockets"]]
         found["daemon"]["sockets"] = [status for status in sockets if status]
     except supervisor_parser.InvalidError as why:

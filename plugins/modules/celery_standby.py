@@ -46,6 +46,18 @@ options:
     description: Seconds in which they have to answer.
     type: int
     default: 180
+  apart:
+    description:
+      - Why none must take tasks beside the supervised workers, empty if they may - the
+        RV(allianceauth.tuning.auth_code#module:apart) of M(allianceauth.tuning.auth_code). Then nothing is started, and
+        RV(problem) says so.
+    type: str
+    default: ''
+  brings:
+    description: What is new in them, for the sentence on one that cannot work.
+    type: str
+    choices: [configuration, code]
+    default: configuration
 author:
   - The allianceauth.tuning authors (@allianceauth)
 extends_documentation_fragment:
@@ -134,6 +146,8 @@ def begin(given: dict[str, Any]) -> list[serving.Worker]:
 
     Raises `serving.ImpossibleError`, with the ones that were started ended, and `RuntimeError` if one cannot work.
     """
+    if given["apart"]:
+        raise serving.ImpossibleError(given["apart"])
     needed = weight(given["processes"]) + given["reserve"]
     if needed > proc.memory_available():
         raise serving.ImpossibleError(f"there is no memory for {needed // 1024**2} MB more")
@@ -176,6 +190,8 @@ def main() -> None:
             "reserve": {"type": "int", "default": 0},
             "longest": {"type": "int", "default": 600},
             "timeout": {"type": "int", "default": 180},
+            "apart": {"type": "str", "default": ""},
+            "brings": {"type": "str", "choices": ["configuration", "code"], "default": "configuration"},
             **celery_cli.APPLICATION_SPEC,
             **guard.SPEC,
         },
@@ -195,7 +211,7 @@ def main() -> None:
             started = begin(given)
         except (RuntimeError, celery_cli.CannotAskError) as why:
             module.fail_json(
-                msg=f"{socket.gethostname()}: the new configuration does not work, so nothing was stopped: "
+                msg=f"{socket.gethostname()}: the new {given['brings']} does not work, so nothing was stopped: "
                 f"{str(why).rstrip('.')}."
             )
         except (serving.ImpossibleError, supervisord.NotAnsweringError, supervisor_parser.InvalidError, OSError) as why:

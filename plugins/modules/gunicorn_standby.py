@@ -25,8 +25,9 @@ options:
     description:
       - V(present) starts it unless it runs, V(absent) ends it.
       - It is ended as well if the next gunicorn could not start beside it.
+      - V(tried) starts it and ends it once it answers, without any visitor. If it does not answer, the module fails.
     type: str
-    choices: [present, absent]
+    choices: [present, absent, tried]
     default: present
   processes:
     description: The processes (C(GROUP:PROCESS)) that answer now. There has to be one.
@@ -77,6 +78,7 @@ problem:
   type: str
 """
 
+import socket
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -128,7 +130,7 @@ def begin(pids: list[int], bind: str, note: str, given: dict[str, Any]) -> None:
     weight = sum(proc.rss(pid) for pid in [*pids, *proc.children(pids)[pids[0]]])
     if weight + given["reserve"] > proc.memory_available():
         raise standby.ImpossibleError(f"there is no memory for {weight // 1024**2} MB more")
-    problem = standby.start(pids[0], bind, note, given["timeout"])
+    problem = standby.start(pids[0], bind, note, given["timeout"], given.get("state") == "tried")
     if problem:
         raise standby.ImpossibleError(problem)
 
@@ -137,7 +139,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "state": {"type": "str", "choices": ["present", "absent", "tried"], "default": "present"},
             "processes": {"type": "list", "elements": "str", "default": []},
             "config": {"type": "path", "default": ""},
             "reserve": {"type": "int", "default": 0},
@@ -151,28 +153,37 @@ def main() -> None:
         module.exit_json(changed=False, running=False, problem="")
     with guard.as_owner(module):
         result = work(module.params)
+    if module.params["state"] == "tried" and result["problem"].startswith(standby.SILENT):
+        module.fail_json(
+            msg=f"{socket.gethostname()}: the site does not work with what is installed, so nothing was stopped: "
+            f"{result['problem'].rstrip('.')}."
+        )
     module.exit_json(**result)
 
 
 def work(given: dict[str, Any]) -> dict[str, Any]:
     """Do what is asked for; return the result."""
-    note, wanted = standby.note(given["name"]), given["state"] == "present"
+    note, wanted = standby.note(given["name"]), given["state"] != "absent"
+    tries = given["state"] == "tried"
     changed, problem = False, ""
     try:
         bind = next_bind(own(given), given["config"]) if wanted else ""
         pids = numbers(own(given)) if bind else []
         found = standby.running(note)
         # One that gives back to the gunicorn that is about to stop is of no use, and on its way out.
-        if found and not (found["bind"] == bind and (not pids or found["original"] in pids)):
+        if found and (tries or not (found["bind"] == bind and (not pids or found["original"] in pids))):
             changed, found = standby.stop(note), {}
         if wanted and not bind:
             raise standby.ImpossibleError("the next gunicorn will not share its address")
         if wanted and not found:
             begin(pids, bind, note, given)
             changed = True
+        if tries:
+            # It has ended by itself, or is just doing so.
+            standby.stop(note)
     except (standby.ImpossibleError, supervisord.NotAnsweringError, supervisor_parser.InvalidError, OSError) as why:
         problem = str(why)
-    return {"changed": changed, "running": wanted and not problem, "problem": problem}
+    return {"changed": changed, "running": wanted and not tries and not problem, "problem": problem}
 
 
 if __name__ == "__main__":

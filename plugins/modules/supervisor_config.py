@@ -41,7 +41,15 @@ options:
         now, and was not put in place by a run that was cut off.
       - V(list) changes nothing, and returns RV(backups).
       - V(absent) removes O(path) and O(link), because there was nothing before.
+      - V(first) has both as before the role's first run, with owners and modes. If that is not kept any more, the
+        present file takes the installation guide's place and logs where that has them; O(first) says where.
     type: str
+  first:
+    description:
+      - For O(restore=first), the project's C(name) and C(project_dir), its C(user), the role's C(log_dir) and
+        C(gunicorn_conf).
+    type: dict
+    default: {}
   keep:
     description: Whether to keep what is there now.
     type: bool
@@ -113,7 +121,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 restored:
-  description: The kept file that was put back.
+  description: The kept file that was put back, or with O(restore=first) C(noted), C(present) or C(nothing).
   returned: O(restore) is given
   type: str
 value_changes:
@@ -124,6 +132,13 @@ value_changes:
   returned: always
   type: list
   elements: dict
+waiting:
+  description:
+    - What the project says of tasks that wait for their time, as far as it can be asked. The C(default_queue), how many
+      of them a worker process holds at most (C(eta_limit)), and how many a model update queues (C(countdown), with
+      C(tasks) and C(seconds)).
+  returned: O(application) is given
+  type: dict
 kept:
   description: The files that hold what was there before.
   returned: always
@@ -145,6 +160,7 @@ backups:
 import configparser
 import difflib
 import grp
+import inspect
 import json
 import os
 import pwd
@@ -161,9 +177,12 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import (
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
+    adoption,
+    audit_program,
     celery_cli,
     files,
     guard,
+    origin,
     preflight,
     proof,
     supervisor_parser,
@@ -235,16 +254,16 @@ def differing_lines(now: str, text: str) -> list[str]:
     return shown or ["(only what is not shown)"]
 
 
-def check(given: dict[str, Any], content: str) -> list[str]:
-    """Return a sentence for each reason not to put the new file in place."""
+def check(given: dict[str, Any], content: str) -> tuple[list[str], dict[str, Any]]:
+    """Return a sentence for each reason not to put the new file in place, and what the project says of itself."""
     path, link = given["path"], given["link"]
     try:
         overlay = supervisor_parser.overlay_for(path, link, content, given["log_dir"])
         after = supervisor_parser.effective(supervisord.MAIN_CONF, overlay)
     except supervisor_parser.InvalidError as why:
-        return [f"supervisor refuses the configuration with the new file in it: {why}"]
+        return [f"supervisor refuses the configuration with the new file in it: {why}"], {}
     if not {path, link} & set(after["sections"]):
-        return [f"supervisord includes neither {path} nor {link}, see [include] in {supervisord.MAIN_CONF}"]
+        return [f"supervisord includes neither {path} nor {link}, see [include] in {supervisord.MAIN_CONF}"], {}
     names = description.sections(content)
     ours = {name.partition(":")[2] for name in names}
     processes = [process for group in after["groups"] if group["name"] in ours for process in group["processes"]]
@@ -261,14 +280,24 @@ def check(given: dict[str, Any], content: str) -> list[str]:
     if not given["restore"]:
         found += preflight.obstacles(processes, given["pending"])
         found += preflight.unable_to_connect(listeners, after["sockets"]) + preflight.lost_mail(listeners)
-    return found or unloadable(given["application"], overlay)
+    return (found, {}) if found or not given["application"] else loaded(given["application"], overlay)
 
 
 def value_changes(given: dict[str, Any], before: str | None, content: str) -> list[dict[str, Any]]:
     """Return what the new file says otherwise; nothing when going back, which is meant to undo what came since."""
     if before is None or given["restore"]:
         return []
-    return [change.as_dict() for change in manual_changes.changes(before, content, given["discard"])]
+    path = given["path"] if os.path.lexists(given["path"]) else given["link"]
+    known = {**adoption.expansions(daemon_pid()), "here": os.path.dirname(path)}
+    return [change.as_dict() for change in manual_changes.changes(before, content, given["discard"], known=known)]
+
+
+def daemon_pid() -> int:
+    """Return the number of the running supervisord, whose environment its files may use; 0 if there is none."""
+    try:
+        return supervisord.Daemon().pid()
+    except supervisord.NotAnsweringError:
+        return 0
 
 
 def unreadable_line(why: configparser.Error) -> int:
@@ -277,18 +306,17 @@ def unreadable_line(why: configparser.Error) -> int:
     return int(errors[0][0])
 
 
-def unloadable(given: dict[str, Any], overlay: supervisor_parser.Overlay) -> list[str]:
-    """Return a sentence if the project would not come back from a restart."""
-    if not given:
-        return []
-    problem = celery_cli.Application.configured(given, supervisord.MAIN_CONF, overlay).problem()
+def loaded(given: dict[str, Any], overlay: supervisor_parser.Overlay) -> tuple[list[str], dict[str, Any]]:
+    """Return a sentence if the project would not come back from a restart, and what it says of waiting tasks."""
+    application = celery_cli.Application.configured(given, supervisord.MAIN_CONF, overlay)
+    problem, waiting = application.load(inspect.getsource(audit_program))
     if not problem:
-        return []
+        return [], waiting
     sentence = (
         f"{given['project']} does not load any more, so that nothing would come back from a restart: "
         f"{problem.rstrip('.')}; repair it in {given['project_dir']} first"
     )
-    return [sentence]
+    return [sentence], {}
 
 
 def main() -> None:
@@ -298,6 +326,7 @@ def main() -> None:
             "content": {"type": "str"},
             "environments": {"type": "str", "no_log": True},
             "restore": {"type": "str"},
+            "first": {"type": "dict", "default": {}},
             "keep": {"type": "bool", "default": True},
             "link": {"type": "path", "required": True},
             "discard": {"type": "list", "elements": "str", "default": []},
@@ -323,6 +352,8 @@ def work(module: AnsibleModule) -> None:
         module.exit_json(changed=False, backups=kept_before(module.params), **result)
     if module.params["restore"] == "absent":
         remove(module)
+    if module.params["restore"] == "first":
+        give_back(module)
     if module.params["restore"]:
         result["restored"] = to_restore(module)
         content = files.readable(result["restored"]) or module.fail_json(msg=f"{result['restored']} cannot be read.")
@@ -357,7 +388,7 @@ def work(module: AnsibleModule) -> None:
             f"{unreadable_line(why)} of the present file; repair it, or move it away."
         )
     # Also when the file stays: a neighbour that is broken would end the daemon at its next start.
-    problems = check(module.params, content)
+    problems, result["waiting"] = check(module.params, content)
     if problems:
         module.fail_json(msg=f"{path} was not replaced: {'; '.join(problems)}.")
     if result["changed"] and not module.check_mode:
@@ -397,6 +428,8 @@ def put_in_place(module: AnsibleModule, before: str | None, content: str, result
             guard.unproven(
                 module, was, {"path": path, "backup": backup, "uid": uid, "gid": gid, "mode": managed_file.MODE}
             )
+            if given["guard"].get("name"):
+                origin.note(given["guard"]["name"], path, link)
             if not restored and given["guard"].get("name"):
                 proof.begin(given["guard"]["name"], content)
             files.replace_file(path, content, uid, gid, restored)
@@ -426,6 +459,40 @@ def remove(module: AnsibleModule) -> None:
     except OSError as why:
         module.fail_json(msg=f"{why.strerror} while removing {why.filename or path}.")
     module.exit_json(changed=bool(there), kept=[], restored="absent")
+
+
+def give_back(module: AnsibleModule) -> None:
+    """Have the file and the link as before the first run, and end with the result."""
+    given = module.params
+    path, user = given["path"], pwd.getpwnam(given["first"]["user"])
+    places = {"path": path, "link": given["link"], "uid": user.pw_uid, "gid": user.pw_gid}
+    first, now = origin.find({**given["first"], **places}), files.readable(path)
+    restored, changed = first.kept or first.source, not first.in_place()
+    texts = {"before": managed_file.shown(now or ""), "after": managed_file.shown(first.text or "")}
+    result: dict[str, Any] = {
+        "changed": changed,
+        "kept": [],
+        "restored": restored,
+        "diff": [{**texts, "before_header": path, "after_header": path}] if changed else [],
+    }
+    problems = check(given, first.text)[0] if first.text is not None and changed else []
+    if problems:
+        module.fail_json(msg=f"{path} was not replaced: {'; '.join(problems)}.")
+    if changed and not module.check_mode:
+        uid, gid = owners(given)
+        try:
+            if now is not None:
+                result["kept"] = [files.keep(path, now, backup_name.now(), uid, gid)]
+            result["undo"] = "absent" if now is None else os.path.basename(result["kept"][0])
+            file = {"path": path, "backup": "".join(result["kept"]), "uid": uid, "gid": gid, "mode": managed_file.MODE}
+            guard.unproven(module, now, file)
+            with files.put_back_on_error(path):
+                origin.give_back(first)
+        except OSError as why:
+            module.fail_json(
+                msg=f"{why.strerror} while writing {why.filename or path}; the configuration is as it was."
+            )
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

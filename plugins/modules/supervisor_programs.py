@@ -13,6 +13,10 @@ description:
   - Stops processes in ordered stages. All processes of a stage are told at once and awaited together,
     so a stage takes as long as its slowest process.
   - Or starts what is stopped and waits until every process runs and stays so.
+  - A Celery worker first takes no more tasks (C(cancel_consumer)), goes on with those that it runs and holds, and is
+    told to stop once it has finished what it ran then. Only where O(guard) names a run whose guard could give it its
+    queues back; one that does not answer, or whose node is not named C(PROCESS@HOST), is told to stop at once.
+  - With O(state=running), workers that have only stopped to take tasks take them again (C(add_consumer)).
   - Works through supervisor's XML-RPC interface. While it waits, a line at least every ten seconds says for whom,
     which tasks they run and how long they may take.
 options:
@@ -42,8 +46,8 @@ options:
   timeout_action:
     description:
       - What happens to a process that does not stop within its time.
-      - V(abort) calls the drain off. What was stopped is started again, and a worker that is still busy goes on,
-        to be started again by supervisord once it has finished.
+      - V(abort) calls the drain off. What was stopped is started again, and a worker that is still busy takes tasks
+        again; one that was told to stop already is started again by supervisord once it has finished.
       - V(kill) kills it, as supervisor does. Its tasks are lost, and named.
       - What is none of O(workers) is killed by supervisord itself when its time is over, with either choice.
     type: str
@@ -64,6 +68,11 @@ options:
     default: []
   processes:
     description: Processes (C(GROUP:PROCESS)) that shall run.
+    type: list
+    elements: str
+    default: []
+  tolerate:
+    description: Those of them that did not work before, so that it is no failure if they end again.
     type: list
     elements: str
     default: []
@@ -128,13 +137,27 @@ pending:
   type: list
   elements: dict
 stop_requests:
-  description: The C(pid) of each process that was told to stop, when that was (C(at)) and when it had C(ended).
+  description:
+    - The C(pid) of each process that was told to stop, when that was (C(at)) and when it had C(ended).
+    - A worker that has only been told to take no more tasks has C(waits), the ids of those that it has to finish
+      before.
   returned: O(state=stopped)
   type: dict
 tasks:
   description: What each worker ran when it was told to stop, each task with its C(name), C(id) and C(age) in seconds.
   returned: O(state=stopped)
   type: dict
+back:
+  description: Workers (C(GROUP:PROCESS)) that take tasks again.
+  returned: O(state=running)
+  type: list
+  elements: str
+finishing:
+  description:
+    - Workers that had only stopped to take tasks and do not answer. They finish, and supervisord starts them again.
+  returned: O(state=running)
+  type: list
+  elements: str
 site:
   description: The C(status) of the site's first answer and when it came (C(at), seconds since 1970).
   returned: O(state=running) and O(site) is given
@@ -146,13 +169,14 @@ import re
 import socket
 import time
 import xmlrpc.client
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import is_orphan
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
     celery_cli,
+    consumers,
     drain,
     guard,
     http_probe,
@@ -175,31 +199,41 @@ _STARTABLE_STATES = frozenset({"STOPPED", "EXITED"})
 _CAUSE = re.compile(r"[\w.]*(Error|Exception)\b")
 
 
-def stop(daemon: Daemon, given: dict[str, Any], result: dict[str, Any], until: float) -> None:
+def stop(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: float) -> None:
     """Go on draining until the time ``until``; the result says how far it got."""
+    given = module.params
     workers = frozenset(given["workers"])
+    known = workers_of(daemon, module) if workers and given["celery"] else None
 
-    def ask(names: Sequence[str]) -> None:
+    def before(names: Sequence[str]) -> dict[str, list[str]]:
         # In a warm shutdown a worker no longer answers, so this comes before the word.
-        if given["celery"] and workers & set(names):
-            result["tasks"].update(tasks(given["celery"]))
+        return known.pause([name for name in names if name in workers]) if known else {}
 
     warm_shutdowns = workers if given["timeout_action"] == "abort" else frozenset()
-    work = drain.Drain(daemon, given["stages"], warm_shutdowns, given["stop_requests"], ask)
+    unfinished = known.unfinished if known else set
+    work = drain.Drain(daemon, given["stages"], warm_shutdowns, given["stop_requests"], before, unfinished)
     for name in given["kill"]:
         drain.kill(daemon, name)
-    pending = work.run(until)
+    try:
+        pending = work.run(until)
+    finally:
+        if known:
+            known.close()
+            result["tasks"] = known.tasks
     result.update(changed=work.changed, stop_requests=work.stop_requests, now=time.time())
     result["pending"] = [{"name": name, "state": state} for name, state in pending]
 
 
-def tasks(application: dict[str, str]) -> dict[str, Any]:
-    """Return the running tasks by process, none if Celery cannot be asked: the drain does not depend on it."""
-    try:
-        active = celery_cli.Application.configured(application, supervisord.MAIN_CONF).inspect("active", seconds=2)
-    except celery_cli.CannotAskError:
-        return {}
-    return celery_cli.running_tasks(active, socket.gethostname(), time.time())
+def workers_of(daemon: Daemon, module: AnsibleModule) -> consumers.Consumers:
+    """Return this host's Celery workers."""
+
+    def application() -> celery_cli.Application:
+        return celery_cli.Application.configured(module.params["celery"], supervisord.MAIN_CONF)
+
+    def remember(celery: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+        return guard.remember_consumers(module, celery, found)
+
+    return consumers.Consumers(application, daemon, socket.gethostname(), remember)
 
 
 def start_with_patience(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: float) -> None:
@@ -223,6 +257,7 @@ def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: 
     # At first also what was given up before this call: perhaps its cause is gone.
     startable = supervisord.STOPPED_STATES
     settle_neighbours(daemon, module, wanted)
+    result["back"], result["finishing"] = consumers.give_back(module)
     while True:
         for process in daemon.processes():
             # Once in a call: who ends again and again has one life more in each, and `progress.Starts` counts them.
@@ -243,6 +278,7 @@ def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: 
                 msg=f"supervisord does not know {', '.join(absent)}; its configuration lacks them.", **result
             )
         pending = [known[name] for name in wanted if not settled(known[name], module.params["settle"])]
+        pending = [process for process in pending if not given_up(process, module.params["tolerate"])]
         state = "answered by the second gunicorn" if second else "no answer"
         silent = [{"name": f"the site at {site}", "state": state}] if site and not result["site"] else []
         result["pending"] = silent + [
@@ -283,6 +319,11 @@ def is_gunicorn(process: Process) -> bool:
 def settled(process: Process, seconds: int) -> bool:
     """Whether a process runs, and has for so long that it will not fall over at once."""
     return process.state == "RUNNING" and time.time() - process.start >= seconds
+
+
+def given_up(process: Process, tolerated: Sequence[str]) -> bool:
+    """Whether nobody waits for a process any more: it did not work before the run, and does not now."""
+    return process.namespec in tolerated and process.state in ("BACKOFF", "FATAL")
 
 
 def spawn_error(daemon: Daemon, process: Process) -> str:
@@ -338,6 +379,7 @@ def main() -> None:
             "stop_requests": {"type": "dict", "default": {}},
             "kill": {"type": "list", "elements": "str", "default": []},
             "processes": {"type": "list", "elements": "str", "default": []},
+            "tolerate": {"type": "list", "elements": "str", "default": []},
             "site": {"type": "str", "default": ""},
             "standby_of": {"type": "str", "default": ""},
             "settle": {"type": "int", "default": 10},
@@ -363,10 +405,11 @@ def main() -> None:
             if module.check_mode:
                 result["changed"] = predict(daemon, given)
             elif given["state"] == "stopped":
-                stop(daemon, given, result, until)
+                stop(daemon, module, result, until)
             else:
                 start_with_patience(daemon, module, result, until)
         except (supervisord.NotAnsweringError, supervisord.RefusedError) as why:
+            consumers.give_back(module)
             module.fail_json(msg=str(why), **result)
     module.exit_json(**result)
 

@@ -13,7 +13,9 @@ description:
   - Does what M(ansible.builtin.systemd_service) does, and in the same call asks whether the run still holds the lock.
 options:
   state:
-    description: V(restarted) starts it if it does not run.
+    description:
+      - V(restarted) starts it if it does not run. V(stopped) is for one that does not answer, and kills it alone if it
+        has not stopped after 90 seconds.
     type: str
     choices: [restarted, stopped]
     required: true
@@ -54,10 +56,15 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=True)
     with guard.as_owner(module):
-        status, said, problem = module.run_command(["systemctl", _VERBS[state], unit])
+        if state == "stopped":
+            done = guard_program.end_silent("stop")
+            status, said = done.returncode, done.stdout
+        else:
+            status, out, problem = module.run_command(["systemctl", _VERBS[state], unit])
+            said = problem or out
     if status:
         # systemctl's second line says where to look.
-        reason = " ".join((problem or said).split()).rstrip(".")
+        reason = " ".join(said.split()).rstrip(".")
         module.fail_json(msg=f"systemd could not {_VERBS[state]} {unit}: {reason}.")
     module.exit_json(changed=True)
 

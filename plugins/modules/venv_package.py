@@ -13,7 +13,15 @@ description:
   - Runs the environment's own pip as O(user), whoever runs the module.
   - What pip is told of an index may hold credentials. They come by the module's input and go on in pip's environment,
     so that no list of processes and no log of sudo's has them; nor has what pip says of a failure.
+  - What is new in the environment then is noted, so that V(absent) takes that away and nothing else.
 options:
+  state:
+    description:
+      - V(absent) takes away what this module has brought into the environment, with the packages that O(name) needs.
+        What was there before stays.
+    type: str
+    choices: [present, absent]
+    default: present
   venv:
     description: The virtual environment.
     type: path
@@ -27,9 +35,8 @@ options:
     type: str
     required: true
   version:
-    description: Its version.
+    description: Its version. O(state=present) needs it.
     type: str
-    required: true
   pip:
     description:
       - Further C(arguments) of C(pip install), a list, and environment variables of pip's (C(environment), a mapping),
@@ -62,32 +69,48 @@ EXAMPLES = r"""
     pip: "{{ {'arguments': ['--index-url', 'https://name:secret@mirror.example/simple']} | to_json }}"
 """
 
-RETURN = r""" # """
+RETURN = r"""
+packages:
+  description: The packages that were brought or taken away.
+  returned: success
+  type: list
+  elements: str
+"""
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.allianceauth.tuning.plugins.module_utils.server import guard, pip
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import guard, origin, pip
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "venv": {"type": "path", "required": True},
             "user": {"type": "str", "required": True},
             "name": {"type": "str", "required": True},
-            "version": {"type": "str", "required": True},
+            "version": {"type": "str"},
             "pip": {"type": "str", "default": "{}", "no_log": True},
             "timeout": {"type": "int", "default": 800},
             **guard.SPEC,
         },
+        required_if=[("state", "present", ["version"])],
         supports_check_mode=True,
     )
+    given, project = module.params, module.params["guard"].get("name", "")
+    before = pip.packages(given["venv"])
+    ours = sorted(before.intersection(origin.brought(project))) if project else []
+    if given["state"] == "absent" and not ours:
+        module.exit_json(changed=False, packages=[])
     if module.check_mode:
-        module.exit_json(changed=True)
+        module.exit_json(changed=True, packages=ours)
     with guard.as_owner(module):
-        problem = pip.install(module.params)
+        problem = pip.install(given) if given["state"] == "present" else pip.uninstall(given, ours)
     if problem:
         module.fail_json(msg=problem)
-    module.exit_json(changed=True)
+    brought = sorted(pip.packages(given["venv"]) - before)
+    if brought and project:
+        origin.has_brought(project, brought)
+    module.exit_json(changed=True, packages=brought or ours)
 
 
 if __name__ == "__main__":

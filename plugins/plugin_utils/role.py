@@ -10,12 +10,23 @@ from typing import Any
 
 import jinja2
 from ansible.template import Templar
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import sections, variables
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import sections, values, variables
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model import webhook
 
 
 def read_variables(templar: Templar, task_vars: Mapping[str, Any]) -> dict[str, Any]:
     """Return the value of each variable that shapes the configuration; secrets among them."""
     return {name: templar.template(task_vars[name]) for name in variables.NAMES}
+
+
+def read_webhook(templar: Templar, task_vars: Mapping[str, Any], host: str, job: str) -> dict[str, str]:
+    """Return what `webhook.send` needs, nothing if there is no webhook or its variables are wrong, which is refused."""
+    try:
+        url = values.webhook(templar.template(task_vars.get("auth_notify_url", "")))
+        kind = values.one_of(webhook.FORMATS)(templar.template(task_vars.get("auth_notify_format", "json")))
+    except ValueError:
+        return {}
+    return {"url": url, "format": kind, "host": host, "job": job} if url else {}
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:

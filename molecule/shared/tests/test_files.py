@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +38,21 @@ def test_the_projects_file_leads_to_the_configuration(host: Any) -> None:
 def test_root_writes_the_logs_and_the_auth_user_reads_them_in_the_project(host: Any) -> None:
     folder = host.file(server.LOG_DIR)
     assert (folder.user, folder.group, folder.mode) == ("root", server.USER, 0o750)
-    logs = set(re.findall(r"(?m)^std(?:out|err)_logfile = (.*)$", host.file(server.SUPERVISOR_CONF).content_string))
-    assert f"{server.LOG_DIR}/worker.log" in logs
-    for log in logs:
+    writers = server.writers(host)
+    assert {name for name, _log in writers} == {name.rpartition(":")[2] for name in server.states(host)}
+    for _name, log in writers:
         assert str(Path(log).parent) == server.LOG_DIR
         link = f"{server.PROJECT}/log/{Path(log).name}"
         assert host.file(link).linked_to == log
         server.as_user(host, f"test -r {link} -a ! -w {link}")
         assert "Permission denied" in host.run(f"runuser -u nobody -- cat {log}").stderr
-    assert server.log_size(host, "worker.log") > 0
+
+
+def test_no_log_has_two_writers_and_each_worker_writes_into_its_own(host: Any) -> None:
+    writers = server.writers(host)
+    assert len({log for _name, log in writers}) == len(writers)
+    workers = {name: Path(log).name for name, log in writers if name.startswith("worker_0")}
+    assert set(workers.values()) == ({"worker.log"} if len(workers) == 1 else {f"{name}.log" for name in workers})
+    for name, log in workers.items():
+        # Celery's first lines have the node's name.
+        assert f"{name}@" in server.log(host, log)

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Callable, Iterator, Mapping
 
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import log_file, managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options import KINDS, Kind
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
@@ -28,6 +29,10 @@ SUPERVISOR_DEFAULTS: Mapping[str, str] = {
     "process_name": "%(program_name)s",
     "redirect_stderr": "false",
     "startretries": "3",
+    "stderr_logfile_backups": "10",
+    "stderr_logfile_maxbytes": "50MB",
+    "stdout_logfile_backups": "10",
+    "stdout_logfile_maxbytes": "50MB",
     "startsecs": "1",
     "stopasgroup": "false",
     "stopsignal": "TERM",
@@ -35,6 +40,7 @@ SUPERVISOR_DEFAULTS: Mapping[str, str] = {
 }
 
 _EXPANSION = re.compile(r"%%|%\((\w+)\)[0-9]*[sd]")
+_OPEN = re.compile(r"%\((?:ENV_\w+|here|host_node_name|group_name|process_num|numprocs)\)[0-9]*[sd]")
 _QUOTED = re.compile(r"\"[^\"]*(?:\"|\Z)|'[^']*(?:'|\Z)")
 _ASSIGNMENT = re.compile(r"(?:\A|[,;\n])\s*([A-Za-z_]\w*)\s*=\s*[^\s=,;]")
 _ADDRESS = re.compile(r"(?:tcp://)?(\[[^]]*\]|[^:/]*)(?::([0-9]+))?\Z")
@@ -60,10 +66,16 @@ class Argument:
 
 @dataclass(frozen=True)
 class Limit:
-    """What memmon watches of a program: the size of each process that has one, in bytes."""
+    """What memmon watches of a program, in bytes: more than one size if its processes have several.
+
+    The steps in which the role lowers the limits of a pool's processes are one; ``in_steps`` says that they are there,
+    ``alike`` that several processes have one limit.
+    """
 
     sizes: frozenset[int]
-    tree: bool
+    cumulative: bool
+    in_steps: bool = False
+    alike: bool = False
 
     @property
     def size(self) -> int:
@@ -126,26 +138,35 @@ def sections(content: str) -> dict[str, dict[str, str]]:
     return {name: dict(parser.items(name)) for name in parser.sections()}
 
 
-def describe(content: str, declared: Mapping[str, str] | None = None) -> Description:
-    """Return what a file says. ``declared`` are kinds of programs that their commands do not tell, by name."""
+def describe(
+    content: str, declared: Mapping[str, str] | None = None, known: Mapping[str, str] | None = None
+) -> Description:
+    """Return what a file says. ``declared`` are kinds of programs that their commands do not tell, by name.
+
+    ``known`` are supervisor's expansions (``ENV_HOME``) that come from elsewhere than the file.
+    """
     raw = sections(content)
-    daemon = environment(raw.get("supervisord", {}).get("environment", ""), {})
+    outside = dict(known or {})
+    daemon = environment(raw.get("supervisord", {}).get("environment", ""), outside)
     programs, listeners, other = {}, {}, {}
     for title, options in raw.items():
         family, _colon, name = title.partition(":")
         if family == "program":
-            programs[name] = _section(title, options, daemon, (declared or {}).get(name, ""))
+            programs[name] = _section(title, options, daemon, (declared or {}).get(name, ""), outside)
         elif family == "eventlistener":
-            listeners[name] = _section(title, options, daemon, "")
+            listeners[name] = _section(title, options, daemon, "", outside)
         else:
             other[title] = options
     memmons = [listener for listener in listeners.values() if listener.kind == "memmon"]
     return Description(programs, listeners, _limits(memmons, programs), other, daemon)
 
 
-def _section(title: str, raw: Options, daemon: Mapping[str, str], kind: str) -> Section:
+def _section(title: str, raw: Options, daemon: Mapping[str, str], kind: str, outside: Mapping[str, str]) -> Section:
     family, _colon, name = title.partition(":")
-    known = {"program_name": name, **{f"ENV_{variable}": value for variable, value in daemon.items()}}
+    everything = {**outside, "program_name": name, **{f"ENV_{variable}": value for variable, value in daemon.items()}}
+    # What may be a secret stays as it is written: what comes of the rest is shown.
+    secret = {f"ENV_{variable}" for variable, value in daemon.items() if not _is_shown(variable, value)}
+    known = {expansion: value for expansion, value in everything.items() if expansion not in secret}
     words = split_command(_expand(raw.get("command", ""), known))
     kind = kind or kind_of(family, words, raw.get("command", ""))
     options = {
@@ -153,6 +174,8 @@ def _section(title: str, raw: Options, daemon: Mapping[str, str], kind: str) -> 
         for option, value in raw.items()
         if option not in ("command", "environment")
     }
+    if family == "program":
+        _merge_logs(options)
     return Section(
         title,
         kind,
@@ -160,8 +183,32 @@ def _section(title: str, raw: Options, daemon: Mapping[str, str], kind: str) -> 
         tuple(words),
         options,
         tuple(_arguments(kind, _after_program(kind, words))),
-        environment(raw.get("environment", ""), known),
+        environment(raw.get("environment", ""), everything),
     )
+
+
+def _is_shown(variable: str, value: str) -> bool:
+    """Whether a variable of the daemon's may be shown: a path, or what Alliance Auth's template has there."""
+    return value.startswith("/") or not managed_file.secret_values({variable: value})
+
+
+def is_open(value: object) -> bool:
+    """Whether a value has an expansion in it that is not known here, such as each process's number."""
+    return isinstance(value, str) and bool(_OPEN.search(value))
+
+
+def _merge_logs(options: dict[str, str]) -> None:
+    """Give logs one spelling: of both streams in one file, and of the number that each of several processes has."""
+    for option in ("stdout_logfile", "stderr_logfile"):
+        if option in options:
+            options[option] = log_file.unnumbered(options[option], options.get("numprocs", "1"))
+    # With redirect_stderr supervisor does not look at the others.
+    log = options.get("stderr_logfile", "AUTO")
+    one_file = log_file.is_file(log) and log == options.get("stdout_logfile")
+    if one_file or options.pop("redirect_stderr", "") == "true":
+        options["redirect_stderr"] = "true"
+        for option in ("stderr_logfile", "stderr_logfile_maxbytes", "stderr_logfile_backups"):
+            options.pop(option, None)
 
 
 def kind_of(family: str, words: list[str], raw: str = "") -> str:
@@ -230,18 +277,25 @@ def _is_option(word: str) -> bool:
 
 
 def _limits(memmons: list[Section], programs: Mapping[str, Section]) -> dict[str, Limit]:
-    found: dict[str, Limit] = {}
+    found: dict[str, list[int]] = {}
+    with_children: dict[str, bool] = {}
     for memmon_section in memmons:
-        tree = memmon_section.argument("-c") is not None
+        cumulative = memmon_section.argument("-c") is not None
         for one in memmon_section.arguments:
             names = [program_of(one.value)] if one.name == "-p" else list(programs) if one.name == "-a" else []
             size = _bytes(one.value.rpartition("=")[2])
             for name in names if size else []:
-                before = found.get(name)
-                if before and one.name == "-a":
+                if name in found and one.name == "-a":
                     continue
-                found[name] = Limit(frozenset({size}) | (before.sizes if before else frozenset()), tree)
-    return found
+                found.setdefault(name, []).append(size)
+                with_children[name] = cumulative
+    return {name: _limit(sizes, with_children[name]) for name, sizes in found.items()}
+
+
+def _limit(sizes: list[int], cumulative: bool) -> Limit:
+    several = len(set(sizes)) > 1
+    read = memmon.one_limit(sizes)
+    return Limit(read, cumulative, in_steps=several and len(read) == 1, alike=len(sizes) > 1 and not several)
 
 
 def _bytes(size: str) -> int:
@@ -283,6 +337,9 @@ def canonical_option(name: str, value: str) -> str:
     value = value.strip()
     if name in _SWITCHES or name == "autorestart":
         return _WORDS.get(value.lower(), value.lower())
+    if name.endswith("_logfile_maxbytes"):
+        size = memmon.size_in_bytes(value)
+        return value if size is None else memmon.size_text(size) if size else "0"
     if name == "stopsignal":
         return value.upper().removeprefix("SIG")
     return str(int(value)) if value.isdecimal() and name != "umask" else value

@@ -8,12 +8,15 @@ from __future__ import annotations
 from typing import Any, Iterator
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import description, templates
-from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change import NOTHING, Change, Path
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change import NOTHING, Change, Path, yaml_value
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.description import Description, Limit, Section
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options import CUMULATIVE
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 
-_WHY_TREE = "its children count as well, whose memory it was meant for"
+_WHY_CUMULATIVE = "its children count as well, whose memory it was meant for"
+_WHY_STEPS = "processes of a pool that leak alike are not restarted at the same moment"
 _WHY_MEMMON = "each process has a memmon of its own, which no other one keeps waiting"
+_WHY_NO_MEMMON = "no process has a limit that it could watch"
 _WHY_LIMIT = "it was that of gunicorn's small main process alone, and never reached"
 
 
@@ -34,17 +37,19 @@ class ListenerChanges:
                 if name not in self.before.programs and now:
                     yield self._foreign_limit(name, now)
                 continue
-            weighs_children = bool(then and then.tree)
+            cumulative = bool(then and then.cumulative)
             if now and then and now.sizes == then.sizes:
-                if weighs_children and not now.tree:
-                    yield self._limit_change(name, section, now, then, chosen=False, reason=_WHY_TREE)
+                if cumulative and not now.cumulative:
+                    yield self._limit_change(name, section, now, then, chosen=False, reason=_WHY_CUMULATIVE)
+                elif now.alike and then.in_steps:
+                    yield self._limit_change(name, section, now, then, chosen=False, reason=_WHY_STEPS)
                 continue
             if not now and not then:
                 continue
             # The guide's, and what this role wrote for each pool by default.
             limited = name in templates.LIMITED or section.kind == "worker"
             stock = now is not None and limited and now.sizes == {templates.LIMIT}
-            unreached = stock and section.kind == "gunicorn" and then is None and not (now and now.tree)
+            unreached = stock and section.kind == "gunicorn" and then is None and not (now and now.cumulative)
             reason = _WHY_LIMIT if unreached else ""
             yield self._limit_change(name, section, now, then, chosen=now is not None and not stock, reason=reason)
 
@@ -61,7 +66,7 @@ class ListenerChanges:
                 for other, one in self.after.programs.items()
                 if one.kind == "worker" and other != name and other in self.before.programs
             ]
-            alike = all(other and now and other.size == now.size for other in others)
+            alike = all((other and other.size) == (now and now.size) for other in others)
             path = common if name == "worker" and alike else own
             settled = (common, own) if name == "worker" else (own,)
         elif section.kind in ("beat", "gunicorn"):
@@ -70,9 +75,9 @@ class ListenerChanges:
         else:
             path = ("auth_extra_programs", name, "memory_limit")
             settled = (path,)
-        keeps: tuple[tuple[Path, Any], ...] = ((path, memmon.size_text(now.size)),) if now else ()
-        if now and now.tree and section.kind == "extra":
-            keeps += ((("auth_extra_programs", name, "memory_limit_tree"), True),)
+        keeps: tuple[tuple[Path, Any], ...] = ((path, memmon.size_text(now.size) if now else ""),)
+        if now and now.cumulative and section.kind == "extra":
+            keeps += ((("auth_extra_programs", name, CUMULATIVE), True),)
         listener = next((one.name for one in self.before.memmons if _limits_program(one, name)), "eventlistener:memmon")
         return Change(
             section.name,
@@ -138,23 +143,29 @@ class ListenerChanges:
                 tuple(f"{before.name}{joint}{name}" for name in item.names),
                 reason="" if item.name != "user" else "memmon need not be root",
             )
-        known = {item.name for item in before.table.options}
         for option, value in before.options.items():
-            item_or_none = before.table.find(option)
-            usual = item_or_none is not None and (not item_or_none.default or item_or_none.default == value)
-            if option not in known or not usual:
-                yield Change(
-                    before.name,
-                    option,
-                    value,
-                    NOTHING,
-                    chosen=True,
-                    names=(f"{before.name}.{option}",),
-                    hint="only a listener of another name, in a file of its own in conf.d, can have it",
-                )
+            known = before.table.find(option)
+            then = after[0].options.get(option) if after else None
+            if known and (not known.default or value in (known.default, then)):
+                continue
+            given = known is not None and not known.is_read_only
+            path = (known.variable,) if known else ()
+            yield Change(
+                before.name,
+                option,
+                value,
+                then if then and given else NOTHING,
+                chosen=True,
+                keeps=((path, yaml_value(value)),) if given else (),
+                settled_by=(path,) if given else (),
+                names=(f"{before.name}.{option}",),
+                hint="" if given else "only a listener of another name, in a file of its own in conf.d, can have it",
+            )
         if before.name not in [one.name for one in self.after.memmons] and self.after.memmons:
             names = ", ".join(one.name.partition(":")[2] for one in self.after.memmons)
             yield Change(before.name, "", "one memmon", names, chosen=False, reason=_WHY_MEMMON)
+        if not self.after.memmons:
+            yield Change(before.name, "", "one memmon", NOTHING, chosen=False, reason=_WHY_NO_MEMMON)
 
     def _listener_gone(self, listener: Section) -> Change:
         variable = {"crashmail": ("-m", "auth_crashmail_email"), "httpok": ("", "auth_httpok_url")}.get(listener.kind)
@@ -171,7 +182,9 @@ def _shown(limit: Limit | None) -> str:
     if limit is None:
         return NOTHING
     sizes = " and ".join(memmon.size_text(size) for size in sorted(limit.sizes))
-    return f"{sizes} with its children" if limit.tree else sizes
+    if limit.in_steps:
+        sizes += " in steps downwards"
+    return f"{sizes} with its children" if limit.cumulative else sizes
 
 
 def _limits_program(listener: Section, name: str) -> bool:

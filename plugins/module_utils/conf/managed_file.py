@@ -49,11 +49,26 @@ def programs_with_environment(sections: str) -> list[str]:
     return re.findall(_PLACE.format(name="([^>\n]+)"), sections)
 
 
+def is_ours(text: str) -> bool:
+    """Whether the role has written a file, changed by hand since or not."""
+    return _CHECKSUM in text
+
+
 def is_unchanged(text: str) -> bool:
     """Whether a file is as the role wrote it, so that all in it came from variables."""
     _head, found, rest = text.partition(_CHECKSUM)
     checksum, _newline, body = rest.partition("\n")
     return bool(found) and checksum == hashlib.sha1(body.encode()).hexdigest()
+
+
+def is_written(text: str) -> bool:
+    """Whether the role has written a file, also if somebody has changed it since."""
+    return _CHECKSUM in text
+
+
+def body(text: str) -> str:
+    """Return a file of the role without its head and seal."""
+    return text.partition(_CHECKSUM)[2].partition("\n")[2]
 
 
 def shown(text: str) -> str:

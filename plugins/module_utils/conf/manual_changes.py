@@ -31,23 +31,38 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.whole_pro
 # Sections of the file that supervisord and we need, and in which an option may change.
 _SOCKET = "unix_http_server"
 
+_WHY_GROUP = "all programs of a project are in one group, which is called like it and stops and starts together"
 
-def changes(old: str, new: str, discard: Iterable[str], cores: int = 0) -> list[Change]:
+
+def changes(
+    old: str, new: str, discard: Iterable[str], cores: int = 0, known: Mapping[str, str] | None = None
+) -> list[Change]:
     """Return how ``new`` differs from ``old``, the file that is there; secrets are not in it.
 
     ``discard`` names what may go: ``program:authbot``, ``program:worker.umask`` (an option), ``program:worker.TOKEN``
     (an environment variable), ``program:worker --autoscale`` (an argument), ``eventlistener:memmon -p authbot`` (one
-    limit). ``cores`` are the host's, Celery's own default of ``--concurrency``. In a file that is as the role wrote
-    it, all comes from variables, so nothing of it is a choice that could be lost.
+    limit). ``cores`` are the host's, Celery's own default of ``--concurrency``, ``known`` supervisor's expansions that
+    come from elsewhere than the file. In a file that is as the role wrote it, all comes from variables, so nothing of
+    it is a choice that could be lost.
     """
     by_hand = not managed_file.is_unchanged(old)
     after = description.describe(new, _kinds(new))
-    before = description.describe(old, {name: "extra" for name, one in after.programs.items() if one.kind == "extra"})
+    extra = {name: "extra" for name, one in after.programs.items() if one.kind == "extra"}
+    before = description.describe(old, extra, known)
     allowed = set(discard)
-    found = list(_changes(before, after, str(cores or os.cpu_count() or 1)))
+    found = [_keepable(change) for change in _changes(before, after, str(cores or os.cpu_count() or 1))]
     return [
         change if by_hand and not allowed & {change.section, *change.names} else _unasked(change) for change in found
     ]
+
+
+def _keepable(change: Change) -> Change:
+    """Return a change without variables if what they would hold is not known before supervisor starts a process."""
+    values = [value for _path, value in change.keeps]
+    texts = [text for value in values for text in (value if isinstance(value, list) else [value])]
+    if not any(map(description.is_open, texts)):
+        return change
+    return replace(change, keeps=(), hint="what supervisor expands for each process cannot stand in a variable")
 
 
 def _unasked(change: Change) -> Change:
@@ -78,8 +93,29 @@ def _changes(before: Description, after: Description, cores: str) -> Iterator[Ch
     listeners = ListenerChanges(before, after)
     yield from listeners.limits()
     yield from listeners.listeners()
+    yield from _joining(before, after)
     for title in before.other:
         yield from _other(title, before, after)
+
+
+def _joining(before: Description, after: Description) -> Iterator[Change]:
+    """Yield the programs that get into another group than they are in now, if they are in one."""
+    was, will = _groups(before), _groups(after)
+    for name, program in before.programs.items():
+        if name in after.programs and was.get(name, NOTHING) != will.get(name, NOTHING):
+            yield Change(
+                program.name, "group", was.get(name, NOTHING), will.get(name, NOTHING), False, reason=_WHY_GROUP
+            )
+
+
+def _groups(described: Description) -> dict[str, str]:
+    """Return the group of each program that is in one."""
+    return {
+        name.strip(): title.partition(":")[2]
+        for title, options in described.other.items()
+        if title.startswith("group:")
+        for name in options.get("programs", "").split(",")
+    }
 
 
 def _other(title: str, present: Description, new: Description) -> Iterator[Change]:
@@ -88,7 +124,7 @@ def _other(title: str, present: Description, new: Description) -> Iterator[Chang
     after = new.other.get(title)
     if family == "group":
         # Its programs are sections of their own.
-        if after is None:
+        if after is None and not set(before.get("programs", "").replace(",", " ").split()) <= set(new.programs):
             hint = "give its programs to auth_extra_programs, or " + OWN_FILE
             yield Change(title, "", "a group", NOTHING, True, names=(title,), hint=hint)
         return

@@ -87,6 +87,10 @@ _PLACES = (
     Item(("directory",), "auth_project_dir"),
     Item(("user",), "auth_user"),
 )
+_ROTATION = (
+    Item(("stdout_logfile_maxbytes",), "auth_stdout_logfile_maxbytes", default="50MB"),
+    Item(("stdout_logfile_backups",), "auth_stdout_logfile_backups", default="10"),
+)
 _SETTINGS = "auth_program_settings"
 
 _WORKER = Kind(
@@ -101,6 +105,7 @@ _WORKER = Kind(
         Item(("stopwaitsecs",), "auth_worker_stopwaitsecs", "stopwaitsecs", default="10"),
         *_NUMBERING,
         *_PLACES,
+        *_ROTATION,
     ),
     settings=_SETTINGS,
     any_argument="auth_worker_options",
@@ -114,6 +119,7 @@ _BEAT = Kind(
         _fixed("numprocs", default="1"),
         *_NUMBERING,
         *_PLACES,
+        *_ROTATION,
     ),
     settings=_SETTINGS,
     any_argument="auth_beat_options",
@@ -130,13 +136,14 @@ _GUNICORN = Kind(
         _fixed("numprocs", default="1"),
         *_NUMBERING,
         *_PLACES,
+        *_ROTATION,
     ),
     settings=_SETTINGS,
     any_argument="auth_gunicorn_options",
 )
 
 _EXTRA = Kind(
-    (_fixed("numprocs", default="1"), *_NUMBERING),
+    (_fixed("numprocs", default="1"), *_NUMBERING, *_ROTATION),
     settings="auth_extra_programs",
     any_argument="auth_extra_programs.{name}.command",
 )
@@ -146,6 +153,8 @@ _LISTENER_OPTIONS = (
     Item(("directory",), "auth_project_dir"),
     _fixed("stdout_logfile"),
     _fixed("stderr_logfile"),
+    Item(("stderr_logfile_maxbytes",), "auth_stdout_logfile_maxbytes", default="50MB"),
+    Item(("stderr_logfile_backups",), "auth_stdout_logfile_backups", default="10"),
     _fixed("autostart", default="true"),
     _fixed("buffer_size", default="10"),
     _fixed("priority", default="-1"),
@@ -154,12 +163,15 @@ _LISTENER_OPTIONS = (
     *_NUMBERING,
 )
 
+# The key of a community app's program whose limit is for it with its children.
+CUMULATIVE = "memory_limit_cumulative"
+
 _MEMMON = Kind(
     (
         Item(("-p", "--program"), "memory_limit of the program", "memory_limit"),
         Item(("-a", "--any"), "memory_limit of the program", "memory_limit"),
         Item(("-g", "--group"), "memory_limit of the program", "memory_limit"),
-        Item(("-c", "--cumulative"), "auth_extra_programs.{name}.memory_limit_tree", "memory_limit_tree", is_flag=True),
+        Item(("-c", "--cumulative"), "auth_extra_programs.{name}.memory_limit_cumulative", CUMULATIVE, is_flag=True),
         Item(("-m", "--email"), "auth_memmon_email"),
         Item(("-s", "--sendmail_program"), "auth_memmon_sendmail"),
         Item(("-u", "--uptime"), "auth_memmon_uptime"),

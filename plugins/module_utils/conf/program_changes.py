@@ -26,8 +26,12 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.descripti
     Section,
 )
 
-_WHY_LOGS = "the logs go to a folder that root alone writes, and the project's log folder links to them"
+_WHY_LOGS = (
+    "the logs go to a folder that root alone writes, one for each process, and the project's log folder links to them"
+)
+_WHY_ONE_LOG = "both streams of a process go into its log"
 _WHY_NAMES = "processes are numbered, and nodes have the host in their names, so that no two are called the same"
+_WHY_TEMPLATE = "Alliance Auth's template has it since gunicorn has a control socket, as the one here does"
 _WHY: Mapping[str, str] = {
     "-n": _WHY_NAMES,
     "process_name": _WHY_NAMES,
@@ -38,6 +42,8 @@ _WHY_GUNICORN: Mapping[str, str] = {
     "stopsignal": "TERM lets requests finish, which INT aborts",
     "stopwaitsecs": "longer than the 30 s that gunicorn gives its requests",
     "-c": "a second gunicorn can share its address while it restarts",
+    "--pid": _WHY_TEMPLATE,
+    "--no-control-socket": _WHY_TEMPLATE,
 }
 
 
@@ -178,7 +184,7 @@ class ProgramChanges:
             if (default if now is None else now) == (default if then is None else then):
                 continue
             keeps, settled = self._option_places(name, after, option, now or default)
-            reason = self._why(name, before, after, option, now)
+            reason = self._why(name, before, after, option, now, then)
             chosen = not templates.wrote(name, option, now) if now is not None else False
             if now is None and name in templates.PROGRAMS and default:
                 chosen = not templates.left_out(before, name, option)
@@ -204,8 +210,10 @@ class ProgramChanges:
         path: Path = (section.table.settings, name, option)
         return ((path, yaml_value(value)),), (path, *(((known.variable,),) if known else ()))
 
-    def _why(self, name: str, before: Section, after: Section, option: str, now: str | None) -> str:
+    def _why(self, name: str, before: Section, after: Section, option: str, now: str | None, then: str | None) -> str:
         """Return why the role changes an option on purpose, empty if it does not."""
+        if option == "redirect_stderr":
+            return _WHY_ONE_LOG if then == "true" and now is None else ""
         if option in ("stdout_logfile", "stderr_logfile"):
             return _WHY_LOGS if now is None or templates.is_own_log(before, now) else ""
         if after.kind == "gunicorn" and (now is None or templates.wrote(name, option, now)):

@@ -49,7 +49,7 @@ _OF_THE_ROLE: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "gunicorn": {"stopsignal": ("TERM",), "stopwaitsecs": ("40",), "-b": ("127.0.0.1:8000",)},
 }
 
-# In bytes: the templates' and the guide's, which was the role's too.
+# In bytes: the templates' and the guide's, which earlier versions of this role wrote by default too.
 LIMIT = 256 * 1024**2
 LIMITED = frozenset({"worker", "worker_services", "gunicorn"})
 
@@ -86,7 +86,7 @@ def left_out(section: Section, name: str, item: str) -> bool:
 
 def found_items(section: Section) -> dict[str, str]:
     """Return a program's options and arguments by name, as far as templates have values for them."""
-    places = {"user", "directory", "stdout_logfile", "stderr_logfile", "-A", "--pid"}
+    places = {"user", "directory", "stdout_logfile", "stderr_logfile", "redirect_stderr", "-A", "--pid"}
     found = {**section.options, **{one.name: one.value for one in section.arguments}}
     return {name: value for name, value in found.items() if name not in places}
 

@@ -20,6 +20,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change im
 )
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.description import Description, Section
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options import CUMULATIVE
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 
 # What the role writes into each section of its own, whatever the variables say, unless auth_program_settings does.
@@ -29,8 +30,9 @@ _WORKER_SETTINGS = {
     "startsecs": "10",
     "killasgroup": "true",
     "priority": "998",
+    "redirect_stderr": "true",
 }
-_EXTRA_SETTINGS = {"autostart": "true", "autorestart": "true"}
+_EXTRA_SETTINGS = {"autostart": "true", "autorestart": "true", "redirect_stderr": "true"}
 
 
 class WholePrograms:
@@ -90,8 +92,8 @@ class WholePrograms:
         entry: list[tuple[Path, Any]] = [(("auth_extra_programs", name, "command"), _command(program.words))]
         if limit:
             entry.append((("auth_extra_programs", name, "memory_limit"), memmon.size_text(limit.size)))
-            if limit.tree:
-                entry.append((("auth_extra_programs", name, "memory_limit_tree"), True))
+            if limit.cumulative:
+                entry.append((("auth_extra_programs", name, CUMULATIVE), True))
         return (*entry, *self._settings(name, program, _EXTRA_SETTINGS))
 
     def _settings(self, name: str, program: Section, given: Mapping[str, str]) -> Iterator[tuple[Path, Any]]:

@@ -44,6 +44,12 @@ class Variables:
                 return False
         return True
 
+    def have_limit(self) -> bool:
+        """Whether a memory limit was set, of whatever program."""
+        entries = [*(self._values.get("auth_workers") or []), *(self._values.get("auth_extra_programs") or {}).values()]
+        names = [name for name in self._values if name.endswith("_memory_limit")]
+        return bool(names) or any(entry.get("memory_limit") for entry in entries)
+
     def pools(self) -> list[dict[str, Any]]:
         """Return the entries of auth_workers that were set."""
         found: list[dict[str, Any]] = _plain(self._values.get("auth_workers") or [])
@@ -139,8 +145,7 @@ def block(changes: Sequence[Change], variables: Variables) -> list[str]:
     if any(path[0] == "auth_workers" for change in changes for path, _value in change["keeps"]):
         tree["auth_workers"] = variables.pools()
     for change in changes:
-        for path, value in change["keeps"]:
-            _put(tree, list(path), value)
+        put(tree, change["keeps"])
     lines = []
     for name, value in tree.items():
         if variables.has([name]) and isinstance(value, dict):
@@ -149,9 +154,15 @@ def block(changes: Sequence[Change], variables: Variables) -> list[str]:
     return lines
 
 
+def put(tree: dict[str, Any], keeps: Iterable[tuple[Sequence[str], Any]]) -> None:
+    """Put what keeps something into variables: paths with values, as a change has them."""
+    for path, value in keeps:
+        _put(tree, list(path), value)
+
+
 def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
     if path[0] == "auth_workers":
-        entries = tree["auth_workers"]
+        entries = tree.setdefault("auth_workers", [])
         entry = next((one for one in entries if one["name"] == path[1]), None)
         if entry is None:
             entry = {"name": path[1]}

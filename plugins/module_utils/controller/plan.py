@@ -15,10 +15,17 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import ma
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import (
     differences,
+    logs,
     memory,
+    outdated,
+    outside,
+    places,
+    removal,
     report,
+    restarting,
     sections,
     stages,
+    troubled,
 )
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import Declared, ineffective
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
@@ -28,6 +35,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program 
 # The tag of the role's task for each step.
 _TAGS = {
     "install": "install",
+    "outside": "configure",
     "configure": "configure",
     "restart": "restart",
     "start": "restart",
@@ -45,7 +53,8 @@ class Wanted:
 
     ``content`` are the sections of the auth programs' file, ``checksum`` is the SHA-1 of that file once it is complete.
     ``gunicorn_conf_checksum`` is that of the role's configuration file of gunicorn, ``superlance`` the version.
-    ``discard`` are the names of what may go of a file that was changed by hand.
+    ``discard`` are the names of what may go of a file that was changed by hand, ``limits_set`` says whether somebody
+    has set a memory limit: it is not the defaults alone that are asked for.
     """
 
     content: str
@@ -53,6 +62,7 @@ class Wanted:
     gunicorn_conf_checksum: str
     superlance: str
     discard: tuple[str, ...]
+    limits_set: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +72,8 @@ class Files:
     ``path`` is the auth programs' file, ``link`` leads to it, ``group`` may read it. ``project_logs`` is the folder in
     which the guide has people look for logs, ``log_dir`` the one in which they lie, empty if that is the same.
     ``new_log_dir`` is ``log_dir`` if it is yet to be made, ``log_links`` are the logs to which ``project_logs`` has no
-    link yet. ``gunicorn_conf`` says whether gunicorn's configuration file has to be written.
+    link yet, or for the job remove those to which it has one. ``gunicorn_conf`` says whether gunicorn's configuration
+    file has to be written.
     """
 
     path: str
@@ -98,28 +109,39 @@ class Plan:
 
     ``job`` is the kind of run. ``actions`` has the reasons for each step, in the order of the steps; with none there is
     nothing to do.
+    ``refused`` says why it must not be done, empty if it may.
+    ``outside`` are the files for whoever restarts supervisord besides us.
     ``daemon_problem`` says why supervisord does not answer, if it does not.
     ``found`` says what was not as it had to be before the run. ``unread`` are our groups that differ from the disk,
     ``handover`` are the processes, one of each pool, beside which another worker may take tasks during a restart.
-    ``stopped`` the processes that shall run and do not, ``new_page`` is what httpok would ask for and never did.
+    ``stopped`` the processes that shall run and do not, ``tolerated`` those that did not work before, so that it is no
+    failure if they do not at the end. ``new_page`` is what httpok would ask for and never did.
+    ``outdated`` is the sentence on programs that run older code than what is installed, ``code`` what has to be asked
+    of that before they are restarted.
     ``guard_report`` is what the guard of a run before has done, ``superlance`` the version that is asked for, ``table``
-    what the report ends with, ``warnings`` are for the admin to read at once.
+    what the report ends with, ``pools`` what `places.pools` returns, ``warnings`` are for the admin to read at once.
     """
 
     job: str
     drain: stages.Drain
     expected: Expected
     files: Files
+    outside: outside.Outside
+    refused: str = ""
     daemon_problem: str = ""
     actions: Mapping[str, Sequence[str]] = field(default_factory=dict)
     found: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     stopped: tuple[str, ...] = ()
+    tolerated: tuple[str, ...] = ()
     handover: tuple[str, ...] = ()
     new_page: str = ""
+    outdated: str = ""
+    code: restarting.Code = field(default_factory=restarting.Code)
     guard_report: str = ""
     superlance: str = ""
     table: tuple[str, ...] = ()
+    pools: tuple[Mapping[str, Any], ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -135,6 +157,7 @@ def apply(declared: Declared, info: Mapping[str, Any], wanted: Wanted, steps: It
         found.append(f"the folder {plan.files.log_dir} is gone, into which supervisord logs")
     reasons = {
         "install": _install_reasons(declared, info, wanted),
+        "outside": list(plan.outside.reasons),
         "configure": _configure_reasons(declared, info, wanted, plan.files),
         "restart": found + sockets + ["supervisord has to read its new configuration"] * is_replaced,
         "start": [f"{name} does not run" for name in not_running],
@@ -153,16 +176,33 @@ def apply(declared: Declared, info: Mapping[str, Any], wanted: Wanted, steps: It
     # They are refused before anything is touched.
     if ambiguous := memmon.ambiguous(groups, plan.expected.limits):
         actions = {"refuse": ambiguous, **actions}
-    # Of a file that is replaced, what it differs in is no news.
-    return replace(plan, actions=actions, found=tuple(found if is_replaced else found + sockets))
+    # What the memory has room for changes by the hour: that is no reason to refuse what is there already.
+    too_much = memory.excess(declared, info)
+    refused = too_much if wanted.limits_set and text_differs else ""
+    plan = replace(
+        plan,
+        refused=refused,
+        actions=actions,
+        # Of a file that is replaced, what it differs in is no news.
+        found=tuple(found if is_replaced else found + sockets),
+        warnings=(*plan.warnings, *([too_much] if too_much and not refused else [])),
+    )
+    return _with_code(plan, declared, info) if "restart" in actions and plan.outdated else plan
 
 
-def problems_left(declared: Declared, info: Mapping[str, Any], wanted: Wanted, steps: Iterable[str]) -> list[str]:
-    """Return a sentence for each thing that a run did not bring about; ``info`` is of its end."""
+def problems_left(
+    declared: Declared, info: Mapping[str, Any], wanted: Wanted, steps: Iterable[str], before: Mapping[str, Any]
+) -> list[str]:
+    """Return a sentence for each thing that a run did not bring about.
+
+    ``info`` is of its end, ``before`` of its beginning, empty if nobody looked then.
+    """
     plan = apply(declared, info, wanted, steps)
     # What is only just starting is for who waited for it; memmon may start a process again at any time.
     left = [why for step, reasons in plan.actions.items() if step not in ("start", "verify") for why in reasons]
-    return differences.disagreements(declared, plan.expected.processes, plan.expected.limits, info) + left
+    tolerated = troubled.before(before) if before else {}
+    expected = [name for name in plan.expected.processes if name not in tolerated]
+    return differences.disagreements(declared, expected, plan.expected.limits, info) + left
 
 
 def drain(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
@@ -178,6 +218,51 @@ def drain(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
     )
 
 
+def restart(declared: Declared, info: Mapping[str, Any], wanted: Wanted, only: str) -> Plan:
+    """Return how the programs, or ``only`` some, come to run what is installed, as supervisord has them loaded."""
+    plan = _plan(declared, info, wanted)
+    names = restarting.chosen(declared, info, only)
+    differ = differences.unread(declared, info)
+    in_file = _in_file(declared, info) if not plan.unread else Expected(())
+    ours = {make_namespec(declared.project, node.partition("@")[0]): node for node in in_file.nodes}
+    plan = replace(
+        plan,
+        job="restart",
+        drain=restarting.drain(plan.drain, info, names),
+        expected=Expected(
+            names,
+            site=plan.expected.site if restarting.serves(declared, names) else "",
+            nodes={node: in_file.nodes[node] for name, node in ours.items() if name in names},
+        ),
+        # Another worker would be as the file has it.
+        handover=() if plan.unread else tuple(name for name in plan.handover if name in names),
+        # Nobody is to put another file in its place.
+        unread=(),
+        outdated=outdated.sentence(
+            [process for process in restarting.ours(declared, info) if process["namespec"] not in names],
+            info["code"],
+            info["now"],
+        ),
+        actions={"restart": ["it was asked for"]},
+        table=(),
+        warnings=(*filter(None, [plan.guard_report]), *restarting.differs(differ)),
+    )
+    return _with_code(plan, declared, info)
+
+
+def _with_code(plan: Plan, declared: Declared, info: Mapping[str, Any]) -> Plan:
+    """Return a plan that restarts, with what comes into service by that and has to be looked at before."""
+    stops = [*plan.drain.workers, *plan.drain.site, *(name for names in plan.drain.stages for name in names)]
+    nodes = {make_namespec(declared.project, node.partition("@")[0]): node for node in _in_file(declared, info).nodes}
+    code = restarting.Code(
+        asked=True,
+        nodes=tuple(node for name, node in nodes.items() if name in plan.drain.workers),
+        gunicorn=make_namespec(declared.project, "gunicorn") if restarting.serves(declared, stops) else "",
+    )
+    said = restarting.comes_into_service(info, stops)
+    return replace(plan, code=code, warnings=(*plan.warnings, *said))
+
+
 def rollback(declared: Declared, info: Mapping[str, Any], wanted: Wanted, replaced: bool) -> Plan:
     """Return how the file on disk comes into service, whatever the variables say.
 
@@ -186,13 +271,44 @@ def rollback(declared: Declared, info: Mapping[str, Any], wanted: Wanted, replac
     plan = _plan(declared, info, wanted)
     why = differences.sentences(declared, info) + differences.socket_sentences(declared, info)
     why = why or ["supervisord has to read the file"] * replaced
-    return replace(
+    plan = replace(
         plan,
         job="rollback",
         expected=_in_file(declared, info),
         handover=tuple(name for name in plan.handover if name in info.get("expected", [])),
         actions={"restart": why} if why else {},
     )
+    return _with_code(plan, declared, info) if why else plan
+
+
+def remove(
+    declared: Declared, info: Mapping[str, Any], wanted: Wanted, belongings: Mapping[str, Any], uninstalls: bool
+) -> Plan:
+    """Return how a server becomes what it was before the first run.
+
+    ``belongings`` is `auth_belongings`'s result, ``uninstalls`` says whether superlance is to go. `removed` follows.
+    """
+    plan = _plan(declared, info, wanted)
+    linked = (info["log_links"] or {}).values() if plan.files.log_dir else ()
+    logs = tuple(log for log in linked if log.startswith(f"{plan.files.log_dir}/"))
+    installed = "superlance" in info["venv"]["versions"]
+    said = removal.warnings(belongings, plan.files, uninstalls, installed, declared.venv)
+    return replace(
+        plan,
+        job="remove",
+        files=replace(plan.files, log_links=logs),
+        actions=removal.actions(belongings, logs, plan.files, uninstalls, installed),
+        warnings=(*filter(None, [plan.guard_report]), *said),
+    )
+
+
+def removed(declared: Declared, info: Mapping[str, Any], wanted: Wanted, replaced: bool) -> Plan:
+    """Return how the file of before the first run comes into service, as `rollback` does.
+
+    ``expected.listeners`` are those that cannot run without superlance.
+    """
+    plan = rollback(declared, info, wanted, replaced)
+    return replace(plan, expected=replace(plan.expected, listeners=removal.listeners(info, declared.venv)))
 
 
 def revert(
@@ -203,7 +319,8 @@ def revert(
     Where the previous file could not be put back, what is on disk is not loaded either: what supervisord knows is
     better than nothing, if it answers.
     """
-    plan = _plan(declared, info, wanted)
+    # The warnings were given when the run began, and what fails now is its cause.
+    plan = replace(_plan(declared, info, wanted), warnings=())
     seen = before["daemon"]["processes"]
     failed = {process["namespec"] for process in seen if process["state"] in _FAILED}
     # Those of others as well, which the drain has stopped.
@@ -235,7 +352,8 @@ def revert(
 
 def _plan(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
     """Return what all jobs share."""
-    expected = _expected(declared, info)
+    trouble = troubled.before(info)
+    expected, told = _expected(declared, info, trouble), outside.decide(declared, info)
     project_logs = f"{declared.project_dir}/log"
     own_log_dir = "" if declared.log_dir == project_logs else declared.log_dir
     differs = info["gunicorn_conf"]["checksum"] != wanted.gunicorn_conf_checksum
@@ -252,21 +370,29 @@ def _plan(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
             project_logs=project_logs,
             log_dir=own_log_dir,
             new_log_dir="" if info["log_dir_exists"] else own_log_dir,
-            log_links=tuple(_missing_log_links(declared, own_log_dir, info["log_links"])),
+            log_links=tuple(logs.missing_links(declared, own_log_dir, info["log_links"])),
             gunicorn_conf=bool((sections.gunicorn(declared, info) or {}).get("shares")) and differs,
         ),
+        outside=told,
         daemon_problem=str(info["daemon"].get("problem", "")),
         unread=tuple(name for names in differences.unread(declared, info).values() for name in names),
         stopped=tuple(differences.stopped(expected.processes, info["daemon"]["processes"])),
+        tolerated=tuple(trouble),
         handover=handover(declared),
         new_page=_new_page(declared, info),
+        outdated=outdated.sentence(restarting.ours(declared, info), info["code"], info["now"]),
         guard_report=info["guard"]["said"],
         superlance=wanted.superlance,
-        table=tuple(report.table(declared)),
+        table=tuple(report.table(declared, info)),
+        pools=tuple(places.pools(declared)),
         warnings=(
             *filter(None, [info["guard"]["said"]]),
-            *memory.warnings(declared),
+            *memory.warnings(declared, info),
             *ineffective(declared),
+            *logs.shared(declared),
+            *told.warnings,
+            *troubled.sentences(trouble, expected.processes, info.get("expected", [])),
+            *outdated.future(info["code"], info["now"]),
             *_exposed(declared, info),
         ),
     )
@@ -279,8 +405,12 @@ def handover(declared: Declared) -> tuple[str, ...]:
     )
 
 
-def _expected(declared: Declared, info: Mapping[str, Any]) -> Expected:
+def _expected(declared: Declared, info: Mapping[str, Any], trouble: Iterable[str]) -> Expected:
+    """Return what has to run; what is in ``trouble`` did not work before, so that nobody can be asked for it."""
     always = [program for program in declared.programs if program.always_runs]
+    works = {name for program in always for name in program.process_names} - {
+        name.rpartition(":")[2] for name in trouble
+    }
     listeners = tuple(make_namespec(name, name) for name in declared.listener_names)
     return Expected(
         processes=(
@@ -288,12 +418,13 @@ def _expected(declared: Declared, info: Mapping[str, Any]) -> Expected:
             *listeners,
         ),
         listeners=listeners,
-        site=declared.gunicorn_options.bind if declared.gunicorn in always else "",
+        site=declared.gunicorn_options.bind if "gunicorn" in works else "",
         nodes={
             f"{name}@{info['hostname']}": _pool_figures(worker)
             for worker in declared.workers
             if worker.always_runs
             for name in worker.process_names
+            if name in works
         },
         limits={listener.process: listener.size for listener in declared.listeners},
     )
@@ -341,18 +472,6 @@ def _exposed(declared: Declared, info: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _missing_log_links(declared: Declared, folder: str, links: Mapping[str, str] | None) -> list[str]:
-    """Return the logs of ``folder`` to which the project's folder has no link; ``links`` is None without that."""
-    if not folder or links is None:
-        return []
-    elsewhere = {"stdout_logfile", "stderr_logfile"}
-    names = [program.name for program in declared.programs if not elsewhere <= set(program.settings)]
-    # All memmons have one log.
-    names += dict.fromkeys("memmon" if name.startswith("memmon") else name for name in declared.listener_names)
-    logs = {f"{name}.log": f"{folder}/{name}.log" for name in names}
-    return [log for name, log in logs.items() if links.get(name) != log]
-
-
 def _new_page(declared: Declared, info: Mapping[str, Any]) -> str:
     """Return the page that httpok shall ask for if it can be asked for before, "" if not.
 
@@ -370,7 +489,10 @@ def _in_file(declared: Declared, info: Mapping[str, Any]) -> Expected:
     """Return what the programs of the file on disk are to show, whatever the variables say."""
     nodes: dict[str, dict[str, Any]] = {}
     site = ""
+    trouble = troubled.before(info)
     for process in _on_disk(declared.project, info):
+        if make_namespec(declared.project, process["name"]) in trouble:
+            continue
         command = split_command(process["command"])
         options = dict(zip(command, command[1:]))
         if process["name"] == "gunicorn":

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping
+from typing import Any, Iterable, Mapping, Sequence
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import is_orphan, short_name
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import DEFAULT_STOPWAITSECS
@@ -35,7 +35,7 @@ class Drained:
     def update(self, answer: Mapping[str, Any]) -> None:
         """Take in what a call of the module has returned."""
         self.stop_requests = answer.get("stop_requests", self.stop_requests)
-        self.tasks = {**answer.get("tasks", {}), **self.tasks}
+        self.tasks.update(answer.get("tasks", {}))
         self.pending = answer.get("pending", [])
         self.changed = self.changed or bool(answer.get("changed"))
         self._now = answer.get("now", self._now)
@@ -68,11 +68,26 @@ class Drained:
         ]
         return f"{self.host}: waiting for {'; '.join(described)}"
 
-    def abort_message(self, trouble: str) -> str:
-        """Return the sentence on a drain that was called off; ``trouble`` says who could not be started again."""
+    def abort_message(self, trouble: str, back: Sequence[str] = ()) -> str:
+        """Return the sentence on a drain that was called off.
+
+        ``trouble`` says who could not be started again, and ``back`` names the workers that take tasks again.
+        """
         names = " and ".join(f"{short_name(name)}{self._doing(name)}" for name in self.overdue())
         again = f"Not all of it could be started again: {trouble}" if trouble else "What was stopped was started again."
-        return f"{self.host}: {names} did not stop in time, so the run was called off. {again} {self._advice()}"
+        said = f"{self.host}: {names} did not stop in time, so the run was called off. {again}"
+        if back:
+            said += f" {_names(back)} {'takes' if len(back) == 1 else 'take'} tasks again."
+        if finishing := [name for name in self._finishing() if name not in back]:
+            one = len(finishing) == 1
+            were, they, them = ("was", "it takes", "it") if one else ("were", "they take", "them")
+            again = f"{they} no new task until supervisord has started {them} again"
+            said += f" {_names(finishing)} {were} told to finish: {again}."
+        return f"{said} {self._advice()}"
+
+    def _finishing(self) -> list[str]:
+        """Return the workers that still run and that supervisord starts again once they have ended."""
+        return [p["name"] for p in self.pending if p["name"] in self.workers and not is_orphan(p["name"])]
 
     def lost_tasks_warning(self) -> str:
         """Return the line on processes that were killed."""
@@ -154,6 +169,10 @@ def timeout_message(answer: Mapping[str, Any], waited: int) -> str:
     """Return the sentence on processes that did not come up in time, with their last words."""
     names = ", ".join(f"{process['name']} ({process['state']})" for process in answer["pending"])
     return f"after {waited} s these do not run: {names}. {_last_log_lines(answer, answer.get('logs', {}))}".rstrip()
+
+
+def _names(names: Iterable[str]) -> str:
+    return " and ".join(map(short_name, names))
 
 
 def _last_log_lines(answer: Mapping[str, Any], names: Iterable[str]) -> str:

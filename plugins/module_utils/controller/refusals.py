@@ -56,5 +56,4 @@ def refusals(declared: Declared, info: Mapping[str, Any], host: str) -> list[str
             found.append(
                 f"{host}: the pool {pool} needs the package {pool} in {declared.venv}; install it there first."
             )
-    found += memory.limits_below_rest(declared, info, host)
-    return found if declared.memory_overcommit else found + memory.excess(declared, info, host)
+    return found + memory.limits_below_rest(declared, info, host)

@@ -8,46 +8,76 @@ from __future__ import annotations
 import os
 from typing import Any, Mapping, Sequence
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import consent
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import consent, logs, memory, places
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import Declared
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import short_name
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import Program, Worker
 
-_HEADINGS = ("program", "processes", "concurrency", "pool", "memory limit")
+_HEADINGS = ("program", "processes", "concurrency", "pool", "holds", "memory limit", "log")
 _MEGABYTE = 1024**2
 
 
-def table(declared: Declared) -> list[str]:
-    """Return a line for each program, under a line of headings, and the sums."""
-    rows = [_HEADINGS, *(_row(program, declared) for program in declared.programs)]
+def table(declared: Declared, info: Mapping[str, Any]) -> list[str]:
+    """Return a line for each program, one for each process where it has several, and the sums, below headings.
+
+    ``info`` is `auth_info`'s result, which has what each process holds.
+    """
+    now = {process["name"]: process for process in info["daemon"]["processes"] if process["pid"]}
+    limits = {listener.process: listener.size for listener in declared.listeners}
+    rows = [_HEADINGS]
+    for program in declared.programs:
+        names = program.process_names
+        own = [(_held(now.get(name), program), _limit(limits.get(name, 0), program)) for name in names]
+        first = own[0] if len(own) == 1 else ("", "")
+        row = (program.name, str(len(names)), *_work(program, declared), *first)
+        rows.append((*row, logs.shown(declared, program)))
+        if len(own) > 1:
+            rows += [(f"  {name}", "", "", "", *cells, "") for name, cells in zip(names, own)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
     tasks = sum(worker.numprocs * worker.concurrency for worker in declared.workers)
-    limits = sum(listener.size for listener in declared.listeners)
     return [
         *("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows),
-        f"numprocs * concurrency: {tasks} tasks at once; limits: {limits // _MEGABYTE} MB in all",
+        (
+            f"numprocs * concurrency: {tasks} tasks at once; limits: {sum(limits.values()) // _MEGABYTE} MB in all; "
+            f"logs: {declared.project_dir}/log"
+        ),
     ]
 
 
-def _row(program: Program, declared: Declared) -> tuple[str, ...]:
-    processes = len(program.process_names)
-    limit = memmon.size_text(program.memory_limit) if declared.watches and program.memory_limit else "none"
-    if limit != "none":
-        limit += " with its children" if program.tree else " each" if processes > 1 else ""
-    concurrency = pool = "-"
+def _held(process: Mapping[str, Any] | None, program: Program) -> str:
+    if process is None:
+        return "-"
+    return f"{memory.weight(process, program.cumulative) // _MEGABYTE} MB"
+
+
+def _limit(size: int, program: Program) -> str:
+    return f"{memmon.size_text(size)}{' with its children' * program.cumulative}" if size else "none"
+
+
+def _work(program: Program, declared: Declared) -> tuple[str, str]:
     if isinstance(program, Worker):
-        concurrency, pool = str(program.concurrency), program.pool
-    elif program is declared.gunicorn:
-        pool = f"{declared.gunicorn_options.workers} workers"
-    return program.name, str(processes), concurrency, pool, limit
+        return str(program.concurrency), program.pool
+    return "-", f"{declared.gunicorn_options.workers} workers" if program is declared.gunicorn else "-"
+
+
+def drained(host: str, drain: Mapping[str, Any], check_mode: bool) -> list[str]:
+    """Return what a drain ends with: what is stopped, and how it is started; ``drain`` is the plan's."""
+    names = [short_name(name) for stage in [*drain["stages"], drain["site"]] for name in stage]
+    if not names:
+        stopped = "nothing ran that had to be stopped."
+    else:
+        stopped = f"{'these would be' if check_mode else 'these are'} stopped: {', '.join(names)}."
+    again = "They start again with the playbook allianceauth.tuning.start, or when the server reboots."
+    return [f"{host}: {stopped} {again}"]
 
 
 class Report:
     """The sentences on one host.
 
     ``plan`` is the run's. ``results`` are the registered results of its steps by name: ``checked``, ``installed``,
-    ``configured``, ``serving``, ``standby``, ``site_stopped``, ``supervisord``, ``started``, ``resumed``, ``linked``;
-    what was not run has none, or no ``changed``.
+    ``outside``, ``configured``, ``serving``, ``standby``, ``site_stopped``, ``supervisord``, ``started``, ``resumed``,
+    ``linked``, ``verified``; what was not run has none, or no ``changed``.
     """
 
     def __init__(
@@ -64,13 +94,25 @@ class Report:
         changes = " ".join(self.changes()) or "nothing to do, all is as the variables say."
         values = consent.summary(self._results.get("checked", {}).get("value_changes", []))
         shown = [*(f"  {line}" for line in values), ""] if values else []
-        return ["", f"{self.host}: {changes}", *shown, *(f"  {line}" for line in self.plan["table"])]
+        # A restart of all is told before it begins; one of some programs leaves the others as they are.
+        if self.plan["outdated"] and (self.plan["job"] == "restart" or "restart" not in self.plan["actions"]):
+            shown += [f"  {self.plan['outdated']}", ""]
+        table = self._results.get("verified", {}).get("table") or self.plan["table"]
+        table = [*table, *filter(None, [self._places()[0]])]
+        return ["", f"{self.host}: {changes}", *shown, *(f"  {line}" for line in table)]
+
+    def warnings(self) -> list[str]:
+        """Return a sentence for what only the run has found out."""
+        return [f"{self.host}: {said}" for said in [self._places()[1]] if said]
+
+    def _places(self) -> tuple[str, str]:
+        return places.lines(self._results.get("checked", {}).get("waiting", {}), self.plan["pools"])
 
     def changes(self) -> list[str]:
         """Return a sentence for each thing that was found or changed, in the order of the steps."""
         found = f"It was found that {'; '.join(self.plan['found'])}." if self.plan["found"] else ""
         sentences = [self.plan["guard_report"], found, self._superlance(), self._file(), self._restart()]
-        return [sentence for sentence in [*sentences, self._start(), self._logs()] if sentence]
+        return [sentence for sentence in [*sentences, self._start(), self._logs(), self._outside()] if sentence]
 
     def _changed(self, step: str) -> bool:
         return bool(self._results.get(step, {}).get("changed"))
@@ -80,6 +122,13 @@ class Report:
         installs = "install" in self.plan["actions"] and (self.check_mode or self._changed("installed"))
         return f"superlance {self.plan['superlance']} {self._was} installed." if installs else ""
 
+    def _outside(self) -> str:
+        """Return what systemd and needrestart were told, and why."""
+        if not self._changed("outside"):
+            return ""
+        paths = " and ".join(self.plan["outside"]["texts"])
+        return f"{paths} {self._was} written: {'; '.join(self.plan['outside']['reasons'])}."
+
     def _file(self) -> str:
         if not self._changed("configured"):
             return ""
@@ -88,6 +137,10 @@ class Report:
         return f"{self.plan['files']['path']} {self._was} replaced.{before}"
 
     def _restart(self) -> str:
+        if self.plan["job"] == "restart":
+            names = [name.rpartition(":")[2] for name in self.plan["expected"]["processes"]]
+            was = self._was if self.check_mode or len(names) == 1 else "were"
+            return f"{', '.join(names)} {was} restarted{self._absence()}{self._served()}; supervisord runs on."
         restarted = self._changed("supervisord")
         return f"supervisord {self._was} restarted{self._absence()}{self._served()}." if restarted else ""
 

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any, Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import quoting
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import logs
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import Declared
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import make_namespec
 
@@ -31,12 +32,14 @@ def context(declared: Declared, info: Mapping[str, Any], gunicorn_conf: str) -> 
         "socket_group": info["user"]["group"] if declared.needs_socket else "",
         "gunicorn": gunicorn(declared, info),
         "gunicorn_conf": gunicorn_conf,
+        "logs": {program.name: logs.options(declared, program) for program in declared.programs},
+        "rotation": logs.rotation(declared),
         "extra_programs": [
             {
                 "name": program.name,
                 "command": program.command,
                 "environment": program.environment,
-                "settings": {**_always(declared, program.name), **program.settings},
+                "settings": {**_always(declared), **program.settings},
             }
             for program in declared.extra
         ],
@@ -63,14 +66,11 @@ def gunicorn(declared: Declared, info: Mapping[str, Any]) -> dict[str, Any] | No
     return {**asdict(program), **asdict(options), "shares": shares}
 
 
-def _always(declared: Declared, name: str) -> dict[str, str]:
+def _always(declared: Declared) -> dict[str, str]:
     """Return the options of a community app's program that need not be given."""
-    log = f"{declared.log_dir}/{name}.log"
     return {
         "directory": declared.project_dir,
         "user": declared.user,
-        "stdout_logfile": log,
-        "stderr_logfile": log,
         "autostart": "true",
         "autorestart": "true",
     }

@@ -79,6 +79,13 @@ def size(value: Any) -> int:
     return memmon.parse_size(str(value)) if value else 0
 
 
+def log_size(value: Any) -> str:
+    text = str(value)
+    if text != "0":
+        memmon.parse_size(text)
+    return text
+
+
 def bind(value: Any) -> str:
     if isinstance(value, str) and value.startswith("unix:"):
         return "unix:" + path(value[len("unix:") :])
@@ -112,6 +119,15 @@ def url(value: Any) -> str:
             "ask for https:// with Python 3.12 or newer, and would restart gunicorn again and again"
         )
     return text(value)
+
+
+def webhook(value: Any) -> str:
+    if not value:
+        return ""
+    # A sentence of ours: it may be shown, and the address may not.
+    if not isinstance(value, str) or not re.match(r"https?://[^\s/]+(/\S*)?\Z", value):
+        raise ValueError("it has to be an address that begins with https:// or http://")
+    return value
 
 
 def text(value: Any) -> str:

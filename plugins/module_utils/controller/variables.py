@@ -17,13 +17,14 @@ from typing import Any, Callable, Iterable, Mapping, Sequence, TypeVar
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import quoting
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options import (
+    CUMULATIVE,
     KINDS,
     NOT_AMONG_SETTINGS,
     POOL_KEYS,
     refused_arguments,
 )
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import values
-from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon, webhook
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import (
     DEFAULT_STOPWAITSECS,
     FORKING_POOLS,
@@ -41,6 +42,10 @@ NAMES = (
     "auth_venv",
     "auth_supervisor_conf",
     "auth_log_dir",
+    "auth_systemd_drop_in",
+    "auth_needrestart_override",
+    "auth_stdout_logfile_maxbytes",
+    "auth_stdout_logfile_backups",
     "auth_worker_concurrency",
     "auth_worker_numprocs",
     "auth_worker_pool",
@@ -77,12 +82,19 @@ NAMES = (
     "auth_other_variables",
     "auth_memory_overcommit",
     "auth_drain_timeout_action",
+    "auth_restart_only",
+    "auth_restart_unmigrated",
+    "auth_restart_lose_tasks",
     "auth_rollback_to",
+    "auth_remove_superlance",
+    "auth_notify_url",
+    "auth_notify_format",
     "auth_superlance_version",
     "auth_pip_extra_args",
     "auth_pip_environment",
     "auth_audit_dir",
     "auth_audit_strict",
+    "auth_adopt_force",
 )
 
 _LOGLEVELS = ("debug", "info", "warning", "error", "critical", "fatal")
@@ -100,6 +112,9 @@ _KEYS_OF_A_POOL = ("name", "enabled", "queues", *POOL_KEYS)
 # Arguments of celery worker that end processes of a pool.
 _FOR_PROCESSES = ("--max-memory-per-child", "--max-tasks-per-child")
 
+# What CUMULATIVE was called before; it works until 1.0.
+_CUMULATIVE_BEFORE = "memory_limit_tree"
+
 # Options that cannot be given, with the values that they have.
 _USUAL = {item.name: item.default for item in KINDS["extra"].options}
 
@@ -111,11 +126,18 @@ _NO_MAPPINGS: list[Mapping[str, Any]] = []
 
 # Variables that say how a run works and shape no program.
 _OF_A_RUN: Mapping[str, Callable[[Any], Any]] = {
+    "auth_adopt_force": values.boolean,
     "auth_discard": values.arguments,
     "auth_drain_timeout_action": values.one_of(("abort", "kill")),
+    "auth_notify_format": values.one_of(webhook.FORMATS),
+    "auth_notify_url": values.webhook,
     "auth_other_variables": values.arguments,
     "auth_pip_environment": values.mapping,
     "auth_pip_extra_args": values.arguments,
+    "auth_remove_superlance": values.boolean,
+    "auth_restart_lose_tasks": values.boolean,
+    "auth_restart_only": values.text,
+    "auth_restart_unmigrated": values.boolean,
     "auth_rollback_to": values.text,
     "auth_superlance_version": values.text,
 }
@@ -150,6 +172,10 @@ class Declared:
     venv: str
     supervisor_conf: str
     log_dir: str
+    drop_in: bool
+    needrestart: bool
+    log_maxbytes: str
+    log_backups: int
     beat: Program | None
     workers: tuple[Worker, ...]
     gunicorn: Program | None
@@ -196,6 +222,7 @@ class _Reader:
     def refuse(self, variable: str, value: object, problem: str) -> None:
         # An environment may hold secrets, and a refusal is printed.
         secret = isinstance(value, Mapping) or "environment" in f"{variable} {value!r}".lower()
+        secret = secret or variable == "auth_notify_url"
         shown = "not as it has to be" if secret else repr(value)
         self.refusals.append(f"{self.host}: {variable} is {shown}: {problem}.")
 
@@ -244,6 +271,10 @@ def declare(
         venv=read("auth_venv", values.path, ""),
         supervisor_conf=read("auth_supervisor_conf", values.path, ""),
         log_dir=read("auth_log_dir", values.path, ""),
+        drop_in=read("auth_systemd_drop_in", values.boolean, True),
+        needrestart=read("auth_needrestart_override", values.boolean, True),
+        log_maxbytes=read("auth_stdout_logfile_maxbytes", values.log_size, ""),
+        log_backups=read("auth_stdout_logfile_backups", values.not_negative, 0),
         beat=_with_settings(
             reader,
             Program(
@@ -266,7 +297,7 @@ def declare(
             Program(
                 "gunicorn",
                 memory_limit=read("auth_gunicorn_memory_limit", values.size, 0),
-                tree=True,
+                cumulative=True,
                 stopwaitsecs=_GUNICORN_STOPWAITSECS,
                 options=tuple(read("auth_gunicorn_options", values.other_arguments(refused_arguments("gunicorn")), [])),
                 environment=common,
@@ -406,7 +437,7 @@ def _worker(reader: _Reader, origin: str, name: str, pool: Mapping[str, Any], ow
         numprocs=read("numprocs", values.positive, 1),
         numbered=True,
         memory_limit=read("memory_limit", values.size, 0),
-        tree=kind in FORKING_POOLS,
+        cumulative=kind in FORKING_POOLS,
         stopwaitsecs=read("stopwaitsecs", values.positive, 1),
         # solo has one slot whatever it is told.
         concurrency=1 if kind == "solo" else concurrency,
@@ -438,7 +469,7 @@ def left_to_gunicorn(info: Mapping[str, Any], project: str, explicit: Iterable[s
     commands = [
         split_command(process["command"])
         for group in info.get("effective", {}).get("groups", [])
-        if group["name"] == project
+        if group["name"] in (project, *info.get("own_groups", []))
         for process in group["processes"]
         if process["name"] == "gunicorn"
     ]
@@ -461,6 +492,16 @@ def ineffective(declared: Declared) -> list[str]:
         if worker.pool not in FORKING_POOLS
         for option in worker.options
         if option.partition("=")[0] in _FOR_PROCESSES
+    ]
+
+
+def renamed(variables: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each key that has another name now; ``variables`` are those that `declare` takes."""
+    return [
+        f"{_CUMULATIVE_BEFORE} of {name} in auth_extra_programs is called {CUMULATIVE} now; "
+        "the old name works until 1.0."
+        for name, program in variables["auth_extra_programs"].items()
+        if _CUMULATIVE_BEFORE in program
     ]
 
 
@@ -494,8 +535,11 @@ def _extra_programs(reader: _Reader, programs: Mapping[str, Any]) -> list[ExtraP
         command = reader.read(f"{origin}.command", settings.pop("command"), values.command, _NO_WORDS)
         environment = reader.read(f"{origin}.environment", settings.pop("environment", {}), values.pairs, _NO_PAIRS)
         limit = reader.read(f"{origin}.memory_limit", settings.pop("memory_limit", ""), values.size, 0)
-        tree = reader.read(
-            f"{origin}.memory_limit_tree", settings.pop("memory_limit_tree", False), values.boolean, False
+        cumulative = reader.read(
+            f"{origin}.{CUMULATIVE}",
+            settings.pop(CUMULATIVE, settings.pop(_CUMULATIVE_BEFORE, False)),
+            values.boolean,
+            False,
         )
         texts = _settings(reader, origin, settings)
         wait = reader.read(
@@ -505,7 +549,7 @@ def _extra_programs(reader: _Reader, programs: Mapping[str, Any]) -> list[ExtraP
             ExtraProgram(
                 name=str(name),
                 memory_limit=limit,
-                tree=tree,
+                cumulative=cumulative,
                 stopwaitsecs=wait,
                 command=tuple(command),
                 environment=tuple(environment),

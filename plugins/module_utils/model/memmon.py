@@ -23,6 +23,10 @@ _FACTORS = {"KB": 1024, "MB": 1024**2, "GB": 1024**3}
 _SHORT = "hcp:g:a:s:m:n:u:"
 _LONG = ["help", "cumulative", "program=", "group=", "any=", "sendmail_program=", "email=", "uptime=", "name="]
 
+# How far apart the limits of a pool's processes lie, and the last from the first at most, in percent.
+_STEP, _MOST = 5, 20
+_MEGABYTE = _FACTORS["MB"]
+
 # Listeners are named memmon_worker_00 and so on.
 PREFIX = "memmon_"
 
@@ -107,14 +111,45 @@ def listeners(programs: Iterable[Program]) -> list[Listener]:
     memmon waits for a process that it restarts, up to ``stopwaitsecs``, and watches
     nothing meanwhile; so no two processes share one. And ``-c`` holds for a whole
     memmon: without it a prefork pool or gunicorn is weighed by its small master
-    alone, with it a limit is for the whole tree.
+    alone, with it a limit is for the process with its children.
     """
     return [
-        Listener(process, program.memory_limit, program.tree)
+        Listener(process, size, program.cumulative)
         for program in programs
         if program.memory_limit
-        for process in program.process_names
+        for process, size in zip(program.process_names, pool_limits(program.memory_limit, len(program.process_names)))
     ]
+
+
+def pool_limits(size: int, count: int) -> list[int]:
+    """Return the limits of a pool's processes in bytes, whose own is ``size``: the first has it, the others less.
+
+    Each memmon looks at the same moment. Processes that leak alike would pass one limit in the same moment too, and
+    none would take tasks until all have finished. So the limits lie 5 % apart, in whole MB, none more than 20 %
+    below ``size``: those of more than five processes lie closer together.
+    """
+    steps = max(count - 1, _MOST // _STEP)
+    found = []
+    for number in range(count):
+        lowered = -(-size * (100 * steps - _MOST * number) // (100 * steps * _MEGABYTE)) * _MEGABYTE
+        found.append(min(size, lowered))
+    return found
+
+
+def one_limit(sizes: Sequence[int]) -> frozenset[int]:
+    """Return what the limits of a program's processes say, in bytes: one size if they are those of `pool_limits`."""
+    largest = max(sizes)
+    if sorted(sizes) == sorted(pool_limits(largest, len(sizes))):
+        return frozenset({largest})
+    return frozenset(sizes)
+
+
+def least_limit(needed: int, count: int) -> int:
+    """Return the least whole MB, in bytes, of which `pool_limits` gives no process less than ``needed``."""
+    size = -(-needed // _MEGABYTE) * _MEGABYTE
+    while pool_limits(size, count)[-1] < needed:
+        size += _MEGABYTE
+    return size
 
 
 def options(arguments: Sequence[str]) -> dict[str, Any] | None:

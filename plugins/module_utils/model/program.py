@@ -14,6 +14,9 @@ DEFAULT_STOPWAITSECS = 10
 # Alliance Auth's pool for the queue `services`.
 SERVICES = "worker_services"
 
+# Celery's own, unless the application says otherwise.
+DEFAULT_QUEUE = "celery"
+
 # Pools whose tasks run in child processes; all others run them in the worker itself.
 FORKING_POOLS = frozenset({"prefork"})
 
@@ -35,7 +38,7 @@ class Program:
     """One ``[program:x]`` section that the role writes.
 
     ``memory_limit`` is in bytes, 0 for none.
-    ``tree`` says that the limit is meant for the process with all its children.
+    ``cumulative`` (memmon's word) says that the limit is for the process with its children.
     ``stopwaitsecs`` is in seconds. ``options`` are further arguments of its command,
     ``settings`` further options of its section, ``environment`` the names of its
     variables: their values may be secrets, and go another way.
@@ -45,7 +48,7 @@ class Program:
     numprocs: int = 1
     numbered: bool = False
     memory_limit: int = 0
-    tree: bool = False
+    cumulative: bool = False
     stopwaitsecs: int = DEFAULT_STOPWAITSECS
     options: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)

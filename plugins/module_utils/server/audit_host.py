@@ -8,31 +8,13 @@ from __future__ import annotations
 import contextlib
 import grp
 import os
-import re
 import stat
-import subprocess
 import xmlrpc.client
 from typing import Any, Iterable, Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import description, managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import preflight, privileges, proc, supervisord
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server.audit_projects import readable_by_all
-
-_UNIT = "supervisor"
-
-# Source: systemd.time(7), as systemctl writes a span.
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|min|h|d|w|month|y)\b")
-_FACTORS = {
-    "us": 1e-6,
-    "ms": 1e-3,
-    "s": 1,
-    "min": 60,
-    "h": 3600,
-    "d": 86400,
-    "w": 7 * 86400,
-    "month": 30.44 * 86400,
-    "y": 365.25 * 86400,
-}
 
 
 def daemon() -> dict[str, Any]:
@@ -72,27 +54,6 @@ def sockets(paths: Iterable[str]) -> list[dict[str, Any]]:
             mode = stat.S_IMODE(status.st_mode)
             found.append({"file": path, "mode": mode, "gid": status.st_gid, "group": _group(status.st_gid)})
     return found
-
-
-def stop_seconds() -> float | None:
-    """Return how long systemd waits for supervisord to stop, None without end or if systemd does not say."""
-    try:
-        done = subprocess.run(
-            ["systemctl", "show", _UNIT, "--property=TimeoutStopUSec", "--value"],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return span(done.stdout)
-
-
-def span(text: str) -> float | None:
-    """Return the seconds of a span such as ``1min 30s``, None for ``infinity``."""
-    parts = _SPAN.findall(text)
-    return sum(float(number) * _FACTORS[unit] for number, unit in parts) if parts else None
 
 
 def _group(gid: int) -> str:

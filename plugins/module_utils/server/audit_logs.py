@@ -30,7 +30,7 @@ _SUCCEEDED = re.compile(r"Task (\S+)\[[0-9a-f-]+\] succeeded in ([0-9.]+)s")
 _AT_ONCE = 3
 
 
-def end_of(path: str) -> str:
+def end_of(path: str, most_bytes: int = _MOST_BYTES) -> str:
     """Return the end of a log, read with the rights of whoever owns the way to it; "" if it cannot be read."""
 
     def text() -> str:
@@ -38,8 +38,8 @@ def end_of(path: str) -> str:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.EINVAL, "Not a regular file", path)
-            file.seek(max(0, status.st_size - _MOST_BYTES))
-            return file.read(_MOST_BYTES).decode(errors="replace")
+            file.seek(max(0, status.st_size - most_bytes))
+            return file.read(most_bytes).decode(errors="replace")
 
     try:
         return privileges.as_untrusted_owner(path, text)
@@ -99,6 +99,16 @@ def restarts(log: list[tuple[float, str]], memmons: str) -> dict[str, list[float
                 stops.setdefault(name, []).append(when)
             waiting.pop(name, None)
     return {name: stops.get(name, [])[-count:] for name, count in counts.items()}
+
+
+def memmon_restarts(daemon_log: str, memmon_logs: Iterable[str]) -> dict[str, Any]:
+    """Return when memmon has restarted each process (``restarts``), and ``since`` when supervisord's log tells of it.
+
+    That log is long, and read only if a memmon says that it has restarted something.
+    """
+    said = "".join(end_of(path) for path in sorted(set(memmon_logs)))
+    log = since_started(events(end_of(daemon_log))) if _RESTARTED.search(said) else []
+    return {"since": log[0][0] if log else None, "restarts": restarts(log, said)}
 
 
 def longest_task(text: str) -> dict[str, Any] | None:

@@ -3,10 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Ask a project what only it knows: its queues, workers, broker, database and waiting tasks.
 
-    python -B -c SOURCE PROJECT SECONDS
+    python -B -c SOURCE PROJECT [SECONDS]
 
 Run in the project's folder by the project's user with the venv's Python; it reads only. The length of
-the queues is taken twice, SECONDS apart. What cannot be asked is null. The answer is one line of JSON:
+the queues is taken twice, SECONDS apart. Without them only ``default_queue``, ``eta_limit`` and ``countdown`` are
+asked, of a project that is loaded as gunicorn loads it. What cannot be asked is null. The answer is one line of JSON:
 
 ``broker``: its ``address`` without a password, ``identity``, the same for all that use this one, or the
 ``problem`` why it does not answer, and then nothing of queues, nodes and Redis;
@@ -185,10 +186,30 @@ def answers(project: str, seconds: float) -> dict[str, Any]:
         return {**found, "queues": queues, "nodes": consumers, "redis": asked}
 
 
+def waiting(project: str) -> dict[str, Any]:
+    """Load the project as gunicorn does, and return what it takes to count places for tasks with a countdown.
+
+    Raises whatever loading the project raises; what cannot be asked is left out.
+    """
+    importlib.import_module(project + ".wsgi")
+
+    def ask() -> dict[str, Any]:
+        from celery.app.utils import find_app
+
+        app = find_app(project)
+        return {
+            "default_queue": app.conf.task_default_queue,
+            "eta_limit": getattr(app.conf, "worker_eta_task_limit", None),
+            "countdown": attempt(countdown),
+        }
+
+    return attempt(ask) or {}
+
+
 def main() -> None:
     """Print the answers, or the sentence that says why there are none; what apps print while loading goes elsewhere."""
     with contextlib.redirect_stdout(sys.stderr):
-        found = answers(sys.argv[1], float(sys.argv[2]))
+        found = answers(sys.argv[1], float(sys.argv[2])) if sys.argv[2:] else waiting(sys.argv[1])
     sys.stdout.write(json.dumps(found) + "\n")
 
 

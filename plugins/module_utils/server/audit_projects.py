@@ -13,7 +13,7 @@ from typing import Any, Iterable, Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import make_namespec
-from ansible_collections.allianceauth.tuning.plugins.module_utils.server import privileges, proc, project
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import code, privileges, proc, project
 
 _AUTH = frozenset({"beat", "worker", "gunicorn"})
 _WSGI = re.compile(r"([A-Za-z_]\w*)\.wsgi(:\w+)?\Z")
@@ -47,6 +47,7 @@ def processes(effective: Mapping[str, Any], daemon: Mapping[str, Any]) -> list[d
                     "state": now.get("state"),
                     "pid": now.get("pid", 0),
                     "start": now.get("start", 0),
+                    "began": proc.began(now["pid"]) if now.get("pid") else None,
                     "spawnerr": now.get("spawnerr", ""),
                     "rss": now.get("rss", 0),
                     "children": now.get("children", []),
@@ -72,7 +73,14 @@ def discover(found: Iterable[Mapping[str, Any]], sections: Mapping[str, list[str
         one["uid"] = process["uid"] if one["uid"] is None else one["uid"]
         if process["group"] not in one["groups"]:
             one["groups"].append(process["group"])
-    return [{**one, **_look(one), "files": _files(one["groups"], sections)} for one in projects.values()]
+    return [
+        {**one, **_look(one), "code": _code(one), "files": _files(one["groups"], sections)} for one in projects.values()
+    ]
+
+
+def _code(one: Mapping[str, Any]) -> dict[str, Any]:
+    uid = one["uid"] or privileges.untrusted_owner(os.path.join(one["directory"] or "/", "."))
+    return code.look(one["venv"], one["directory"], one["name"], uid)
 
 
 def _project_name(arguments: list[str]) -> str:

@@ -40,7 +40,7 @@ print(json.dumps(answers, default=str))
 """
 
 # To load the project and reach the broker, beside the time that nodes have to answer.
-_ASK_SECONDS = 60
+_ASK_SECONDS = 180
 
 
 class CannotAskError(Exception):
@@ -70,10 +70,20 @@ class Application:
             environment = {}
         return cls(**{key: given[key] for key in APPLICATION_SPEC}, environment=environment)
 
-    def problem(self) -> str:
-        """Return why the project does not load, "" if it does: as gunicorn's workers and Celery's load it."""
+    def load(self, source: str) -> tuple[str, dict[str, Any]]:
+        """Return why the project does not load, "" if it does, and what ``source``, which loads it, says last."""
         try:
-            done = self._run("python", ["-c", f"import {self.project}.wsgi"], _LOAD_SECONDS)
+            done = self._run("python", ["-c", source, self.project], _LOAD_SECONDS)
+        except CannotAskError as why:
+            return str(why), {}
+        if done.returncode:
+            return self._last_log_lines(done, 1), {}
+        return "", _answer(done) or {}
+
+    def gunicorn_problem(self, arguments: Sequence[str], seconds: float) -> str:
+        """Return why gunicorn does not start with these arguments, "" if it would: it loads the project as well."""
+        try:
+            done = self._run("gunicorn", [*arguments, "--check-config"], seconds)
         except CannotAskError as why:
             return str(why)
         return self._last_log_lines(done, 1) if done.returncode else ""
@@ -82,11 +92,8 @@ class Application:
         """Return the JSON object that a Python program says last, run in the project with the venv's Python."""
         # -B: it writes nothing, not even bytecode.
         done = self._run("python", ["-B", "-c", source, *arguments], seconds)
-        try:
-            answer = json.loads(done.stdout.strip().splitlines()[-1])
-        except (ValueError, IndexError):
-            answer = None
-        if done.returncode or not isinstance(answer, dict):
+        answer = _answer(done)
+        if done.returncode or answer is None:
             raise CannotAskError(self._last_log_lines(done, 1))
         return answer
 
@@ -127,19 +134,30 @@ class Application:
     def _celery(self, arguments: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
         return self._run("celery", ["-A", self.project, *arguments], seconds)
 
-    def _run(self, program: str, arguments: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
-        path = os.path.join(self.venv, "bin", program)
+    def talks(self) -> dict[str, Any]:
+        """Return what `consumers_program.Talk` has to know, as JSON can hold it."""
+        return {"python": os.path.join(self.venv, "bin", "python"), "project": self.project, **self._surroundings()}
+
+    def _surroundings(self) -> dict[str, Any]:
+        """Return what each process of the application has, in the words of `subprocess.Popen`."""
         user = pwd.getpwnam(self.user)
         names = {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
+        return {
+            "cwd": self.project_dir,
+            "env": {**names, **self.environment},
+            # Before anything of the auth user's is run or its environment means anything: root would
+            # run what is first in its PATH, and load what its LD_PRELOAD names.
+            **privileges.of_user(user),
+        }
 
+    def _run(self, program: str, arguments: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
+        path = os.path.join(self.venv, "bin", program)
+        given = self._surroundings()
         try:
             running = subprocess.Popen(
                 [path, *arguments],
-                cwd=self.project_dir,
-                env={**os.environ, **names, **self.environment},
-                # Before anything of the auth user's is run or its environment means anything: root would
-                # run what is first in its PATH, and load what its LD_PRELOAD names.
-                **privileges.of_user(user),
+                env={**os.environ, **given.pop("env")},
+                **given,
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -163,6 +181,15 @@ class Application:
         lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
         words = " ".join(lines[-count:]) or f"exit code {done.returncode}, without a word"
         return managed_file.redacted(words, managed_file.secret_values(self.environment))
+
+
+def _answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any] | None:
+    """Return the JSON object that a program has said last, None if that is none."""
+    try:
+        answer = json.loads(done.stdout.strip().splitlines()[-1])
+    except (ValueError, IndexError):
+        return None
+    return answer if isinstance(answer, dict) else None
 
 
 def differences(wanted: Mapping[str, Mapping[str, Any]], pools: Mapping[str, Mapping[str, Any]]) -> list[str]:

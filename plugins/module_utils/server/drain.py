@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Mapping, Sequence
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import is_orphan, orphan_pid, orphan_start
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import proc
@@ -39,15 +39,18 @@ class Drain:
     them alone, so that the drain can be called off; and if nobody goes on with it,
     supervisord starts them again once they have finished. ``stop_requests`` has, for each
     process that was told to stop, its ``pid``, when that was (``at``, seconds since
-    1970) and when it had ``ended``.
-    ``before`` is called once before the first of a stage's processes is told.
+    1970) and when it had ``ended``. One that has only been told to take no more tasks has ``waits``, the ids of those
+    that it has still to finish, and gets its TERM afterwards.
+    ``before`` is called once before the first of a stage's processes is told, and returns ``waits`` of those
+    that take no more tasks by then. ``unfinished`` returns which of them have not finished these.
     """
 
     daemon: Daemon
     stages: Sequence[Sequence[str]]
     warm_shutdowns: frozenset[str]
     stop_requests: dict[str, dict[str, Any]]
-    before: Callable[[Sequence[str]], None]
+    before: Callable[[Sequence[str]], Mapping[str, Sequence[str]]]
+    unfinished: Callable[[Mapping[str, Sequence[str]]], set[str]] = set
     changed: bool = False
     _exited: dict[str, float] = field(default_factory=dict)
 
@@ -76,11 +79,26 @@ class Drain:
             if pending:
                 unasked = [name for name, _state in pending if name not in self.stop_requests]
                 if unasked:
-                    self.before(unasked)
+                    for name, waits in self.before(unasked).items():
+                        self._note(name, known[name].pid, waits=list(waits))
+                unfinished = self.unfinished(self._paused(known))
                 for name, state in pending:
-                    self._tell(name, state, known.get(name))
+                    if name not in unfinished:
+                        self._tell(name, state, known.get(name))
                 return pending
         return []
+
+    def _paused(self, known: Mapping[str, Process]) -> dict[str, Sequence[str]]:
+        """Return what those have still to finish that have only been told to take no more tasks."""
+        return {
+            name: request["waits"]
+            for name, request in self.stop_requests.items()
+            if request.get("waits") is not None and name in known and known[name].pid == request["pid"]
+        }
+
+    def _told(self, name: str) -> bool:
+        """Whether a process has got its TERM."""
+        return name in self.stop_requests and self.stop_requests[name].get("waits") is None
 
     def _state(self, name: str, process: Process | None) -> str:
         """Return the state of a process that has to be waited for, "" for one that has stopped."""
@@ -109,12 +127,13 @@ class Drain:
             # Also one that is STARTING: it may have tasks long before supervisord counts it as running.
             self._tell_warmly(name, process)
         else:
-            if name not in self.stop_requests:
+            if not self._told(name):
                 self._note(name, process.pid)
             self.daemon.stop(name)
 
     def _tell_warmly(self, name: str, process: Process) -> None:
-        if name not in self.stop_requests:
+        if not self._told(name):
+            # Its time begins anew: what it has begun since it took no more tasks has as long as any other.
             self._note(name, process.pid)
             self.daemon.terminate(name)
         elif self.stop_requests[name]["pid"] != process.pid:
@@ -143,9 +162,9 @@ class Drain:
         for name in names & set(self.stop_requests):
             self.stop_requests[name].setdefault("ended", time.time())
 
-    def _note(self, name: str, pid: int) -> None:
+    def _note(self, name: str, pid: int, **more: Any) -> None:
         self.changed = True
-        self.stop_requests[name] = {"pid": pid, "at": time.time()}
+        self.stop_requests[name] = {"pid": pid, "at": time.time(), **more}
 
 
 def kill(daemon: Daemon, name: str) -> None:

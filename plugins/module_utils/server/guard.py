@@ -21,8 +21,9 @@ import time
 from typing import Any, Iterable, Iterator, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model import webhook
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import consumers_program, proof
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import guard_program as program
-from ansible_collections.allianceauth.tuning.plugins.module_utils.server import proof
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server.supervisord import Daemon
 
 # On a file system that a reboot empties: after it, supervisord has started all by itself. Only root can put a file
@@ -230,6 +231,8 @@ def put(module: AnsibleModule, found: Mapping[str, Any]) -> None:
             "stopped": sorted(stopped | set(found["stopped"]) - ran),
             "first": earlier.get("first", found["daemon"]),
             "unproven": earlier.get("unproven"),
+            "celery": earlier.get("celery", {}),
+            "consumers": earlier.get("consumers", {}),
             "deadline": time.monotonic() + given["seconds"],
             "timer_set": time.monotonic(),
             "renewed": time.time(),
@@ -237,10 +240,22 @@ def put(module: AnsibleModule, found: Mapping[str, Any]) -> None:
         if state["unproven"]:
             # That one had the file loaded which is to come back; the present one may not.
             state["daemon"] = earlier["daemon"]
+        _put_webhook(module, _folder(name))
         path = os.path.join(_folder(name), "guard.py")
-        program.write(path, inspect.getsource(program).encode(), 0, 0, 0o600)
+        for file, source in ((path, program), (os.path.join(_folder(name), program.CONSUMERS), consumers_program)):
+            program.write(file, inspect.getsource(source).encode(), 0, 0, 0o600)
         program.save(_state_path(name), state)
         _start_timer(name, given["seconds"], path)
+
+
+def _put_webhook(module: AnsibleModule, folder: str) -> None:
+    """Have the guard know whom to tell; root alone can read it."""
+    config, code = (os.path.join(folder, name) for name in program.WEBHOOK)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(config)
+    if module.params.get("webhook"):
+        program.write(code, inspect.getsource(webhook).encode(), 0, 0, 0o600)
+        program.write(config, module.params["webhook"].encode(), 0, 0, 0o600)
 
 
 def _start_timer(name: str, seconds: int, path: str) -> None:
@@ -319,6 +334,45 @@ def neighbours(module: AnsibleModule, daemon: Daemon, ours: Iterable[str]) -> tu
         return {name for name in names if name.partition(":")[0] not in groups}
 
     return others(state["ran"]), others(state["stopped"])
+
+
+def remember_consumers(
+    module: AnsibleModule, celery: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Have the guard give workers their queues back; call it right before they are told to take no more tasks.
+
+    ``celery`` and ``found`` are in the words of consumers_program, with the ``pid`` and ``start`` of each. Returns
+    them with the queues of those that an earlier call has told already; nothing if there is no guard.
+    """
+    given = of_run(module)
+    if not given:
+        return {}
+    with _failing(module), _owned(given):
+        path = _state_path(given["name"])
+        state = program.load(path)
+        if not state:
+            return {}
+        earlier = consumers_program.running(state)
+        known = {
+            name: {**entry, "queues": sorted({*entry["queues"], *earlier.get(name, {}).get("queues", [])})}
+            for name, entry in found.items()
+        }
+        program.save(path, {**state, "celery": dict(celery), "consumers": {**earlier, **known}})
+        return known
+
+
+def state(module: AnsibleModule) -> dict[str, Any]:
+    """Return what the guard of a run has to know, in the words of guard_program; nothing if there is none."""
+    given = of_run(module)
+    return program.load(_state_path(given["name"])) if given else {}
+
+
+def forget_consumers(module: AnsibleModule) -> None:
+    """Have the guard give no queues back any more."""
+    given = of_run(module)
+    with _failing(module), _owned(given):
+        path = _state_path(given["name"])
+        program.save(path, {**program.load(path), "consumers": {}})
 
 
 def proven(module: AnsibleModule) -> None:

@@ -3,16 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The guard's program: bring a server back whose run was cut off.
 
-Ansible runs neither rescue nor always after Ctrl-C, for a host that has become
-unreachable or if the controller is gone. So a run sets a timer on the server before it
-stops the first program and renews it with every call. If it does not, this program
-takes the lock over, so that the run can do nothing any more, puts the previous file
-back unless the new one has proved itself, and starts what ran.
+Ansible runs neither rescue nor always after Ctrl-C, for a host that has become unreachable or if the controller
+is gone. So a run sets a timer on the server before it stops the first program and renews it with every call. If it
+does not, this program takes the lock over, so that the run can do nothing any more, puts the previous file back
+unless the new one has proved itself, and starts what ran.
 
     python3 -I guard.py STATE
 
-It lies on the server alone, in a folder of root's, and needs nothing but Python's own
-library: by then the run's temporary files are gone. What it has to know is in STATE:
+It lies on the server alone, in a folder of root's, and needs nothing but Python's own library: by then the
+run's temporary files are gone. What it has to know is in STATE:
 
 ``lock``, ``report``, ``standby``: paths; ``deadline``: when it has to act (`time.monotonic`);
 ``serving``: what the names of the units begin with in which workers take tasks meanwhile;
@@ -21,6 +20,7 @@ library: by then the run's temporary files are gone. What it has to know is in S
 ``ran``: processes (GROUP:PROCESS) that ran; ``site``: those of them that answer visitors;
 ``stopped``: processes that somebody had stopped; ``first``: the supervisord in which they were so;
 ``unproven``: the file to put back, with its ``path``, ``backup``, ``uid``, ``gid`` and ``mode``, null if there is none;
+``celery``, ``consumers``: workers that were told to take no more tasks, in the words of consumers_program;
 ``access``: how supervisord is reached; ``patience``: seconds that stopping or starting may take.
 """
 
@@ -46,20 +46,22 @@ from typing import Any, Iterator
 
 UNIT = "supervisor"
 
-# Beside the state; what was at ``path`` before the run.
+# Beside the state: what was at ``path`` before the run; whom to tell, if anybody, and the program that does it.
 PROVEN = "proven.conf"
+CONSUMERS = "consumers.py"  # consumers_program
+WEBHOOK = ("webhook.json", "webhook.py")
 
 _POLL_SECONDS = 0.5
 _RPC_SECONDS = 30
 
 # What a supervisord that has just been started needs to answer, on a busy host.
 _DAEMON_SECONDS = 60
-# systemd gives it 90 s to stop, and what it runs may take longer to load.
+# One that does not answer has so long to stop (systemd's own default): the unit's longer time is for tasks.
+_SILENT_SECONDS = 90
+# What it runs may take longer to load.
 _REACH_SECONDS = 300
 
-# supervisor's startretries is 3 by default, and each of ours has those anew.
-_TRIES = 3
-
+_TRIES = 3  # supervisor's startretries is 3 by default, and each of ours has those anew.
 # A second gunicorn ends by itself as soon as the supervised one answers.
 _STANDBY_SECONDS = 60
 # Its queue is emptied, and then its requests are answered.
@@ -69,7 +71,6 @@ _STANDBY_STOP_SECONDS = 75
 _STOPPED_STATES = ("STOPPED", "EXITED", "FATAL", "UNKNOWN")
 _ENDED_STATES = ("EXITED", "FATAL")
 _STARTED_STATES = ("STARTING", "RUNNING", "BACKOFF")
-
 # Source: supervisor/xmlrpc.py, Faults
 _SHUTDOWN_STATE = 6
 
@@ -155,6 +156,15 @@ def of(owner: str, cut: float) -> str:
     """Return whose run it was and when it was cut off, in words."""
     at = datetime.datetime.fromtimestamp(cut, datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
     return f"a run of {owner.partition(', process ')[0]} that was cut off at {at}"
+
+
+def tell(folder: str, words: str) -> None:
+    """Tell the run's webhook, if it has one."""
+    config, code = (os.path.join(folder, name) for name in WEBHOOK)
+    command = [sys.executable, "-I", code, config]
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        if os.path.exists(config):
+            subprocess.run(command, input=words, text=True, timeout=_RPC_SECONDS, check=False)
 
 
 class NoAnswer(Exception):
@@ -248,6 +258,21 @@ def systemctl(*arguments: str) -> str:
     return done.stdout.strip()
 
 
+def end_silent(verb: str) -> subprocess.CompletedProcess[str]:
+    """Have systemd ``stop`` or ``restart`` a supervisord that does not answer, and kill it if it does not stop.
+
+    Only itself: what it runs goes on, and is drained as an orphan.
+    """
+    command = ["systemctl", verb, UNIT]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as job:
+        try:
+            said, _none = job.communicate(timeout=_SILENT_SECONDS)
+        except subprocess.TimeoutExpired:
+            systemctl("kill", "--kill-who=main", "--signal=KILL", UNIT)
+            said, _none = job.communicate()
+    return subprocess.CompletedProcess(command, job.returncode, said)
+
+
 class Guard:
     """The guard at work; ``report`` says what it has done so far."""
 
@@ -274,6 +299,7 @@ class Guard:
             with contextlib.suppress(NoAnswer):
                 if self._runs_unproven(went_back):
                     self._restart()
+                self._give_back()
                 self._start()
                 self._end_standby()
                 self._end_serving()
@@ -331,7 +357,7 @@ class Guard:
             state = systemctl("is-active", UNIT)
             if state == "active" and not restarted and time.monotonic() > began + _DAEMON_SECONDS:
                 restarted = self._fresh = True
-                systemctl("restart", UNIT)
+                end_silent("restart")
                 self._did("supervisord, which did not answer, was restarted")
             elif state not in ("active", "deactivating"):
                 # Also if systemd has it wait for its next try.
@@ -371,6 +397,13 @@ class Guard:
         self._fresh = True
         self._did("supervisord was restarted with it")
         self._reach()
+
+    def _give_back(self) -> None:
+        """Have workers take tasks again that were told to take no more."""
+        command = [sys.executable, "-I", os.path.join(self._folder, CONSUMERS)]
+        done = subprocess.run(command, input=json.dumps(self.state), stdout=subprocess.PIPE, check=False, text=True)
+        for words in done.stdout.splitlines():
+            self._did(words)
 
     def _start(self) -> None:
         """Start what ran and wait until it runs."""
@@ -478,6 +511,7 @@ def main(path: str) -> int:
     try:
         os.makedirs(os.path.dirname(state["report"]), 0o700, exist_ok=True)
         save(state["report"], guard.report)
+        tell(folder, sentence(guard.report))
     finally:
         # Last: whoever gets the lock now finds the report.
         with opened(state["lock"]) as held:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import pwd
@@ -53,13 +54,30 @@ def install(given: Mapping[str, Any]) -> str:
     """Install the package; return "" or what pip says of why it could not."""
     told = json.loads(given["pip"])
     arguments, hidden = apart([str(word) for word in told.get("arguments", [])])
-    user = pwd.getpwnam(given["user"])
-    own = {name: str(value) for name, value in told.get("environment", {}).items()}
     requirement = f"{given['name']}=={given['version']}"
-    command = [os.path.join(given["venv"], "bin", "python"), "-m", "pip", "install", "--no-input"]
+    own = {name: str(value) for name, value in told.get("environment", {}).items()}
+    words = ["install", "--no-input", "--no-cache-dir", "--disable-pip-version-check", requirement, *arguments]
+    return _run(given, words, own, hidden)
+
+
+def uninstall(given: Mapping[str, Any], packages: Sequence[str]) -> str:
+    """Take packages away; return "" or what pip says of why it could not."""
+    return _run(given, ["uninstall", "--yes", "--no-input", "--disable-pip-version-check", "--", *packages], {}, {})
+
+
+def packages(venv: str) -> set[str]:
+    """Return the names of what is installed in a venv, as pip compares them. Source: PEP 427, PEP 503."""
+    folders = glob.glob(os.path.join(glob.escape(venv), "lib", "python3*", "site-packages", "*.dist-info"))
+    names = (os.path.basename(folder).partition("-")[0] for folder in folders)
+    return {re.sub(r"[-_.]+", "-", name).lower() for name in names}
+
+
+def _run(given: Mapping[str, Any], words: Sequence[str], own: Mapping[str, str], hidden: Mapping[str, str]) -> str:
+    user = pwd.getpwnam(given["user"])
+    command = [os.path.join(given["venv"], "bin", "python"), "-m", "pip"]
     try:
         running = subprocess.Popen(
-            [*command, "--disable-pip-version-check", requirement, *arguments],
+            [*command, *words],
             cwd=given["venv"],
             env={**os.environ, "HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name, **own, **hidden},
             **privileges.of_user(user),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import time
 from typing import Any, Iterable, Sequence
 
 _LISTENERS = {"crashmail", "crashmailbatch", "crashsms", "fatalmailbatch", "httpok", "memmon", "oomparachute"}
@@ -175,6 +176,17 @@ def start_ticks(pid: int) -> int | None:
     """Return when a process began, in clock ticks since boot, None if it is gone or a zombie."""
     fields = _stat(pid)
     return int(fields[19]) if fields and fields[0] != "Z" else None
+
+
+def began(pid: int) -> float | None:
+    """Return when a process began, in seconds since 1970, None if it is gone.
+
+    By its age, which no change of the clock has touched: what supervisord has noted is the clock of that moment.
+    """
+    ticks = start_ticks(pid)
+    if ticks is None:
+        return None
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _stat(pid: int) -> list[str]:

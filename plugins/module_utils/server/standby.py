@@ -41,6 +41,10 @@ _STOP_SECONDS = 35
 _LONGEST_ANSWER = 4096
 
 
+# What is said of one that cannot work, as opposed to one for which there is no place.
+SILENT = "the second gunicorn did not answer"
+
+
 class ImpossibleError(Exception):
     """No second gunicorn can take over; the text says why."""
 
@@ -91,11 +95,12 @@ class Standby:
 
     Runs as the user of the original, in a process of its own. ``report`` is called
     once: with "" when the second one answers in the place of the original, or with a
-    sentence on why it cannot.
+    sentence on why it cannot. One that only ``tries`` gets no visitor and ends as soon as it answers.
     """
 
     original: Original
     report: Callable[[str], None]
+    tries: bool = False
     _pid: int = 0
     _ends: bool = False
     # Where we are among those who share the address, of which there are two.
@@ -111,7 +116,8 @@ class Standby:
                 self._pid = self._spawn()
                 self._take_over()
                 self.report("")
-                self._give_back()
+                if not self.tries:
+                    self._give_back()
             finally:
                 self._stop()
 
@@ -156,9 +162,10 @@ class Standby:
 
     def _take_over(self) -> None:
         if not self._answers(self._others(), ours=True):
-            raise ImpossibleError(f"the second gunicorn did not answer: {self._last_log_lines()}")
-        self._steer(to_us=True)
-        self._await_empty(self.original.listener.inode)
+            raise ImpossibleError(f"{SILENT}: {self._last_log_lines()}")
+        if not self.tries:
+            self._steer(to_us=True)
+            self._await_empty(self.original.listener.inode)
 
     def _give_back(self) -> None:
         """Serve until the original has gone and its successor answers."""
@@ -262,10 +269,10 @@ class Standby:
             os.kill(self._pid, signal.SIGKILL)
 
 
-def start(pid: int, bind: str, note: str, timeout: float) -> str:
+def start(pid: int, bind: str, note: str, timeout: float, tries: bool = False) -> str:
     """Start a `Standby` of the gunicorn ``pid`` in a process of its own; return "" once it answers, or why it cannot.
 
-    ``bind`` is the ``--bind`` of the gunicorn that it will give back to, and ``note``
+    ``tries`` says that it ends then. ``bind`` is the ``--bind`` of the gunicorn that it will give back to, and ``note``
     the file that names the process, for `running` and `stop`.
     """
     reading, writing = os.pipe()
@@ -275,7 +282,7 @@ def start(pid: int, bind: str, note: str, timeout: float) -> str:
             os.setsid()
             # In between, so that nobody has to wait for it.
             if os.fork() == 0:
-                _live(pid, bind, note, writing)
+                _live(pid, bind, note, writing, tries)
         finally:
             os._exit(0)
     os.waitpid(child, 0)
@@ -286,10 +293,10 @@ def start(pid: int, bind: str, note: str, timeout: float) -> str:
     if answer:
         return str(json.loads(answer))
     stop(note)
-    return "the second gunicorn ended at once" if said else f"the second gunicorn did not answer within {timeout:.0f} s"
+    return "the second gunicorn ended at once" if said else f"{SILENT} within {timeout:.0f} s"
 
 
-def _live(pid: int, bind: str, note: str, writing: int) -> None:
+def _live(pid: int, bind: str, note: str, writing: int, tries: bool) -> None:
     """Be the process that looks after the second gunicorn; never returns."""
 
     def report(problem: str) -> None:
@@ -309,7 +316,7 @@ def _live(pid: int, bind: str, note: str, writing: int) -> None:
         os.chdir("/")
         try:
             source = original(pid, bind)
-            Standby(source, report).run()
+            Standby(source, report, tries).run()
         except (ImpossibleError, OSError, ValueError) as why:
             # Told already, if it comes after the take-over; then nobody listens.
             report(str(why))

@@ -101,8 +101,14 @@ def test_a_misspelt_group_is_refused(file: Path, tmp_path: Path) -> None:
     command = f"ansible-playbook -i {tmp_path}/hosts.yml {file} --list-hosts"
     with pytest.raises(AssertionError, match="ansible-playbook"):
         type_in(command, tmp_path)
-    (tmp_path / "hosts.yml").write_text(inventory.replace("auth_server:", "auth_servers:"))
+    right = inventory.replace("auth_server:", "auth_servers:") + "\ndatabases: {hosts: {b: {}}}"
+    (tmp_path / "hosts.yml").write_text(right)
     assert "hosts (1)" in type_in(command, tmp_path)
+    assert "hosts (1)" in type_in(f"{command} --limit a", tmp_path)
+    assert "hosts (1)" in type_in(f"{command} --limit 'all:!b'", tmp_path)
+    for name in ("auth_server", "databases"):
+        with pytest.raises(AssertionError, match="ansible-playbook"):
+            type_in(f"{command} --limit {name}", tmp_path)
 
 
 @pytest.mark.parametrize("file", sorted(CHECKOUT.glob("molecule/*/molecule.yml")), ids=lambda file: file.parent.name)

@@ -38,6 +38,13 @@ def test_a_task_that_begins_before_its_countdown_is_over_is_early() -> None:
     assert counted.lost == ("c",)
 
 
+def test_the_delay_of_a_task_counts_from_the_end_of_its_countdown() -> None:
+    tasks = [{"key": key, "time": 0, "due": due} for key, due in (("a", 10), ("b", 11), ("c", 30), ("at once", 0))]
+    ledger = [line("start", "a", 10.5), line("start", "b", 15), line("start", "b", 40), line("start", "c", 50)]
+    assert counts.longest_delay(tasks, [*ledger, line("start", "at once", 20)], 5, 20) == 4
+    assert counts.longest_delay(tasks, ledger, 60, 70) == 0
+
+
 def test_downtime_lasts_from_the_first_failure_to_the_next_answer() -> None:
     statuses = [200, 302, 0, 503, 404, 500, 200]
     requests = [request(10 + 0.5 * number, status) for number, status in enumerate(statuses)]

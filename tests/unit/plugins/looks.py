@@ -48,6 +48,7 @@ def process(name: str, kind: str, arguments: list[str], **other: Any) -> dict[st
         "state": "RUNNING",
         "pid": 100,
         "start": NOW - 3600,
+        "began": NOW - 3600,
         "spawnerr": "",
         "rss": 117 * MEGABYTE,
         "children": [],
@@ -96,8 +97,9 @@ def good() -> dict[str, Any]:
         "now": NOW,
         "hostname": "auth1",
         "memory_total": 8192 * MEGABYTE,
+        "memory_available": 6144 * MEGABYTE,
         "cores": 4,
-        "unit": {"exists": True, "stop_seconds": 660.0},
+        "unit": {"exists": True, "stop_seconds": 700.0},
         "daemon": {
             "pid": 36,
             "of_systemd": True,
@@ -122,6 +124,7 @@ def good() -> dict[str, Any]:
                 "settings": [],
                 "memmon": True,
                 "versions": {"allianceauth": "5.5.0", "celery": "5.7.0"},
+                "code": {"packages": [], "sources": [], "folder": 0.0, "kept": {"versions": {}, "time": 0.0}},
                 "asked": asked,
             }
         ],

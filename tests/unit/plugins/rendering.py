@@ -24,6 +24,7 @@ def look(given_variables: Mapping[str, Any]) -> dict[str, Any]:
     folder = str(given_variables["auth_project_dir"])
     return {
         "unit": True,
+        "outside": {"stop_seconds": None, "set_by": "", "drop_in": "", "needrestart": "", "has_needrestart": False},
         "hostname": "host",
         "user": project.user(str(given_variables["auth_user"])),
         "project_exists": os.path.isdir(os.path.join(folder, "log")),
@@ -37,7 +38,10 @@ def look(given_variables: Mapping[str, Any]) -> dict[str, Any]:
             "gunicorn_control_socket": True,
             "template_environment": True,
         },
+        "now": 0.0,
         "memory_total": 2**60,
+        "memory_available": 2**60,
+        "log": {"since": None, "restarts": {}},
         "routed_queues": ["services"],
         "orphans": [],
         "daemon": {"processes": [], "drift": {}, "sockets": []},

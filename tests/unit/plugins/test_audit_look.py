@@ -16,6 +16,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
     audit_host,
     audit_logs,
     audit_projects,
+    outside,
     proc,
     supervisor_parser,
 )
@@ -114,7 +115,7 @@ def test_secrets_that_all_can_read_are_named_and_not_told(tmp_path: Path) -> Non
     ("text", "seconds"), [("1min 30s", 90.0), ("11min", 660.0), ("500ms", 0.5), ("2h 3min", 7380.0), ("infinity", None)]
 )
 def test_systemds_spans_are_read(text: str, seconds: float | None) -> None:
-    assert audit_host.span(text) == seconds
+    assert outside.span(text) == seconds
 
 
 LOG = """\
@@ -152,6 +153,20 @@ def test_memmons_restarts_get_their_times_from_supervisords_log() -> None:
     # The stop at nine was a drain: half an hour lay between it and the start.
     assert audit_logs.restarts(audit_logs.events(LOG), said) == {"worker_00": [at("10:00:21")]}
     assert audit_logs.restarts(audit_logs.events(LOG), "Checking programs worker_00=1\n") == {}
+
+
+def test_a_memmon_that_has_restarted_nothing_spares_reading_supervisords_log(tmp_path: Path) -> None:
+    daemon, quiet, busy = (tmp_path / name for name in ("supervisord.log", "quiet.log", "busy.log"))
+    daemon.write_text(LOG)
+    quiet.write_text("Checking programs worker_00=1\n")
+    busy.write_text("Restarting myauth:worker_00\n")
+    nothing: dict[str, Any] = {"since": None, "restarts": {}}
+    assert audit_logs.memmon_restarts(str(daemon), [str(quiet), f"{tmp_path}/gone"]) == nothing
+    # All memmons share a log, which counts once.
+    assert audit_logs.memmon_restarts(str(daemon), [str(quiet), str(busy), str(busy)]) == {
+        "since": at("09:00:00"),
+        "restarts": {"worker_00": [at("10:00:21")]},
+    }
 
 
 def test_the_longest_task_is_read_from_a_workers_log() -> None:

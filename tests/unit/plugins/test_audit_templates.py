@@ -17,7 +17,7 @@ from typing import Any
 
 import jinja2
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import sections, variables
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import outside, sections, variables
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit import audit
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import audit_projects
 from ansible_collections.allianceauth.tuning.plugins.modules import auth_audit_info
@@ -160,7 +160,9 @@ def test_what_the_role_writes_is_good(
         (ROLE / "templates/supervisor.conf.j2").read_text(), sections.context(declared, info, "/etc/gunicorn.py")
     )
     look = seen(text, parser)
-    found = audit.findings({"auth1": look})["auth1"]
-    assert {one.rule for one in found if one.severity != "low"} == set()
-    # Its logs still have several writers.
-    assert {one.rule for one in found} <= {"shared-log"}
+    told = {"stop_seconds": 90.0, "set_by": "", "drop_in": "", "needrestart": "", "has_needrestart": False}
+    look["unit"]["stop_seconds"] = outside.decide(declared, {"unit": True, "outside": told}).seconds
+    assert audit.findings({"auth1": look})["auth1"] == []
+    # A second less would be too little for both.
+    look["unit"]["stop_seconds"] -= 1
+    assert [one.rule for one in audit.findings({"auth1": look})["auth1"]] == ["unit-stops-too-early"]

@@ -117,7 +117,7 @@ def test_what_a_process_is_that_has_given_itself_a_title_is_told_by_its_configur
 def test_a_process_that_does_not_run_is_described_all_the_same() -> None:
     said = process(0).as_dict()
     assert said["namespec"] == "myauth:worker_00"
-    nothing = {"rss": 0, "children": [], "limits": {}}
+    nothing: dict[str, Any] = {"began": None, "rss": 0, "children": [], "limits": {}}
     kinds = {"/venv/bin/celery worker": "worker", "/venv/bin/gunicorn myauth.wsgi": "other", "": "other"}
     for command, kind in kinds.items():
         assert auth_info.describe(process(0), [], command) == {**said, **nothing, "kind": kind}

@@ -9,6 +9,7 @@ import os
 import pwd
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import celery_cli, proc
@@ -60,6 +61,28 @@ environment = TOKEN = "100%%; it's all", BOTH = "the worker's"
     assert celery_cli.Application.configured(given, str(conf)).environment == {}
 
 
+@pytest.mark.parametrize(
+    ("said", "status", "found"),
+    [
+        ('an app was here\n{"eta_limit": 100}', 0, ("", {"eta_limit": 100})),
+        # It loads, and what it says of itself cannot be read: that is no reason to refuse it.
+        ('{"eta_limit": 100}\nan app says goodbye', 0, ("", {})),
+        ("", 0, ("", {})),
+        ("ModuleNotFoundError: No module named 'x'", 1, ("ModuleNotFoundError: No module named 'x'", {})),
+    ],
+)
+def test_a_project_that_loads_says_what_it_can_of_itself(
+    tmp_path: Path, said: str, status: int, found: tuple[str, dict[str, Any]]
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "said").write_text(said)
+    python = tmp_path / "bin/python"
+    python.write_text(f"#!/bin/sh\ncat {tmp_path}/said\nexit {status}\n")
+    python.chmod(0o755)
+    me = pwd.getpwuid(os.getuid()).pw_name
+    assert celery_cli.Application(str(tmp_path), "myauth", str(tmp_path), me).load("source") == found
+
+
 def test_a_project_that_never_loads_is_given_up_with_all_that_it_has_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait: Callable[[Callable[[], object]], None]
 ) -> None:
@@ -71,5 +94,5 @@ def test_a_project_that_never_loads_is_given_up_with_all_that_it_has_started(
     python.chmod(0o755)
     me = pwd.getpwuid(os.getuid()).pw_name
     application = celery_cli.Application(str(tmp_path), "myauth", str(tmp_path), me)
-    assert application.problem() == f"{python} took longer than 3 s"
+    assert application.load("import myauth.wsgi") == (f"{python} took longer than 3 s", {})
     wait(lambda: proc.start_ticks(int((tmp_path / "child").read_text())) is None)

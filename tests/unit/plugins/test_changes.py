@@ -39,6 +39,10 @@ BOT = (
     + f"autostart = true\nautorestart = true\nstopsignal = SIGINT\nenvironment = TOKEN={SECRET}\n\n"
 )
 IN_THE_GROUP = "[group:"
+OF_BOTH_STREAMS = "".join(
+    f"std{stream}_logfile = %(ENV_AA_PROJECT_DIRECTORY)s/log/%(program_name)s.log\n" for stream in ("out", "err")
+)
+WORKERS_PROCESSES = "numprocs = 1\nprocess_name = %(program_name)s_%(process_num)02d\n"
 BEAT_STARTS = "autostart = true\nautorestart = true\nstartsecs = 10\npriority = 998\n\n[program:worker]"
 OF_THE_WORKER = "priority = 998\n\n[program:worker_services]"
 
@@ -48,7 +52,7 @@ CHOSEN: dict[str, tuple[dict[str, str], list[str]]] = {
         {
             WORKER: "%(ENV_AA_COMMAND_CELERY)s -A myauth worker -P threads -c 12 -l INFO\n",
             "numprocs = 1\n": "numprocs=2\n",
-            LIMITS: "  -p worker_00=512MB -p worker_01=512MB -p worker_services=256MB -p gunicorn=900MB\n",
+            LIMITS: "  -p worker_00=700MB -p worker_01=700MB -p worker_services=256MB -p gunicorn=900MB\n",
             "--timeout 120": "--timeout 0",
         },
         [
@@ -56,7 +60,7 @@ CHOSEN: dict[str, tuple[dict[str, str], list[str]]] = {
             "worker --loglevel: info -> none (auth_worker_loglevel)",
             "worker numprocs: 2 -> 1 (auth_worker_numprocs)",
             "gunicorn --timeout: 0 -> 120 (auth_gunicorn_timeout)",
-            "worker memory limit: 512MB -> 256MB (auth_worker_memory_limit)",
+            "worker memory limit: 700MB -> 512MB (auth_worker_memory_limit)",
             "gunicorn memory limit: 900MB -> none (auth_gunicorn_memory_limit)",
         ],
     ),
@@ -76,7 +80,7 @@ CHOSEN: dict[str, tuple[dict[str, str], list[str]]] = {
             "worker stopwaitsecs: 3600 -> 600 (auth_worker_stopwaitsecs)",
             "gunicorn --workers: 9 -> 3 (auth_gunicorn_workers)",
             "gunicorn --timeout: 300 -> 120 (auth_gunicorn_timeout)",
-            "worker memory limit: 900MB -> 256MB (auth_worker_memory_limit)",
+            "worker memory limit: 900MB -> 512MB (auth_worker_memory_limit)",
         ],
     ),
     "green threads": (
@@ -140,15 +144,15 @@ CHOSEN: dict[str, tuple[dict[str, str], list[str]]] = {
         },
         [
             "worker --pool: prefork -> threads (auth_worker_pool)",
-            "worker memory limit: 900MB with its children -> 256MB (auth_worker_memory_limit)",
+            "worker memory limit: 900MB with its children -> 512MB (auth_worker_memory_limit)",
         ],
     ),
     "a limit for all": (
         {LIMITS: "  -a 700MB\n"},
         [
             "beat memory limit: 700MB -> none (auth_beat_memory_limit)",
-            "worker memory limit: 700MB -> 256MB (auth_worker_memory_limit)",
-            "worker_services memory limit: 700MB -> 256MB (memory_limit of worker_services in auth_workers)",
+            "worker memory limit: 700MB -> 512MB (auth_worker_memory_limit)",
+            "worker_services memory limit: 700MB -> 512MB (memory_limit of worker_services in auth_workers)",
             "gunicorn memory limit: 700MB -> none (auth_gunicorn_memory_limit)",
         ],
     ),
@@ -219,6 +223,37 @@ CHOSEN: dict[str, tuple[dict[str, str], list[str]]] = {
                 "(auth_program_settings.beat.stdout_logfile)"
             )
         ],
+    ),
+    "several processes with logs elsewhere, of another size": (
+        {
+            WORKERS_PROCESSES + OF_BOTH_STREAMS: WORKERS_PROCESSES.replace("1", "2")
+            + "stdout_logfile = /mnt/a b_%(process_num)02d.log\nstdout_logfile_maxbytes = 10MB\n"
+        },
+        [
+            "worker numprocs: 2 -> 1 (auth_worker_numprocs)",
+            (
+                "worker stdout_logfile: /mnt/a b.log -> /var/log/supervisor/myauth/worker.log "
+                "(auth_program_settings.worker.stdout_logfile)"
+            ),
+            "worker stdout_logfile_maxbytes: 10MB -> 50MB (auth_program_settings.worker.stdout_logfile_maxbytes)",
+        ],
+    ),
+    "a log of its own for stderr": (
+        {
+            WORKERS_PROCESSES + OF_BOTH_STREAMS: WORKERS_PROCESSES
+            + "redirect_stderr = false\nstderr_logfile = /mnt/errors.log\nstderr_logfile_backups = 3\n"
+        },
+        [
+            "worker stderr_logfile: /mnt/errors.log -> none (auth_program_settings.worker.stderr_logfile)",
+            (
+                "worker stderr_logfile_backups: 3 -> 10 (the default) "
+                "(auth_program_settings.worker.stderr_logfile_backups)"
+            ),
+        ],
+    ),
+    "a smaller log of memmon": (
+        {"events = TICK_60": "events = TICK_60\nstderr_logfile_maxbytes = 1MB"},
+        ["memmon stderr_logfile_maxbytes: 1MB -> 50MB (auth_stdout_logfile_maxbytes)"],
     ),
     "options and an argument": (
         {OF_THE_WORKER: "umask = 027\nstartsecs = 30\n" + OF_THE_WORKER, "--concurrency=5": "--concurrency=5 -E"},

@@ -13,7 +13,7 @@ import threading
 import time
 import types
 import xmlrpc.client
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,7 @@ def drained(
         stages,
         frozenset(warm_shutdowns),
         known.get("stop_requests", {}),
-        known.get("before", lambda names: None),
+        lambda names: known.get("before", lambda names: None)(names) or {},
     )
 
 
@@ -182,6 +182,47 @@ def test_a_warm_worker_that_has_run_again_while_nobody_looked_may_have_tasks(run
     assert found.lines("events")[-1] == "told worker"
     release(found)
     assert work.run(in_the_end()) == []
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_a_worker_that_takes_no_more_tasks_is_told_to_stop_once_it_has_finished_them(
+    running: Start, warm: bool
+) -> None:
+    found = running(program("worker") + program("site"))
+    stages, warm_shutdowns = [["worker:worker"], ["site:site"]], ["worker:worker"] if warm else []
+    left = {"worker:worker"}
+
+    def unfinished(waits: Mapping[str, Sequence[str]]) -> set[str]:
+        return left & set(waits)
+
+    first = drained(found, stages, warm_shutdowns, before=lambda names: {"worker:worker": ["a"]})
+    first.unfinished = unfinished
+    assert first.run(soon()) == [("worker:worker", "RUNNING")]
+    begun = first.stop_requests["worker:worker"]["at"]
+    pid = found.process("worker:worker").pid
+    assert first.stop_requests == {"worker:worker": {"pid": pid, "at": begun, "waits": ["a"]}}
+    # Another call goes on with it, and asks nobody again.
+    second = drained(found, stages, warm_shutdowns, stop_requests=first.stop_requests)
+    second.unfinished = unfinished
+    assert second.run(soon()) == [("worker:worker", "RUNNING")]
+    assert found.lines("events") == []
+    left.clear()
+    assert second.run(in_the_end()) == []
+    assert found.lines("events")[0] == "told worker"
+    # What it has begun meanwhile, which it held for its time, has as long as what it ran before.
+    assert second.stop_requests["worker:worker"]["at"] > begun
+
+
+def test_a_worker_that_ends_while_it_takes_no_more_tasks_is_stopped_when_it_runs_again(
+    running: Start, wait: Wait
+) -> None:
+    found = running(program("worker"))
+    before = found.process("worker:worker").pid
+    work = drained(found, [["worker:worker"], MORE], ["worker:worker"], before=lambda names: {"worker:worker": ["a"]})
+    assert work.run(soon()) == [("worker:worker", "RUNNING")]
+    os.kill(before, signal.SIGKILL)
+    assert work.run(in_the_end()) == []
+    assert found.state("worker:worker") == "STOPPED"
 
 
 def test_a_worker_that_is_not_warm_is_killed_by_supervisord_after_its_time(running: Start) -> None:
@@ -268,7 +309,7 @@ def test_an_orphan_is_drained_though_no_supervisord_answers(orphan: Orphan, tmp_
             raise NotAnsweringError(method)
 
     left = orphan(tmp_path)
-    work = drain.Drain(Dead(), [[name_of(left)]], frozenset(), {}, lambda names: None)
+    work = drain.Drain(Dead(), [[name_of(left)]], frozenset(), {}, lambda names: {})
     assert work.run(soon()) == [(name_of(left), "ORPHAN")]
     (tmp_path / "release").touch()
     assert work.run(in_the_end()) == []
@@ -391,10 +432,10 @@ class Action(action.ActionModule):
         result: dict[str, Any] = {"changed": False, "pending": [], "tasks": {}, "site": None}
         # Shorter than the module's own: a slice shall end at every moment of the drain.
         until = time.monotonic() + 0.3
+        module: Any = Module(given)
         if given["state"] == "stopped":
-            supervisor_programs.stop(self.found.daemon, given, result, until)
+            supervisor_programs.stop(self.found.daemon, module, result, until)
         else:
-            module: Any = Module(given)
             try:
                 supervisor_programs.start_with_patience(self.found.daemon, module, result, until)
             except Failed as failed:
@@ -457,7 +498,7 @@ def test_a_drain_that_is_called_off_names_what_does_not_stop_in_time_to_be_start
     found = running(program("beat") + program("worker", "patient") + program("bot", "patient", stopwaitsecs=30))
     # What is on disk is not what runs.
     said = aborted(found, bot_seconds=1)["msg"]
-    assert "Not all of it could be started again: after 1 s these do not run: bot:bot (STOPPING). Run it again" in said
+    assert "Not all of it could be started again: after 1 s these do not run: bot:bot (STOPPING). worker was" in said
     assert found.state("beat:beat") == "RUNNING"
 
 
@@ -469,14 +510,31 @@ def test_a_program_that_is_given_up_keeps_nobody_from_being_started_again(runnin
     )
     (found.folder / "broken beat").touch()
     said = aborted(found, bot_seconds=4)["msg"]
-    assert "Not all of it could be started again: supervisord gave up starting beat:beat: it is broken. Run it" in said
+    assert "Not all of it could be started again: supervisord gave up starting beat:beat: it is broken. worker" in said
     assert [found.state(name) for name in ("beat:beat", "bot:bot")] == ["FATAL", "RUNNING"]
 
 
-def start_once(found: Any, name: str, seconds: float, settle: int = 0) -> dict[str, Any]:
+def test_a_program_that_ends_again_and_again_as_before_is_waited_for_no_longer(
+    running: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(action, "_TOLERATED_SECONDS", 1)
+    found = running(program("worker") + program("flapper"))
+    (found.folder / "broken flapper").touch()
+    found.daemon.stop("flapper:flapper")
+    names = ["worker:worker", "flapper:flapper"]
+    given = {"state": "running", "processes": names, "settle": 0, "tolerate": ["flapper:flapper"]}
+    result = Action(found, **given)._start({})
+    assert not result.get("failed"), result
+    assert found.state("worker:worker") == "RUNNING"
+
+
+def start_once(
+    found: Any, name: str, seconds: float, settle: int = 0, tolerate: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """Return the result of one call that starts a program."""
     result: dict[str, Any] = {"changed": False, "pending": [], "site": None}
-    module: Any = Module({"processes": [name], "site": "", "settle": settle, "standby_of": "nobody", "guard": {}})
+    given = {"processes": [name], "site": "", "settle": settle, "tolerate": [*tolerate], "standby_of": "x", "guard": {}}
+    module: Any = Module(given)
     supervisor_programs.start(found.daemon, module, result, time.monotonic() + seconds)
     return result
 
@@ -503,6 +561,18 @@ def test_a_program_that_ends_by_itself_is_started_once_in_a_call(running: Start)
     assert [process["state"] for process in result["pending"]] == ["EXITED"]
     # By the test, and by the call.
     assert spawned(found, "once") == 2
+
+
+def test_a_program_that_did_not_work_before_is_started_and_not_waited_for(running: Start) -> None:
+    found = running(program("bad", startsecs=1, startretries=0))
+    found.daemon.stop("bad:bad")
+    (found.folder / "broken bad").touch()
+    with pytest.raises(Failed, match="gave up starting bad:bad"):
+        start_once(found, "bad:bad", 30)
+    tries = spawned(found, "bad")
+    result = start_once(found, "bad:bad", 30, tolerate=("bad:bad",))
+    assert (result["pending"], result["changed"]) == ([], True)
+    assert spawned(found, "bad") == tries + 1
 
 
 def test_a_program_that_supervisord_gives_up_in_a_call_is_not_started_by_it(
@@ -584,7 +654,8 @@ def test_programs_of_others_are_in_a_new_supervisord_as_the_run_has_found_them(
     }
     guard_program.save(guard._state_path("myauth"), state)
     given = {"name": "myauth", "owner": "me", "seconds": 120}
-    module: Any = Module({"processes": ["myauth:worker"], "site": "", "settle": 0, "standby_of": "x", "guard": given})
+    asked = {"processes": ["myauth:worker"], "site": "", "settle": 0, "tolerate": [], "standby_of": "x", "guard": given}
+    module: Any = Module(asked)
     supervisor_programs.start(found.daemon, module, {"changed": False, "site": None}, time.monotonic() + 30)
     expected = ("STOPPED", "RUNNING") if restarted else ("RUNNING", "STOPPED")
     wait(lambda: (found.state("idle:idle"), found.state("by_hand:by_hand")) == expected)
@@ -647,7 +718,7 @@ def test_a_supervisord_that_does_not_answer_yet_is_waited_for(supervisord: Start
     found = supervisord(program("worker"))
     daemon, hidden = Daemon(str(found.folder / "supervisord.conf")), found.folder / "s.sock.not-yet"
     (found.folder / "s.sock").rename(hidden)
-    given = {"processes": ["worker:worker"], "site": "", "settle": 0, "standby_of": "nobody", "guard": {}}
+    given = {"processes": ["worker:worker"], "site": "", "settle": 0, "tolerate": [], "standby_of": "x", "guard": {}}
     module: Any = types.SimpleNamespace(params=given)
 
     def wait_for_it(seconds: float) -> dict[str, Any]:

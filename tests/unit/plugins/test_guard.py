@@ -18,7 +18,7 @@ import pytest
 from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.action import supervisor_programs as action
-from ansible_collections.allianceauth.tuning.plugins.module_utils.server import guard, guard_program
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import consumers_program, guard, guard_program
 
 OWNER = "somebody@laptop, process 1 started at 2"
 OTHER = "else@desk, process 3 started at 4"
@@ -103,6 +103,8 @@ def test_a_run_sets_a_timer_with_a_program_that_root_alone_can_write(host: Serve
     program, state = map(Path, command[-2:])
     assert program.read_text() == Path(guard_program.__file__).read_text()
     assert [path.stat().st_mode & 0o777 for path in (program.parent, program, state)] == [0o700, 0o600, 0o600]
+    other = program.parent / guard_program.CONSUMERS
+    assert other.read_text() == Path(consumers_program.__file__).read_text()
     assert {key: host.state[key] for key in FOUND} == FOUND
     assert host.state["owner"] == OWNER
     assert 110 < host.state["deadline"] - time.monotonic() <= 120
@@ -195,6 +197,9 @@ def test_the_first_file_that_a_run_replaces_is_the_one_to_go_back_to(host: Serve
 def test_a_run_takes_over_what_the_guard_of_a_dead_one_would_bring_back(host: Server) -> None:
     guard.put(Module(), FOUND)
     guard.unproven(Module(), "proven", FILE)
+    # A worker that takes no more tasks.
+    worker = {"myauth:worker_00": {"node": "worker_00@auth1", "queues": ["celery"], "pid": 7, "start": 8}}
+    guard.remember_consumers(Module(), {"project": "myauth"}, worker)
     assert guard.look("myauth") == {"pending": True, "said": ""}
     host.lock(owner=OTHER)
     guard.adopt("myauth", OTHER)
@@ -204,6 +209,7 @@ def test_a_run_takes_over_what_the_guard_of_a_dead_one_would_bring_back(host: Se
     assert host.state["ran"] == ["myauth:beat", "myauth:gunicorn"]
     assert host.state["unproven"] == FILE
     assert host.state["daemon"] == FOUND["daemon"]
+    assert host.state["consumers"] == worker
 
 
 def test_a_run_that_ends_ends_its_guard(host: Server) -> None:
@@ -269,8 +275,9 @@ def test_a_host_is_given_up_when_it_brings_itself_back(monkeypatch: pytest.Monke
     assert seconds <= time.monotonic() - began < seconds + 30
 
 
-def test_the_program_is_one_file_that_imports_nothing_but_the_library() -> None:
-    code = f"import runpy; runpy.run_path({guard_program.__file__!r})"
+@pytest.mark.parametrize("program", [guard_program, consumers_program])
+def test_the_program_is_one_file_that_imports_nothing_but_the_library(program: Any) -> None:
+    code = f"import runpy; runpy.run_path({program.__file__!r})"
     subprocess.run(["/usr/bin/python3", "-I", "-c", code], check=True)
 
 

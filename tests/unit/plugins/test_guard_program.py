@@ -145,6 +145,18 @@ def test_what_the_run_has_stopped_runs_again_and_what_ran_is_left_alone(cut: Cal
     assert Path(run.state["report"]).stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize("works", [True, False])
+def test_the_webhook_of_the_run_is_told_and_may_fail(cut: Callable[[str], Cut], works: bool) -> None:
+    run = cut(program("worker"))
+    config, code = (run.path.parent / name for name in guard_program.WEBHOOK)
+    config.write_text(json.dumps({"said": str(run.folder / "told")}))
+    text = "import json, sys\nopen(json.load(open(sys.argv[1]))['said'], 'w').write(sys.stdin.read())\n"
+    code.write_text(text if works else "raise SystemExit(1)")
+    assert run.end() == 0
+    assert not works or (run.folder / "told").read_text() == run.said()
+    assert set(json.loads(run.lock.read_text())) == {"released"}
+
+
 def test_workers_that_took_tasks_meanwhile_are_told_to_finish(cut: Callable[[str], Cut]) -> None:
     run = cut(program("worker"))
     (run.folder / "calls.units").write_text(
@@ -153,6 +165,16 @@ def test_workers_that_took_tasks_meanwhile_are_told_to_finish(cut: Callable[[str
     assert run.end() == 0
     assert run.calls() == ["stop --no-block allianceauth-tuning-nobody-worker-*.service"]
     assert "the workers that took tasks meanwhile were told to finish" in run.said()
+
+
+def test_workers_that_take_no_more_tasks_are_given_their_queues_back(cut: Callable[[str], Cut]) -> None:
+    run = cut(program("worker"))
+    run.state["consumers"] = {"worker:worker": {"queues": ["celery"]}}
+    (run.path.parent / guard_program.CONSUMERS).write_text(
+        "import json, sys\nfor name in json.load(sys.stdin)['consumers']: print(name, 'takes tasks again')\n"
+    )
+    assert run.end() == 0
+    assert "had to act: worker:worker takes tasks again." in run.said()
 
 
 def test_a_program_that_is_still_stopping_is_awaited(cut: Callable[[str], Cut], wait: Wait) -> None:

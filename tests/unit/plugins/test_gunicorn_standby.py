@@ -225,6 +225,32 @@ def test_a_real_gunicorn_gets_a_second_and_loses_it(supervised: Supervised, wait
     assert work("absent") == refused("", changed=True)
 
 
+def test_one_that_is_tried_is_gone_once_it_answers_and_what_does_not_load_is_said(
+    supervised: Supervised, wait: Wait, tmp_path: Path, note: str
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = str(Path(__file__).parents[3] / "roles/auth/files/gunicorn.py")
+    application = tmp_path / "app.py"
+    application.write_text("from wsgiref.simple_server import demo_app as application\n")
+    command = f"{sys.executable} {sys.exec_prefix}/bin/gunicorn app:application --chdir {tmp_path}"
+    command += f" --bind 127.0.0.1:{port} --config '{config}'"
+    found = supervised(f"[program:gunicorn]\ncommand = {command}\n{GROUP}")
+    wait(lambda: port in [listener.port for listener in sockets.listeners()])
+    wait(lambda: proc.has_children(found.process("myauth:gunicorn").pid))
+    first = found.process("myauth:gunicorn").pid
+    assert work("tried", config=config) == refused("", changed=True)
+    assert standby.running(note) == {}
+    application.write_text("import no_such_module\n")
+    said = work("tried", config=config)
+    assert said["problem"].startswith(standby.SILENT)
+    assert "No module named 'no_such_module'" in said["problem"]
+    # The first one answers as before.
+    assert found.process("myauth:gunicorn").pid == first
+    assert [listener.port for listener in sockets.listeners()].count(port) == 1
+
+
 def test_the_gunicorn_of_another_project_is_not_ours() -> None:
     given = {"name": "myauth", "processes": ["other:gunicorn", "myauth:gunicorn", "pid:5@77"]}
     assert gunicorn_standby.own(given) == ["myauth:gunicorn", "pid:5@77"]

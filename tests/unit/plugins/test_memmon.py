@@ -12,7 +12,7 @@ from superlance.memmon import memmon_from_args
 
 PROGRAMS = [
     Program("worker", numprocs=2, numbered=True, memory_limit=256 * 1024**2),
-    Program("gunicorn", memory_limit=1024**3, tree=True),
+    Program("gunicorn", memory_limit=1024**3, cumulative=True),
     Program("beat"),
 ]
 
@@ -24,7 +24,7 @@ def test_each_process_with_a_limit_has_a_memmon_of_its_own_that_knows_it_by_its_
     limits = {name: (each.programs, each.cumulative) for name, each in found.items()}
     assert limits == {
         "memmon_worker_00": ({"worker_00": 256 * 1024**2}, False),
-        "memmon_worker_01": ({"worker_01": 256 * 1024**2}, False),
+        "memmon_worker_01": ({"worker_01": 244 * 1024**2}, False),
         "memmon_gunicorn": ({"gunicorn": 1024**3}, True),
     }
 
@@ -63,3 +63,42 @@ def test_the_limits_of_a_running_memmon_are_read_from_its_arguments() -> None:
         "b": 2 * 1024**2,
     }
     assert memmon.watched(["celery", "-p", "worker_00=1GB"]) == {}
+
+
+@pytest.mark.parametrize(
+    ("size", "limits"),
+    [
+        (512, [512]),
+        (512, [512, 487, 461, 436, 410]),
+        (512, [512, 495, 478, 461, 444, 427, 410]),
+        # Too little for steps of whole MB.
+        (3, [3, 3, 3]),
+    ],
+)
+def test_limits_of_a_pool_lie_apart_downwards_and_are_read_as_one(size: int, limits: list[int]) -> None:
+    megabyte = 1024**2
+    found = memmon.pool_limits(size * megabyte, len(limits))
+    assert [limit / megabyte for limit in found] == limits
+    assert memmon.one_limit(list(reversed(found))) == {size * megabyte}
+
+
+@pytest.mark.parametrize("sizes", [[512, 400], [512, 487, 460], [512, 512, 487]])
+def test_other_limits_are_read_as_they_are(sizes: list[int]) -> None:
+    assert memmon.one_limit(sizes) == set(sizes)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 12])
+def test_no_limit_of_a_pool_is_above_what_was_set_or_20_percent_below(count: int) -> None:
+    for size in (1024, 300 * 1024, 1024**2, 77 * 1024**2, 512 * 1024**2, 1024**3):
+        found = memmon.pool_limits(size, count)
+        assert found[0] == size
+        assert all(0.8 * size <= limit <= size for limit in found)
+        assert found == sorted(found, reverse=True)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 12])
+def test_the_least_limit_leaves_each_process_what_it_needs(count: int) -> None:
+    needed = 234 * 1024**2 + 1
+    least = memmon.least_limit(needed, count)
+    assert memmon.pool_limits(least, count)[-1] >= needed
+    assert memmon.pool_limits(least - 1024**2, count)[-1] < needed

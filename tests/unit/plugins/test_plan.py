@@ -31,6 +31,7 @@ def process(group: str, name: str, kind: str, **more: Any) -> dict[str, Any]:
         "state": "RUNNING",
         "pid": 7,
         "limits": {},
+        "began": 1000.0,
         "rss": 10**8,
         "children": [],
         **more,
@@ -46,7 +47,10 @@ WANTED = plan.Wanted("[program:beat]", "sum", "gunicorn's sum", "2.0.0", ())
 
 # In no order that would do for a drain.
 INFO: dict[str, Any] = {
+    "tuned": True,
+    "code": {"packages": [], "sources": [], "folder": 0.0, "kept": {"versions": {}, "time": 0.0}},
     "unit": True,
+    "outside": {"stop_seconds": None, "set_by": "", "drop_in": "", "needrestart": "", "has_needrestart": False},
     "hostname": "auth1",
     "user": {"uid": 1000, "gid": 1000, "group": "allianceserver"},
     "project_exists": True,
@@ -58,7 +62,10 @@ INFO: dict[str, Any] = {
     "guard": {"pending": False, "said": ""},
     "own_gunicorn_conf": None,
     "venv": {"exists": True, "programs": ["celery", "gunicorn", "python"], "versions": {"superlance": "2.0.0"}},
+    "now": 1_795_643_137.0,
     "memory_total": 4 * GIGABYTE,
+    "memory_available": 3 * GIGABYTE,
+    "log": {"since": None, "restarts": {}},
     "orphans": [{"pid": 5, "start": 77, "kind": "worker", "command": "celery worker"}],
     "own_groups": ["memmon_worker_00", "myauth"],
     "exposed": {},
@@ -76,7 +83,7 @@ INFO: dict[str, Any] = {
             process("myauth", "gunicorn", "gunicorn"),
             process("bots", "bot", "other"),
             process("myauth", "worker_00", "worker"),
-            process("memmon_worker_00", "memmon_worker_00", "listener", limits={"worker_00": 256 * 1024**2}),
+            process("memmon_worker_00", "memmon_worker_00", "listener", limits={"worker_00": 512 * 1024**2}),
             process("myauth", "beat", "beat"),
         ],
     },
@@ -145,7 +152,7 @@ def test_a_server_as_it_shall_be_has_no_drift_and_nothing_stopped(
     info["orphans"] = []
     decided = decide(defaults, info)
     assert (decided.found, decided.stopped, decided.actions) == ((), (), {})
-    assert plan.problems_left(declare(defaults), info, WANTED, STEPS) == []
+    assert plan.problems_left(declare(defaults), info, WANTED, STEPS, INFO) == []
 
 
 def test_what_is_only_just_coming_up_is_neither_stopped_nor_running(
@@ -202,10 +209,10 @@ def test_what_runs_otherwise_than_decided_is_told(defaults: dict[str, Any], info
     info["daemon"]["drift"]["changed"] = ["myauth", "bots"]
     # Another one's memmon, which watches what it likes.
     info["daemon"]["processes"].append(process("memmon", "memmon", "listener", limits={"gone": GIGABYTE}))
-    assert plan.problems_left(declare(defaults), info, WANTED, STEPS) == [
+    assert plan.problems_left(declare(defaults), info, WANTED, STEPS, INFO) == [
         "myauth:beat does not run",
         "memmon watches worker, which does not exist",
-        "memmon has the limit none for worker_00 and not 256MB",
+        "memmon has the limit none for worker_00 and not 512MB",
         "no memmon watches the worker worker_00",
         "myauth is changed on disk since supervisord read its configuration",
     ]
@@ -244,15 +251,6 @@ def test_a_pool_without_its_package_is_refused(defaults: dict[str, Any], info: d
     assert "the pool gevent needs the package gevent" in refusal
 
 
-def test_limits_above_the_hosts_memory_are_refused_with_the_numbers_unless_allowed(
-    defaults: dict[str, Any], info: dict[str, Any]
-) -> None:
-    big = {"auth_worker_numprocs": 5, "auth_worker_memory_limit": "1GB"}
-    (refusal,) = refusals.refusals(declare(defaults, **big), info, "auth1")
-    assert "the memory limits of 5 processes are 5120 MB in all, and the host has 4096 MB" in refusal
-    assert refusals.refusals(declare(defaults, **big, auth_memory_overcommit=True), info, "auth1") == []
-
-
 def test_a_limit_below_what_the_tree_needs_at_rest_is_refused(defaults: dict[str, Any], info: dict[str, Any]) -> None:
     info["daemon"]["processes"][0]["children"] = [2 * 10**8, 10**8]
     (refusal,) = refusals.refusals(declare(defaults, auth_gunicorn_memory_limit="300MB"), info, "auth1")
@@ -270,7 +268,7 @@ def test_a_limit_for_a_tree_that_has_not_run_yet_is_compared_with_what_is_like_i
         info["daemon"]["processes"] = []
     (refusal,) = refusals.refusals(declare(defaults, auth_workers=pools), info, "auth1")
     weight = 10**8 if runs else 80 * 1024**2
-    assert "the memory_limit of worker_fork (auth_worker_memory_limit, or its own in auth_workers) is 256MB" in refusal
+    assert "the memory_limit of worker_fork (auth_worker_memory_limit, or its own in auth_workers) is 512MB" in refusal
     assert "but with 8 children" in refusal
     assert f"needs {9 * weight // 1024**2} MB at rest" in refusal
     enough = [{**pools[0], "memory_limit": "1500MB"}]
@@ -281,14 +279,6 @@ def test_what_others_can_change_of_what_root_loads_is_warned_of(defaults: dict[s
     info["exposed"] = {"/etc/supervisor/conf.d/bot.conf": "bot", "/home/allianceserver/myauth/log": "allianceserver"}
     (warning,) = decide(defaults, info).warnings
     assert "loads or writes /etc/supervisor/conf.d/bot.conf, which bot can change" in warning
-
-
-def test_a_small_limit_and_a_missing_one_are_warned_of(defaults: dict[str, Any], info: dict[str, Any]) -> None:
-    (small,) = decide(defaults, info, auth_worker_memory_limit="100MB").warnings
-    assert "worker has a memory limit of 100MB" in small
-    (missing,) = decide(defaults, info, auth_worker_memory_limit="").warnings
-    assert missing == "worker has no memory limit: memmon does not watch it."
-    assert decide(defaults, info, auth_worker_memory_limit="", auth_memmon=False).warnings == ()
 
 
 def test_every_process_of_a_pool_is_a_node_with_the_hosts_name(defaults: dict[str, Any], info: dict[str, Any]) -> None:
@@ -431,9 +421,10 @@ def test_each_log_gets_a_link_unless_it_lies_elsewhere(defaults: dict[str, Any],
         return [log.removeprefix(own + "/") for log in logs]
 
     info["log_links"] = {}
-    assert names() == ["beat.log", "worker.log", "gunicorn.log", "bot.log", "memmon.log", "crashmail.log"]
-    info["log_links"] = {"beat.log": f"{own}/beat.log", "worker.log": "/elsewhere/worker.log"}
-    assert names() == ["worker.log", "gunicorn.log", "bot.log", "memmon.log", "crashmail.log"]
+    listeners = ["memmon_worker_00.log", "memmon_worker_01.log", "crashmail.log"]
+    assert names() == ["beat.log", "worker_00.log", "worker_01.log", "gunicorn.log", *listeners]
+    info["log_links"] = {"beat.log": f"{own}/beat.log", "worker_00.log": "/elsewhere/worker_00.log"}
+    assert names() == ["worker_00.log", "worker_01.log", "gunicorn.log", *listeners]
     assert names(auth_log_dir="/home/allianceserver/myauth/log") == []
     info["log_links"] = None
     assert names() == []
@@ -499,6 +490,9 @@ def test_what_ran_before_a_failed_run_runs_again_but_for_what_had_failed(
         "memmon_worker_00:memmon_worker_00",
         "bots:bot",
     }
+    # What has failed by now did not fail before.
+    info["daemon"]["processes"][2].update(state="FATAL")
+    assert plan.revert(declare(defaults), info, WANTED, before, file_is_back=True).warnings == ()
     # The orphan works on, and may be what was waited for in vain.
     assert "pid:5@77" not in decided.drain.workers
     assert decided.actions == {}
@@ -506,6 +500,37 @@ def test_what_ran_before_a_failed_run_runs_again_but_for_what_had_failed(
     assert "bots:bot" not in plan.revert(declare(defaults), info, WANTED, before, file_is_back=True).expected.processes
     info["daemon"]["drift"]["changed"] = ["myauth"]
     assert "restart" in plan.revert(declare(defaults), info, WANTED, before, file_is_back=True).actions
+
+
+def test_what_did_not_work_before_is_named_and_nobody_is_asked_for_it(
+    defaults: dict[str, Any], info: dict[str, Any]
+) -> None:
+    processes = {one["namespec"]: one for one in info["daemon"]["processes"]}
+    processes["myauth:worker_00"].update(state="FATAL", pid=0, spawnerr="Exited too quickly")
+    processes["myauth:gunicorn"].update(state="BACKOFF", pid=0)
+    processes["bots:bot"].update(deaths=3)
+    decided = decide(defaults, info)
+    assert set(decided.tolerated) == {"myauth:worker_00", "myauth:gunicorn", "bots:bot"}
+    assert decided.expected.site == ""
+    assert decided.expected.nodes == {}
+    # They are started all the same: perhaps the cause is gone.
+    assert {"myauth:worker_00", "myauth:gunicorn"} <= set(decided.expected.processes)
+    told = [said for said in decided.warnings if "before this run" in said]
+    ours = "before this run, which starts it and does not fail if it ends again."
+    assert told == [
+        f"myauth:gunicorn was BACKOFF {ours}",
+        "bots:bot died 3 times in the last ten minutes before this run, which leaves it as it is.",
+        f"myauth:worker_00 was FATAL (Exited too quickly) {ours}",
+    ]
+    left = plan.problems_left(declare(defaults), info, WANTED, STEPS, info)
+    assert not [said for said in left if "does not run" in said]
+    assert "myauth:worker_00 does not run" in plan.problems_left(declare(defaults), info, WANTED, STEPS, INFO)
+
+
+def test_what_the_new_file_does_not_have_is_no_news(defaults: dict[str, Any], info: dict[str, Any]) -> None:
+    info["expected"].append("memmon:memmon")
+    info["daemon"]["processes"].append(process("memmon", "memmon", "other", state="FATAL", pid=0))
+    assert not [said for said in decide(defaults, info).warnings if "before this run" in said]
 
 
 def test_where_the_previous_file_is_not_back_what_supervisord_knows_runs_again(

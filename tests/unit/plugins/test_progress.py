@@ -88,6 +88,23 @@ def test_who_is_overdue_is_named_with_the_tasks(drained: progress.Drained) -> No
     assert "Not all of it could be started again: too bad" in drained.abort_message("too bad")
 
 
+def test_after_an_abort_it_is_said_which_workers_take_tasks_again(drained: progress.Drained) -> None:
+    drained.update({**answer(1060.0, NAME, ORPHAN), "tasks": TASKS})
+    said = drained.abort_message("", [NAME])
+    assert "What was stopped was started again. worker_00 takes tasks again. Run it again later" in said
+    assert (
+        "What was stopped was started again. worker_00 was told to finish: it takes no new task until supervisord has "
+        "started it again. Run it again later" in drained.abort_message("")
+    )
+
+
+def test_what_a_worker_runs_is_asked_anew_when_it_is_told_to_stop(drained: progress.Drained) -> None:
+    drained.update({**answer(1000.0, NAME), "tasks": TASKS})
+    later = {"worker_00": [{"name": "after.a.countdown", "id": "2", "age": 1}]}
+    drained.update({**answer(1005.0, NAME), "tasks": later, "stop_requests": {NAME: {"pid": 3, "at": 1005.0}}})
+    assert drained.line() == "auth1: waiting for worker_00 (after.a.countdown for 1 s), 60 s left"
+
+
 def test_lost_tasks_are_named(drained: progress.Drained) -> None:
     drained.update({**answer(1060.0, NAME), "tasks": TASKS})
     drained.update(answer(1061.0))

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change import Change
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import report, variables
 
 LOGS = "/var/log/supervisor/myauth from now on, with links to them in /home/allianceserver/myauth/log"
 PLAN: dict[str, Any] = {
+    "job": "apply",
+    "outdated": "",
     "actions": {"install": ["superlance 2.0.0 is asked for, and none is installed"]},
     "found": [],
     "guard_report": "",
     "stopped": ["myauth:beat"],
     "superlance": "2.0.0",
     "table": ["program", "beat"],
+    "pools": [],
     "drain": {"site": ["myauth:gunicorn"]},
     "files": {
         "path": "/etc/supervisor/conf.d/myauth.conf",
@@ -31,22 +35,64 @@ def changes(check_mode: bool = False, found: tuple[str, ...] = (), **results: An
     return report.Report("auth1", {**PLAN, "found": list(found)}, results, check_mode).changes()
 
 
-def test_the_table_has_a_row_for_each_program_and_the_sums(defaults: dict[str, Any]) -> None:
+INFO: dict[str, Any] = {
+    "daemon": {
+        "processes": [
+            {"name": "beat", "pid": 7, "rss": 117 * 1024**2, "children": []},
+            {"name": "worker_00", "pid": 8, "rss": 120 * 1024**2, "children": []},
+            {"name": "worker_01", "pid": 0, "rss": 0, "children": []},
+            {"name": "gunicorn", "pid": 9, "rss": 26 * 1024**2, "children": [100 * 1024**2] * 3},
+        ]
+    }
+}
+
+
+def test_the_table_has_what_each_process_holds_and_its_limit(defaults: dict[str, Any]) -> None:
     asked = {**defaults, "auth_worker_numprocs": 2, "auth_gunicorn_memory_limit": "1GB"}
     declared, refusals = variables.declare(asked, "auth1")
     assert refusals == []
-    assert report.table(declared) == [
-        "program   processes  concurrency  pool       memory limit",
-        "beat      1          -            -          none",
-        "worker    2          10           threads    256MB each",
-        "gunicorn  1          -            3 workers  1GB with its children",
-        "numprocs * concurrency: 20 tasks at once; limits: 1536 MB in all",
+    assert report.table(declared, INFO) == [
+        "program      processes  concurrency  pool       holds   memory limit           log",
+        "beat         1          -            -          117 MB  none                   beat.log",
+        "worker       2          10           threads                                   worker_00.log to worker_01.log",
+        "  worker_00                                     120 MB  512MB",
+        "  worker_01                                     -       487MB",
+        "gunicorn     1          -            3 workers  326 MB  1GB with its children  gunicorn.log",
+        "numprocs * concurrency: 20 tasks at once; limits: 2023 MB in all; logs: /home/allianceserver/myauth/log",
     ]
 
 
 def test_a_limit_that_nobody_watches_is_none(defaults: dict[str, Any]) -> None:
     declared, _refusals = variables.declare({**defaults, "auth_memmon": False}, "auth1")
-    assert all("256MB" not in line for line in report.table(declared))
+    assert all("512MB" not in line for line in report.table(declared, INFO))
+
+
+def test_what_processes_hold_is_shown_as_it_is_after_the_restart() -> None:
+    lines = report.Report("auth1", PLAN, {"verified": {"table": ["a new look"]}}, check_mode=False).lines()
+    assert lines[2:] == ["  a new look"]
+
+
+POOLS: list[dict[str, Any]] = [
+    {"queues": ["services"], "processes": 1, "variable": "numprocs of worker_services in auth_workers"},
+    {"queues": [], "processes": 2, "variable": "auth_worker_numprocs"},
+    {"queues": ["celery", "heavy"], "processes": 1, "variable": "numprocs of heavy in auth_workers"},
+]
+
+
+@pytest.mark.parametrize(("tasks", "needed"), [(299, 0), (300, 3), (750, 7)])
+def test_places_stand_in_the_table_and_too_few_are_warned_of(tasks: int, needed: int) -> None:
+    waiting = {"default_queue": "celery", "eta_limit": 100, "countdown": {"tasks": tasks, "seconds": 600}}
+    told = report.Report("auth1", {**PLAN, "pools": POOLS}, {"checked": {"waiting": waiting}}, check_mode=True)
+    assert told.lines()[-1] == (f"  places for tasks with a countdown: 300; a model update queues {tasks} within 600 s")
+    # Those of the other pool that serves the queue count.
+    assert [f"Set auth_worker_numprocs to {needed}, " in said for said in told.warnings()] == [True] * bool(needed)
+
+
+@pytest.mark.parametrize("waiting", [{}, {"eta_limit": None, "countdown": {"tasks": 999, "seconds": 600}}])
+def test_where_nothing_limits_waiting_tasks_nothing_is_said_of_places(waiting: dict[str, Any]) -> None:
+    told = report.Report("auth1", {**PLAN, "pools": POOLS}, {"checked": {"waiting": waiting}}, check_mode=True)
+    assert told.warnings() == []
+    assert told.lines()[-1] == "  beat"
 
 
 def test_it_says_so_if_there_was_nothing_to_do() -> None:

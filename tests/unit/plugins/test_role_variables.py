@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -95,7 +97,7 @@ EXTRA = st.fixed_dictionaries(
     optional={
         "environment": ENVIRONMENTS,
         "memory_limit": SIZES,
-        "memory_limit_tree": FLAGS,
+        "memory_limit_cumulative": FLAGS,
         "stopwaitsecs": NUMBERS,
         "directory": TEXTS.filter(bool),
     },
@@ -106,6 +108,8 @@ USERS = st.sampled_from(["daemon", "nobody", "root"])
 RIGHT: dict[str, st.SearchStrategy[Any]] = {
     "auth_project": st.sampled_from(["myauth", "worker", "my.auth", "memmon"]),
     "auth_user": USERS,
+    "auth_stdout_logfile_maxbytes": st.sampled_from(["0", "1KB", "50MB"]),
+    "auth_stdout_logfile_backups": st.sampled_from([0, "3"]),
     **{f"auth_worker_{key}": values for key, values in POOL_KEYS.items()},
     "auth_workers": st.lists(WORKERS, max_size=3),
     "auth_beat": FLAGS,
@@ -237,15 +241,28 @@ def wanted_limits(asked: Mapping[str, Any]) -> dict[str, tuple[int, bool]]:
     if true(asked["auth_beat"]):
         limits.append(("beat", asked["auth_beat_memory_limit"], False))
     for name, pool in pools(asked).items():
-        processes = [f"{name}_{number:02d}" for number in range(int(pool["numprocs"]))]
-        limits += [(process, pool["memory_limit"], pool["pool"] == "prefork") for process in processes]
+        sizes = in_steps(pool["memory_limit"], int(pool["numprocs"]))
+        limits += [(f"{name}_{number:02d}", size, pool["pool"] == "prefork") for number, size in enumerate(sizes)]
     if true(asked["auth_gunicorn"]):
         limits.append(("gunicorn", asked["auth_gunicorn_memory_limit"], True))
     for name, program in asked["auth_extra_programs"].items():
-        limits.append((name, program.get("memory_limit"), true(program.get("memory_limit_tree", False))))
+        limits.append((name, program.get("memory_limit"), true(program.get("memory_limit_cumulative", False))))
     if not true(asked["auth_memmon"]):
         return {}
-    return {process: (int(size[:-2]) * UNITS[size[-2:].upper()], tree) for process, size, tree in limits if size}
+    return {process: (in_bytes(size), cumulative) for process, size, cumulative in limits if size}
+
+
+def in_bytes(size: Any) -> int:
+    return size if isinstance(size, int) else int(size[:-2]) * UNITS[size[-2:].upper()]
+
+
+def in_steps(size: str, count: int) -> list[int]:
+    """Return the limits of a pool's processes, by what the documentation says of them."""
+    if not size:
+        return [0] * count
+    whole, apart = in_bytes(size), min(0.05, 0.2 / max(1, count - 1))
+    megabytes = (math.ceil(round(whole * (1 - apart * number) / 1024**2, 6)) for number in range(count))
+    return [min(whole, each * 1024**2) for each in megabytes]
 
 
 def read_limits(memmons: list[list[str]], asked: Mapping[str, Any]) -> dict[str, tuple[int, bool]]:
@@ -295,6 +312,7 @@ def check(asked: Mapping[str, Any], effective: dict[str, Any], content: str) -> 
         assert processes[name]["stopwaitsecs"] == int(program.get("stopwaitsecs", 10))
         assert processes[name]["directory"] == str(program.get("directory", asked["auth_project_dir"]))
 
+    check_logs(process for group in groups.values() for process in group["processes"])
     user = project.user(asked["auth_user"])
     assert user
     assert {process["uid"] for process in processes.values()} <= {user["uid"]}
@@ -319,6 +337,18 @@ def check(asked: Mapping[str, Any], effective: dict[str, Any], content: str) -> 
     if watcher != 0:
         (socket,) = effective["sockets"]
         assert (socket["mode"], socket["uid"], socket["gid"]) == (differences.SOCKET_MODE, 0, user["gid"])
+
+
+def check_logs(processes: Iterable[Mapping[str, Any]]) -> None:
+    """See that no file has two writers."""
+    writers = Counter(
+        process[log]
+        for process in processes
+        for log in ("stdout_logfile", "stderr_logfile")
+        if process[log] and not (log == "stderr_logfile" and process["redirect_stderr"])
+    )
+    assert writers
+    assert set(writers.values()) == {1}
 
 
 def check_settings(found: Mapping[str, Mapping[str, str]], asked: Mapping[str, Any]) -> None:

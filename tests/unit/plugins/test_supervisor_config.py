@@ -39,7 +39,8 @@ def conf_d(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def check(conf_d: Path, content: str, **more: Any) -> list[str]:
-    return supervisor_config.check(arguments(conf_d, **more), content)
+    problems, _waiting = supervisor_config.check(arguments(conf_d, **more), content)
+    return problems
 
 
 def arguments(conf_d: Path, **more: Any) -> dict[str, Any]:

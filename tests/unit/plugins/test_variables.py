@@ -141,7 +141,18 @@ def test_a_pool_can_be_left_out_and_others_take_what_they_do_not_say_from_the_wo
     )
     assert refusals == []
     (big,) = declared.workers
-    assert (big.name, big.pool, big.memory_limit, big.tree) == ("big", "prefork", 1024**3, True)
+    assert (big.name, big.pool, big.memory_limit, big.cumulative) == ("big", "prefork", 1024**3, True)
+
+
+@pytest.mark.parametrize("key", ["memory_limit_cumulative", "memory_limit_tree"])
+def test_a_limit_with_children_works_by_its_old_name_too(defaults: dict[str, Any], key: str) -> None:
+    asked = {**defaults, "auth_extra_programs": {"bot": {"command": "bot", "memory_limit": "1GB", key: True}}}
+    declared, refusals = variables.declare(asked, "auth1")
+    assert refusals == []
+    assert [program.cumulative for program in declared.extra] == [True]
+    assert [text.partition(" is called ")[0] for text in variables.renamed(asked)] == (
+        ["memory_limit_tree of bot in auth_extra_programs"] if key == "memory_limit_tree" else []
+    )
 
 
 def test_a_pool_that_is_left_out_by_name_is_switched_off(defaults: dict[str, Any]) -> None:

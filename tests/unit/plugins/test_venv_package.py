@@ -57,7 +57,9 @@ def test_pip_is_told_in_its_environment(install: Any, tmp_path: Path) -> None:
     script = "tr '\\0' ' ' < /proc/$$/cmdline > arguments; env > environment"
     assert install(script, arguments=["--index-url", SECRET, "--pre"], environment={"PIP_CERT": "/my/ca"}) == ""
     arguments = (tmp_path / "arguments").read_text()
-    assert arguments.endswith("-m pip install --no-input --disable-pip-version-check superlance==2.0.0 --pre ")
+    assert arguments.endswith(
+        "-m pip install --no-input --no-cache-dir --disable-pip-version-check superlance==2.0.0 --pre "
+    )
     assert "s3cret" not in arguments
     assert {f"PIP_INDEX_URL={SECRET}", "PIP_CERT=/my/ca"} <= set((tmp_path / "environment").read_text().splitlines())
 

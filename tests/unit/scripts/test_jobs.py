@@ -41,12 +41,13 @@ def test_two_jobs_run_side_by_side(tmp_path: Path) -> None:
 
 
 def test_everything_runs_once_and_the_matrix_besides() -> None:
-    test, everything = jobs.choose("test", []), jobs.choose("test-all", [])
-    once = set(jobs.scenarios()) - set(jobs.BY_NAME)
+    test, everything, versions = (jobs.choose(verb, []) for verb in ("test", "test-all", "test-versions"))
+    once = set(jobs.scenarios()) - set(jobs.VERSIONS)
     assert {job.name for job in test} == {"images", "lint", "unit", *once}
-    assert {job.command[-1] for job in everything if job.command[0] == "scripts/scenario"} == once
+    run = {job.command[-1] for job in (*everything, *versions) if job.command[0] == "scripts/scenario"}
+    assert run == set(jobs.scenarios())
     assert {job.name for job in test} < {job.name for job in everything}
-    for chosen in (test, everything):
+    for chosen in (test, everything, versions):
         names = [job.name for job in chosen]
         assert len(names) == len(set(names))
         assert {need for job in chosen for need in job.needs} <= set(names)

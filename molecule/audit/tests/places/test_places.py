@@ -71,6 +71,15 @@ def test_as_many_processes_as_the_audit_names_let_other_tasks_through(host: Any,
     # The control: what the finding warns of is so.
     assert order(host, "full", 100)[0] != "full-now-0"
 
-    assert play.run("apply", **{variable: int(numprocs)}).status == 0
+    # A run that only looks says the same as the audit.
+    looking = play.run("apply", "--check", auth_worker_concurrency=11)
+    assert (
+        f"places for tasks with a countdown: 100; a model update queues {CORPORATIONS} within 600 s" in looking.output
+    )
+    assert f"Set {variable} to {numprocs}, unless " in " ".join(looking.output.split())
+    applied = play.run("apply", **{variable: int(numprocs)})
+    assert applied.status == 0
+    assert f"places for tasks with a countdown: 200; a model update queues {CORPORATIONS} within" in applied.output
+    assert f"Set {variable}" not in applied.output
     assert "waiting-places" not in {rule for _severity, rule in audit(host, tmp_path).found}
     assert order(host, "room", 200)[0] == "room-now-0"

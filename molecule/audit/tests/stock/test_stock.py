@@ -60,7 +60,7 @@ def test_it_finds_what_is_wrong_with_the_template_and_nothing_else(stock: Audit)
         ("root-runs-what-others-write", "root runs /home/allianceserver/venv/auth/bin/memmon"),
         ("root-loads-what-others-write", "allianceserver can change it"),
         ("gunicorn-aborts-requests", "stopsignal is INT"),
-        ("unit-stops-too-early", "systemd waits 90 s (TimeoutStopSec) for programs that may take 600 s"),
+        ("unit-stops-too-early", "systemd waits 90 s (TimeoutStopSec) for a supervisord that may take 670 s"),
         ("node-name-without-host", "celery@worker_00, celery@worker_services_00"),
     ],
 )

@@ -171,6 +171,30 @@ def test_a_server_whose_run_is_cut_off_brings_itself_back(machine: Machine, cut:
     assert re.match(r"The guard of a run of \S+ that was cut off at .* UTC had to act: ", told(machine))
 
 
+def test_a_worker_that_has_only_stopped_to_take_tasks_takes_them_again(machine: Machine) -> None:
+    sent, worker = server.send(machine, 1, LONG, "held"), server.pid(machine, "worker_00")
+    assert server.wait(lambda: server.ledger(machine, "held-"), bool)
+    with apply(13) as run:
+        follow(run, r"^TASK .*Drain beat, then the workers together")
+        # The guard is told just before the worker is.
+        while machine.run(f"grep worker_00@ {STATE}/state.json").rc != 0:
+            assert run.poll() is None, "The run was over before it was cut off."
+        (node,) = (node for node in server.worker_nodes(machine) if node.startswith("worker_00@"))
+        assert (
+            server.wait(lambda: server.inspect(machine, "active_queues", node)[node], lambda queues: not queues) == []
+        )
+        kill(run)
+    print("-- cut off")
+    back_by_itself(machine)
+    after = server.send(machine, 2, 0, "beside")
+    assert all_done(machine, after, "beside-")
+    assert server.ledger(machine, "held-") == {"held-0": ["start"]}
+    assert server.pid(machine, "worker_00") == worker
+    assert "myauth:worker_00 takes tasks again" in told(machine)
+    release(machine, sent)
+    assert all_done(machine, sent, "held-")
+
+
 def test_a_run_that_is_back_late_touches_nothing_and_says_what_was_done(machine: Machine) -> None:
     sent = server.send(machine, 10, LONG, "late")
     with apply(11) as run:

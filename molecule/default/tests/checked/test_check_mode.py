@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ansible_collections.allianceauth.tuning.plugins.plugin_utils import pythons
 from shared import playbook, server
 
 
@@ -23,3 +24,10 @@ def test_check_mode_says_what_a_run_would_change(host: Any) -> None:
     assert "worker --concurrency: 5 -> 10 (auth_worker_concurrency)" in run.output
     assert "gunicorn stopsignal: INT -> TERM (TERM lets requests finish, which INT aborts)" in run.output
     assert f"{name}: superlance 2.0.0 would be installed. {server.SUPERVISOR_CONF} would be replaced." in run.output
+
+
+def test_a_run_says_if_this_ansible_core_does_not_support_the_python(host: Any) -> None:
+    name, version = server.name(host), server.run(host, "python3 --version").split()[1]
+    # Ansible breaks lines of warnings.
+    said = " ".join(playbook.last_step().output.split())
+    assert (f"{name}: ansible-core" in said) is bool(pythons.unsupported(name, version))

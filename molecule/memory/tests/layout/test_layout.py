@@ -34,12 +34,13 @@ def test_the_guides_layout_is_there_after_one_run(host: Any, runs: list[playbook
 
 def test_limits_hold_in_it_and_a_restart_after_the_uptime_is_not_mailed(host: Any) -> None:
     before, sent = leaks.all_running(host), leaks.mails(host)
-    start = server.log_size(host, "memmon.log")
+    start = server.log_size(host, "memmon_bot.log")
     server.run(host, "supervisorctl signal USR1 myauth:bot")
     assert leaks.restarted(before, leaks.until_restarted(host, "myauth:bot", before)) == {"myauth:bot"}
 
     def looks_after_it() -> int:
-        return server.log(host, "memmon.log", start).partition("Restarting myauth:bot\n")[2].count("RSS of myauth:bot ")
+        said = server.log(host, "memmon_bot.log", start)
+        return said.partition("Restarting myauth:bot\n")[2].count("RSS of myauth:bot ")
 
     # By its next look it would have mailed.
     assert server.wait(looks_after_it, bool)

@@ -32,7 +32,7 @@ def test_the_auth_user_can_change_nothing_that_root_uses(host: Any) -> None:
     # The search has seen all kinds of them.
     for path in ("/", server.SUPERVISOR_CONF, "/etc/supervisor/conf.d", "/usr/bin/supervisord", "/usr/bin/python3"):
         assert path in found.loaded
-    assert f"{server.LOG_DIR}/worker.log" in found.loaded
+    assert f"{server.LOG_DIR}/worker_00.log" in found.loaded
     assert any(re.search(r"/libc\.so\.6$", path) for path in found.loaded)
     assert any(path.endswith("/supervisor/options.py") for path in found.loaded)
     assert found.changeable == []
@@ -136,7 +136,7 @@ def answered_for(host: Any) -> Iterator[None]:
     local = f"/home/{server.USER}/.local/lib/python{version}"
     superlance = server.run(host, f"ls -d {server.VENV}/lib/python3*/site-packages/superlance-2.0.0.dist-info").strip()
     server.as_user(host, f"mkdir -p {local}/site-packages && mv {superlance} {superlance}.away")
-    server.as_user(host, f"rm {server.PROJECT}/log/worker.log")
+    server.as_user(host, f"rm {server.PROJECT}/log/worker_00.log")
     leaks.place(host, f"{local}/site-packages/usercustomize.py", ANSWER, server.USER)
     yield
     server.run(host, f"rm {local}/site-packages/usercustomize.py")
@@ -157,4 +157,4 @@ def test_a_forged_answer_of_the_auth_user_gives_no_program_to_root(host: Any) ->
     assert set(server.run(host, f"ps -o user:32= --ppid {daemon}").split()) == {server.USER}
     # What it was run for was done, not only said to be.
     assert "Version: 2.0.0" in server.as_user(host, f"{server.VENV}/bin/pip show superlance 2>&1")
-    assert host.file(f"{server.PROJECT}/log/worker.log").linked_to == f"{server.LOG_DIR}/worker.log"
+    assert host.file(f"{server.PROJECT}/log/worker_00.log").linked_to == f"{server.LOG_DIR}/worker_00.log"

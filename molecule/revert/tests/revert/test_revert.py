@@ -82,15 +82,22 @@ def test_a_memmon_that_cannot_start(host: Any) -> None:
     assert BACK in said
 
 
-def test_a_task_longer_than_its_time_calls_the_run_off(host: Any) -> None:
-    before = server.configuration(host)
+def test_a_task_longer_than_its_time_calls_the_run_off_and_its_worker_works_on(host: Any) -> None:
+    before, worker = server.configuration(host), server.pid(host, "worker_00")
     server.keep_busy(host, "patient")
-    # Called off long before the worker ends by itself, and is started again.
     said = play.verdict(play.run("apply", auth_worker_concurrency=8, auth_worker_stopwaitsecs=20))
     assert server.healthy(host)
     assert server.configuration(host) == before
     assert f"{server.name(host)}: worker_00 (lab_tasks.sleep for " in said
     assert "did not stop in time, so the run was called off. What was stopped was started again." in said
+    assert "worker_00 takes tasks again." in said
+    assert "told to finish" not in said
+    # Beside the one that hangs.
+    sent = server.send(host, 3, 0, "beside")
+    expected = {key: ["start", "end"] for key in sent}
+    assert server.wait(lambda: server.ledger(host, "beside-"), lambda tasks: tasks == expected) == expected
+    assert not server.done(host, "patient")
+    assert server.pid(host, "worker_00") == worker
     assert "auth_worker_stopwaitsecs" in said
     assert "auth_drain_timeout_action=kill" in said
     assert server.done_once_released(host, "patient")
@@ -117,6 +124,7 @@ def test_a_worker_that_ignores_its_signal_calls_the_run_off(host: Any) -> None:
     assert server.configuration(host) == before
     assert f"{server.name(host)}: worker_00 " in said
     assert "did not stop in time, so the run was called off. What was stopped was started again." in said
+    assert "worker_00 was told to finish: it takes no new task until supervisord has started it again." in said
     # Now it hears the signal, and supervisord starts it again.
     assert server.wait(lambda: server.pid(host, "worker_00"), lambda now: now not in ("0", frozen)) != frozen
 

@@ -12,6 +12,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.aud
     beat,
     capacity,
     daemon,
+    installed,
     limits,
     programs,
     queues,
@@ -27,7 +28,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.aud
 # Raised when something of audit.json changes its meaning or goes.
 VERSION = 1
 
-_SUBJECTS = (daemon, programs, limits, queues, rights, capacity)
+_SUBJECTS = (daemon, programs, installed, limits, queues, rights, capacity)
 
 
 def findings(looks: Mapping[str, Mapping[str, Any]]) -> dict[str, list[Finding]]:

@@ -46,13 +46,15 @@ def sums(look: Mapping[str, Any]) -> dict[str, int]:
 
 def _memory(look: Mapping[str, Any]) -> Iterator[Finding]:
     both = sums(look)
-    if sum(both.values()) > look["memory_total"]:
+    held = sum(holds(process, True) for process in look["processes"])
+    room = min(look["memory_total"], look["memory_available"] + held)
+    if sum(both.values()) > room:
         yield Finding(
             "medium",
             "memory-does-not-fit",
             look["hostname"],
             f"limits allow {megabytes(both['limited'])}, programs without one hold {megabytes(both['unlimited'])}, "
-            f"and the host has {megabytes(look['memory_total'])}",
+            f"and the host has {megabytes(room)} for them beside all else that runs there",
             "Before a limit is reached the kernel may end some process of the host, such as the database.",
             "auth_worker_memory_limit or auth_worker_numprocs: less",
         )

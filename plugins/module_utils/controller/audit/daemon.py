@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Iterator, Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit.finding import Finding, listed
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit.programs import waits
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.outside import stop_seconds, too_short
 
 
 def findings(look: Mapping[str, Any]) -> list[Finding]:
@@ -90,15 +90,18 @@ def _orphans(look: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _unit(look: Mapping[str, Any]) -> Iterator[Finding]:
-    longest = max(waits(look).values(), default=0)
-    allowed = look["unit"]["stop_seconds"]
-    if look["unit"]["exists"] and allowed is not None and allowed < longest:
+    groups: dict[str, list[int]] = {}
+    for process in look["processes"]:
+        groups.setdefault(process["group"], []).append(process["stopwaitsecs"])
+    allowed, needed = look["unit"]["stop_seconds"], stop_seconds(groups.values())
+    if look["unit"]["exists"] and allowed is not None and allowed < needed:
         yield Finding(
             "low",
             "unit-stops-too-early",
             "supervisor.service",
-            f"systemd waits {allowed:.0f} s (TimeoutStopSec) for programs that may take {longest} s (stopwaitsecs)",
+            too_short(allowed, needed),
             "Whoever restarts it by systemd, such as an upgrade of packages, leaves workers behind, or loses their "
             "tasks.",
-            f"systemctl edit supervisor: [Service] TimeoutStopSec={longest + 60}",
+            "ansible-playbook allianceauth.tuning.apply (auth_systemd_drop_in), or systemctl edit supervisor: "
+            f"[Service] TimeoutStopSec={needed}",
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Iterator, Mapping
 
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import memory
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit.finding import (
     Finding,
     listed,
@@ -19,16 +20,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.aud
     program,
     workers,
 )
-
-_HOUR = 3600
-_DAY = 24 * _HOUR
-
-# A leak that fills a limit more often than that is no leak: the limit is too small for what the process does.
-_MOST_AN_HOUR = 2
-_MOST_A_DAY = 8
-
-# Below that many times what it holds at rest, a healthy process is restarted for its work. The tuning guide's factor.
-_ROOM = 2
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 
 _ALIVE = ("RUNNING", "STARTING", None)
 
@@ -151,17 +143,13 @@ def _trees(look: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _too_small(look: Mapping[str, Any]) -> Iterator[Finding]:
     limited = limits(look)
-    lightest: dict[str, int] = {}
-    for process in look["processes"]:
-        if process["pid"]:
-            weight = holds(process, limited.get(process["namespec"], (0, True, ""))[1])
-            lightest[program(process)] = min(weight, lightest.get(program(process), weight))
     for process in look["processes"]:
         if process["namespec"] not in limited or not process["pid"]:
             continue
         limit, children, _listener = limited[process["namespec"]]
-        now, rest = holds(process, children), lightest[program(process)]
-        if now >= limit or rest * _ROOM > limit:
+        pool = {other["name"] for other in look["processes"] if program(other) == program(process)}
+        now, rest = holds(process, children), memory.at_rest(process["kind"], pool, look["processes"], children)
+        if now >= limit or rest * memory.ROOM > limit:
             yield Finding(
                 "high" if now >= limit else "medium",
                 "limit-below-use",
@@ -170,25 +158,21 @@ def _too_small(look: Mapping[str, Any]) -> Iterator[Finding]:
                 + (f", the lightest of its kind {megabytes(rest)}" if rest < now else ""),
                 "memmon restarts a healthy process again and again: it takes no tasks until it has finished what it "
                 "runs, and loads everything anew.",
-                f"{variable(process)}: {megabytes(rest * _ROOM).replace(' ', '')} or more",
+                f"{variable(process)}: {memmon.size_text(memmon.least_limit(rest * memory.ROOM, len(pool)))} or more",
             )
 
 
 def _restarts(look: Mapping[str, Any]) -> Iterator[Finding]:
-    for name, times in look["log"]["restarts"].items():
-        hour = sum(when >= look["now"] - _HOUR for when in times)
-        day = sum(when >= look["now"] - _DAY for when in times)
-        if hour > _MOST_AN_HOUR or day > _MOST_A_DAY:
-            back = f" (supervisord's log reaches {(look['now'] - look['log']['since']) / _HOUR:.0f} hours back)"
-            yield Finding(
-                "medium",
-                "memmon-restarts",
-                name,
-                f"memmon has restarted it {hour} times in the last hour and {day} times in the last day{back}",
-                "That is more than a leak explains: the limit is too small for what the process does.",
-                "auth_worker_memory_limit: run a day with a generous limit, look up in memmon's log what a healthy "
-                "process holds, and take about twice that",
-            )
+    for name, said in memory.restarted_too_often(look["log"], look["now"]).items():
+        yield Finding(
+            "medium",
+            "memmon-restarts",
+            name,
+            f"memmon has restarted it {said}",
+            "That is more than a leak explains: the limit is too small for what the process does.",
+            "auth_worker_memory_limit: run a day with a generous limit, look up in memmon's log what a healthy "
+            "process holds, and take about twice that",
+        )
 
 
 def _lost_names(look: Mapping[str, Any]) -> Iterator[Finding]:

@@ -114,8 +114,8 @@ def _shared_logs(look: Mapping[str, Any]) -> Iterator[Finding]:
             listed([path.rpartition("/")[2] for path in sorted(shared)]),
             f"{len(shared)} logs have several writers, such as {path} ({listed(names)})",
             "Each writer rotates the file by itself, so that at each rotation a part of what was logged is lost.",
-            "redirect_stderr = true for each program, and a log for each process: "
-            "%(program_name)s_%(process_num)02d.log",
+            "ansible-playbook allianceauth.tuning.apply gives each process a log; by hand: redirect_stderr = true for "
+            "each program, %(program_name)s_%(process_num)02d.log, and stdout_logfile = NONE for each listener",
         )
 
 

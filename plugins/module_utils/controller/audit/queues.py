@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from typing import Any, Iterator, Mapping
 
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import places as counting
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit.finding import Finding, listed
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit.worker import (
-    DEFAULT_QUEUE,
     Worker,
     program,
     variable,
     workers,
 )
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import DEFAULT_QUEUE
 
 _ALIVE = ("RUNNING", "STARTING", None)
 
@@ -134,28 +135,19 @@ def _backlog(look: Mapping[str, Any], one: Mapping[str, Any], own: list[Worker])
 
 
 def places(one: Mapping[str, Any], own: list[Worker]) -> dict[str, Any] | None:
-    """Return the places for tasks with a countdown and what a model update needs; None where there is no limit.
-
-    A worker process at its limit takes nothing until all that it holds is done, so that one process more is
-    needed than the tasks would fill. Measured: three processes of 100 stand still with 300 tasks, four do not.
-    """
-    limit, needed = one["asked"].get("eta_limit"), one["asked"].get("countdown")
-    if not limit or not needed:
-        return None
+    """Return the places for tasks with a countdown and what a model update needs; None where there is no limit."""
     default = one["asked"].get("default_queue", DEFAULT_QUEUE)
     serving = [worker for worker in own if default in (worker.queues or (default,))]
+    counted = counting.places(one["asked"], len(serving))
+    if counted is None:
+        return None
     nodes = one["asked"].get("nodes") or {}
     # More of the first pool that serves the queue are as good as more of any.
     pool = program(serving[0].process) if serving else "worker"
     return {
         "queue": default,
         "variable": variable("worker", "numprocs", pool),
-        "limit": limit,
-        "processes": len(serving),
-        "places": len(serving) * limit,
-        "tasks": needed["tasks"],
-        "seconds": needed["seconds"],
-        "processes_needed": needed["tasks"] // limit + 1,
+        **counted,
         "held": sum(node["scheduled"] for node in nodes.values()),
     }
 

@@ -26,9 +26,6 @@ _SHORT = {
     "-w": "--workers",
 }
 
-# Celery's own, unless the application says otherwise.
-DEFAULT_QUEUE = "celery"
-
 
 @dataclass(frozen=True)
 class Worker:

@@ -1,0 +1,87 @@
+# Copyright (c) 2026 The allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A webhook on the lab's own machine hears how runs end, from the controller and from the server's guard."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import re
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from shared import play, playbook, server
+
+SECRET = "s3cret-t0ken"
+STATE = "/run/allianceauth.tuning.myauth.guard"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        heard = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.heard.append({**heard, "path": self.path})  # type: ignore[attr-defined]
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, format: str, *words: Any) -> None:  # noqa: A002 - as the base class has it
+        """Say nothing."""
+
+
+@pytest.fixture
+def webhook(host: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Return the address of a webhook that server and controller reach, and what it has heard."""
+    monkeypatch.setenv("no_proxy", "*")
+    found = re.search(r"default via (\S+)", server.run(host, "ip route"))
+    assert found
+    listener = http.server.ThreadingHTTPServer(("0.0.0.0", 0), Handler)
+    listener.heard = []  # type: ignore[attr-defined]
+    threading.Thread(target=listener.serve_forever, daemon=True).start()
+    yield f"http://{found[1]}:{listener.server_address[1]}/{SECRET}", listener.heard  # type: ignore[attr-defined]
+    listener.shutdown()
+    listener.server_close()
+
+
+def test_the_end_of_a_run_is_told(host: Any, webhook: tuple[str, list[dict[str, Any]]]) -> None:
+    url, heard = webhook
+    name = server.name(host)
+    run = play.run("apply", "-vvv", auth_notify_url=url)
+    assert run.status == 0
+    failed = play.run("apply", "-vvv", auth_notify_url=url, auth_worker_numprocs=0)
+    assert failed.status != 0
+    checked = play.run("apply", "--check", auth_notify_url=url)
+    assert checked.status == 0
+    assert [(said["host"], said["job"], said["result"], said["path"]) for said in heard] == [
+        (name, "apply", "ok", f"/{SECRET}"),
+        (name, "apply", "failed", f"/{SECRET}"),
+    ]
+    assert heard[1]["text"].startswith(f"{name}: auth_worker_numprocs is 0: ")
+    assert SECRET not in run.output + failed.output
+
+
+def test_one_that_is_not_there_fails_no_run(host: Any) -> None:
+    run = play.run("apply", auth_notify_url=f"http://127.0.0.1:1/{SECRET}")
+    assert run.status == 0
+    assert "the webhook of auth_notify_url has not taken the message" in " ".join(run.output.split())
+    assert SECRET not in run.output
+
+
+def test_the_guard_tells_it_too(host: Any, webhook: tuple[str, list[dict[str, Any]]]) -> None:
+    url, heard = webhook
+    server.keep_busy(host, "notified")
+    # As short as a busy machine allows.
+    running = play.start("apply", auth_worker_concurrency=3, auth_notify_url=url, __auth_guard_seconds=45)
+    assert server.wait(lambda: host.run(f"stat -c '%U %a' {STATE}/webhook.json").stdout, bool) == "root 600\n"
+    # In mid-drain: the worker takes no more tasks, and has one.
+    assert server.wait(lambda: server.states(host)["myauth:beat"], lambda state: state == "STOPPED") == "STOPPED"
+    assert host.run(f"ps -eo args | grep '{SECRET}' | grep -v grep").stdout == ""
+    playbook.kill(running)
+    running.communicate()
+    server.release(host, "notified-0")
+    assert server.wait(lambda: [said for said in heard if said["result"] == "guard"], bool)
+    assert "had to act" in heard[-1]["text"]
+    assert server.wait(lambda: host.run(f"test -e {STATE}").rc, bool) == 1
+    # The next run is told, and puts right what is left.
+    assert play.run("apply").status == 0

@@ -1,0 +1,96 @@
+# Copyright (c) 2026 The allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What others do to supervisord, and programs that did not work before a run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from shared import play, server
+
+FOLDER = "/etc/systemd/system/supervisor.service.d"
+DROP_IN = f"{FOLDER}/allianceauth-tuning.conf"
+# It sorts before ours, so that ours holds.
+SHORT = f"{FOLDER}/00-short.conf"
+FLAPPER = f"{server.CONF_D}/flapper.conf"
+BOT = "/usr/local/bin/lab-bot"
+
+
+def of_unit(host: Any, name: str) -> str:
+    return server.run(host, f"systemctl show -p {name} --value supervisor").strip()
+
+
+@pytest.fixture
+def short(host: Any) -> Iterator[int]:
+    """Have a unit whose own time to stop is over at once; return those seconds."""
+    server.run(host, f"printf '[Service]\\nTimeoutStopSec=3\\n' > {SHORT} && systemctl daemon-reload")
+    yield 3
+    server.run(host, f"rm {SHORT} && systemctl daemon-reload")
+
+
+def test_a_restart_from_outside_waits_for_tasks_and_leaves_no_orphan(host: Any, short: int) -> None:
+    server.keep_busy(host, "outside")
+    first = of_unit(host, "MainPID")
+    server.run(host, "systemctl restart --no-block supervisor")
+    server.wait(lambda: of_unit(host, "ActiveState"), lambda state: state == "deactivating")
+    # For ExecStop, for TERM, and as much again.
+    server.run(host, f"sleep {4 * short}")
+    assert (of_unit(host, "ActiveState"), of_unit(host, "MainPID")) == ("deactivating", first)
+    assert server.ledger(host, "outside-") == {"outside-0": ["start"]}
+    assert server.done_once_released(host, "outside")
+    assert server.wait(lambda: server.healthy(host), bool)
+    new = of_unit(host, "MainPID")
+    assert new != first
+    rows = [line.split(None, 1) for line in server.run(host, "ps -eo ppid,args --no-headers").splitlines()]
+    assert {parent for parent, command in rows if re.search(r"/bin/celery\b", command)} == {new}
+
+
+def test_redis_and_the_database_stop_after_it(host: Any) -> None:
+    assert {"redis-server.service", "mariadb.service"} <= set(of_unit(host, "After").split())
+
+
+def test_a_drop_in_that_is_gone_is_seen_and_written_without_a_restart(host: Any) -> None:
+    server.run(host, f"rm {DROP_IN} && systemctl daemon-reload")
+    before, first = server.traces(host), of_unit(host, "MainPID")
+    why = "systemd waits 90 s (TimeoutStopSec) for a supervisord that may take"
+    checked = play.run("apply", "--check", "--diff")
+    assert checked.status == 0
+    assert f"{DROP_IN} would be written: {why}" in " ".join(checked.output.split())
+    assert server.differences(before, server.traces(host)) == {}
+    run = play.run("apply")
+    assert run.status == 0
+    assert f"{DROP_IN} was written: {why}" in " ".join(run.output.split())
+    assert of_unit(host, "TimeoutStopUSec") == "3min 20s"
+    assert of_unit(host, "MainPID") == first
+
+
+@pytest.fixture
+def _flapper(host: Any) -> Iterator[None]:
+    """Have a program of somebody else that ends again and again."""
+    text = '[program:flapper]\\ncommand = /bin/sh -c "sleep 2; exit 1"\\nstartsecs = 1\\n'
+    server.run(host, f"printf '{text}' > {FLAPPER} && supervisorctl update flapper")
+    log = "/var/log/supervisor/supervisord.log"
+    server.wait(lambda: int(host.run(f"grep -c 'exited: flapper' {log}").stdout), lambda times: times >= 3)
+    yield
+    server.run(host, f"rm {FLAPPER} && supervisorctl update flapper")
+
+
+@pytest.mark.usefixtures("_flapper")
+def test_what_did_not_work_before_is_named_and_no_reason_to_fail(host: Any) -> None:
+    bot = {"bot": {"command": BOT, "startretries": 0}}
+    server.run(host, f"printf '#!/bin/sh\\nexec sleep 9999\\n' > {BOT} && chmod 755 {BOT}")
+    assert play.run("apply", auth_extra_programs=bot).status == 0
+    server.run(host, f"printf '#!/bin/sh\\nexit 1\\n' > {BOT} && (supervisorctl restart myauth:bot || true)")
+    server.wait(lambda: server.states(host)["myauth:bot"], lambda state: state == "FATAL")
+    run = play.run("apply", auth_extra_programs=bot, auth_worker_concurrency=5)
+    assert run.status == 0
+    said = " ".join(run.output.split())
+    assert re.search(r"flapper:flapper died \d+ times in the last ten minutes before this run", said)
+    assert "myauth:bot was FATAL (Exited too quickly (process log may have details)) before this run" in said
+    assert "needs you" not in said
+    assert server.states(host)["myauth:bot"] == "FATAL"
+    assert "--concurrency=5" in server.arguments(host)["worker_00"]

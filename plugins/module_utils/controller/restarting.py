@@ -1,0 +1,139 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Choose what the playbook restart restarts, and say what comes into service with a restart.
+
+In all functions ``info`` is `auth_info`'s result, and ``only`` the value of ``auth_restart_only``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Iterable, Mapping
+
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import outdated
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.stages import Drain
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import Declared
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import make_namespec, orphan_name
+
+# Kinds that auth_restart_only names.
+_KINDS = ("worker", "beat", "gunicorn")
+
+
+@dataclass(frozen=True)
+class Code:
+    """What is asked of the installed code before programs are restarted with it.
+
+    ``asked`` says whether anything is. ``nodes`` are the Celery nodes of the workers that stop, ``gunicorn`` is the
+    process (GROUP:PROCESS) whose configuration has to load, "" for none.
+    """
+
+    asked: bool = False
+    nodes: tuple[str, ...] = ()
+    gunicorn: str = ""
+
+
+def refusals(declared: Declared, info: Mapping[str, Any], only: str, host: str) -> list[str]:
+    """Return a sentence for each reason why nothing can be restarted."""
+    if not info["tuned"]:
+        sentence = (
+            f"{host}: {declared.supervisor_conf} was not written by this collection, so that programs cannot be "
+            "restarted without anybody noticing; run the playbook apply first."
+        )
+        return [sentence]
+    if "problem" in info["daemon"]:
+        return [f"{host}: {info['daemon']['problem']}. Run the playbook apply, which brings supervisord back."]
+    names = [*_KINDS, *(program.name for program in declared.extra)]
+    if only and only not in names:
+        return [f"{host}: auth_restart_only is {only!r}: it has to be one of {', '.join(names)}, or empty for all."]
+    if not chosen(declared, info, only):
+        return [
+            f"{host}: nothing of that runs, so nothing can be restarted; the playbook start starts what is stopped."
+        ]
+    return []
+
+
+def chosen(declared: Declared, info: Mapping[str, Any], only: str) -> tuple[str, ...]:
+    """Return the processes (GROUP:PROCESS) to restart: what somebody has stopped stays so.
+
+    A listener goes with what it watches: memmon would start again what has just been stopped.
+    """
+    processes = info["daemon"]["processes"]
+    ours = [process for process in processes if process["group"] == declared.project and _shall_run(process, info)]
+    if only:
+        ours = [process for process in ours if only in (process["kind"], process["name"])]
+    names = {process["name"] for process in ours}
+    kinds = {process["kind"] for process in ours}
+    groups = {*declared.listener_names, *info.get("own_groups", [])}
+    listeners = [
+        process
+        for process in processes
+        if process["kind"] == "listener" and process["group"] in groups and process["group"] != declared.project
+        if process["pid"] and (not only or set(process["limits"]) & names or _asks_site(process, kinds))
+    ]
+    return tuple(process["namespec"] for process in (*ours, *listeners))
+
+
+def _asks_site(process: Mapping[str, Any], kinds: set[str]) -> bool:
+    return process["group"] == "httpok" and "gunicorn" in kinds
+
+
+def _shall_run(process: Mapping[str, Any], info: Mapping[str, Any]) -> bool:
+    """Whether a process runs, or would if its code did not keep it from that."""
+    return bool(process["pid"]) or (process["state"] != "STOPPED" and process["namespec"] in info.get("expected", []))
+
+
+def drain(whole: Drain, info: Mapping[str, Any], names: Iterable[str]) -> Drain:
+    """Return the drain of those processes, and of orphans of the same kinds, which run old code as well."""
+    names = set(names)
+    kinds = {process["kind"] for process in info["daemon"]["processes"] if process["namespec"] in names}
+    others = {orphan_name(orphan) for orphan in info["orphans"] if orphan["kind"] not in kinds}
+
+    def kept(found: Iterable[str]) -> tuple[str, ...]:
+        return tuple(name for name in found if name not in others)
+
+    part = whole.only(names)
+    stages = tuple(filter(None, map(kept, part.stages)))
+    return replace(part, stages=stages, site=kept(part.site), workers=kept(part.workers))
+
+
+def serves(declared: Declared, names: Iterable[str]) -> bool:
+    """Whether the site's gunicorn is among the processes."""
+    return bool(declared.gunicorn) and make_namespec(declared.project, "gunicorn") in set(names)
+
+
+def differs(unread: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return a sentence for each group that is not on disk as supervisord has it loaded, which stays as it is."""
+    return [
+        f"{name} is {how} on disk since supervisord read its configuration: the programs run on as they were loaded; "
+        "the playbook apply brings the difference into service."
+        for how, names in unread.items()
+        for name in names
+    ]
+
+
+def comes_into_service(info: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """Return a sentence on what was installed since the processes began that are about to be restarted."""
+    names = set(names)
+    processes = [process for process in info["daemon"]["processes"] if process["namespec"] in names]
+    programs, changed = outdated.summary(processes, info["code"], info["now"])
+    if not programs:
+        return []
+    site = any(process["kind"] == "gunicorn" for process in processes)
+    own = " The site's static files are your own step (manage.py collectstatic)." if site else ""
+    return [f"with this restart comes into service what is newer than {programs}: {changed}.{own}"]
+
+
+def ours(declared: Declared, info: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the processes of our own groups whose code is that of the venv: programs of other languages are not."""
+    groups = {declared.project, *declared.listener_names, *info.get("own_groups", [])}
+    foreign = {
+        make_namespec(declared.project, program.name)
+        for program in declared.extra
+        if not any(word.startswith((f"{declared.venv}/", f"{declared.project_dir}/")) for word in program.command)
+    }
+    return [
+        process
+        for process in info["daemon"]["processes"]
+        if process["group"] in groups and process["namespec"] not in foreign
+    ]

@@ -1,0 +1,209 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Talk to Celery nodes through one process, and have those take tasks again that were told to take no more.
+
+    python3 -I consumers.py < STATE
+
+The guard runs it so, which has nothing of the run left but what lies in its own folder; so it needs nothing but
+Python's own library. Of the guard's state it reads ``celery``, which says how the project's Celery application is
+loaded (``python`` and ``project``, and of `subprocess.Popen`'s arguments ``cwd``, ``env`` and those that name a user),
+and ``consumers``: by process, its ``node``, the ``queues`` that it took tasks from, its ``pid`` and ``start``, in clock
+ticks since boot. It prints a line for each of these that still runs: what has become of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from typing import Any, Callable, Iterable, Mapping
+
+# Sends each line's control command to nodes and says what they answer. Without Django's apps, which the command
+# `celery` loads each time. What the project prints goes nowhere. Source: celery/app/control.py, broadcast
+_TALK = """
+import json, os, sys
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+from celery.app.utils import find_app
+app = find_app(sys.argv[1])
+for line in sys.stdin:
+    said = app.control.broadcast(reply=True, **json.loads(line)) or []
+    answers.write(json.dumps(said, default=str) + "\\n")
+    answers.flush()
+"""
+
+# To load the project and reach the broker takes long on a busy host.
+_LOAD_SECONDS = 180
+
+# An answer comes within milliseconds; on a busy host later.
+_ANSWER_SECONDS = 2
+
+# A node answers that it will, and does so a moment later.
+_ACT_SECONDS = 10
+_LOOK_SECONDS = 0.05
+
+
+# `Talk`, or what has one.
+Ask = Callable[..., Mapping[str, Any]]
+
+
+class NotAnswering(Exception):
+    """The project does not load, or there is no way to the broker."""
+
+
+class Talk:
+    """A process that asks and tells nodes; it is started with the first question and ends with `close`."""
+
+    def __init__(self, celery: Mapping[str, Any]) -> None:
+        self.celery = dict(celery)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __call__(self, command: str, nodes: Iterable[str], most: int = 0, **arguments: Any) -> dict[str, Any]:
+        """Return what each node answers to a control command, as soon as all have; ``most`` is how many can.
+
+        Raises `NotAnswering`.
+        """
+        names = sorted(nodes)
+        if not names:
+            return {}
+        asked = {
+            "command": command,
+            "arguments": arguments,
+            "destination": names,
+            "timeout": _ANSWER_SECONDS,
+            "limit": most or len(names),
+        }
+        said = self._exchange(json.dumps(asked).encode() + b"\n")
+        return {node: answer for part in json.loads(said) for node, answer in part.items()}
+
+    def _exchange(self, line: bytes) -> bytes:
+        try:
+            process = self._process = self._process or self._start()
+            assert process.stdin
+            assert process.stdout
+            process.stdin.write(line)
+            process.stdin.flush()
+            said, until = b"", time.monotonic() + _LOAD_SECONDS
+            while not said.endswith(b"\n"):
+                left = until - time.monotonic()
+                if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
+                    raise NotAnswering("it does not answer")
+                part = os.read(process.stdout.fileno(), 65536)
+                if not part:
+                    raise NotAnswering("it has ended")
+                said += part
+        except OSError as why:
+            raise NotAnswering(str(why)) from why
+        return said
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        given = dict(self.celery)
+        python, project, environment = given.pop("python"), given.pop("project"), given.pop("env")
+        return subprocess.Popen(
+            # -B: it writes nothing, not even bytecode.
+            [python, "-B", "-c", _TALK, project],
+            env={**os.environ, **environment},
+            **given,
+            start_new_session=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def close(self) -> None:
+        """End the process, with all that it may have started."""
+        if self._process:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            with contextlib.suppress(OSError), self._process:
+                pass
+            self._process = None
+
+
+def queue_names(answers: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the queues that each node takes tasks from, by its answer to ``active_queues``."""
+    return {node: [queue["name"] for queue in said] for node, said in answers.items() if isinstance(said, list)}
+
+
+def tell(talk: Ask, command: str, consumers: Mapping[str, Mapping[str, Any]]) -> None:
+    """Send ``add_consumer`` or ``cancel_consumer`` for each queue of each node. Raises `NotAnswering`."""
+    for queue in sorted({queue for known in consumers.values() for queue in known["queues"]}):
+        talk(command, [known["node"] for known in consumers.values() if queue in known["queues"]], queue=queue)
+
+
+def await_queues(talk: Ask, consumers: Mapping[str, Mapping[str, Any]], takes: bool) -> list[str]:
+    """Return the processes whose nodes take tasks from all of their queues, or from none if not ``takes``.
+
+    Asks until all do, for some seconds. Raises `NotAnswering`.
+    """
+    until = time.monotonic() + _ACT_SECONDS
+    while True:
+        now = queue_names(talk("active_queues", [known["node"] for known in consumers.values()]))
+        answered = {name: known for name, known in consumers.items() if known["node"] in now}
+        done = [
+            name
+            for name, known in answered.items()
+            if (set(known["queues"]) <= set(now[known["node"]]) if takes else not now[known["node"]])
+        ]
+        # Whoever does not answer had the time for it.
+        if len(done) == len(answered) or time.monotonic() >= until:
+            return done
+        time.sleep(_LOOK_SECONDS)
+
+
+def give_back(state: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Have those workers of a state that still run take tasks again.
+
+    Returns those that do, and those that do not answer: they were told to finish, and supervisord starts them again.
+    """
+    consumers = running(state)
+    if not consumers:
+        return [], []
+    talk, back = Talk(state["celery"]), []
+    try:
+        tell(talk, "add_consumer", consumers)
+        back = await_queues(talk, consumers, takes=True)
+    except NotAnswering:
+        pass
+    finally:
+        talk.close()
+    finishing = [name for name in consumers if name not in back]
+    for name in finishing:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(consumers[name]["pid"], signal.SIGTERM)
+    return back, finishing
+
+
+def running(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the workers of a state that still run."""
+    known = state.get("consumers", {})
+    return {name: entry for name, entry in known.items() if _start_ticks(entry["pid"]) == entry["start"]}
+
+
+def _start_ticks(pid: int) -> int | None:
+    """Return when a process began, in clock ticks since boot, None if it is gone. Source: proc(5), stat."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return int(fields[19]) if fields[0] != "Z" else None
+
+
+def main() -> None:
+    """Do it for the state on standard input."""
+    back, finishing = give_back(json.load(sys.stdin))
+    for name in back:
+        sys.stdout.write(f"{name} takes tasks again\n")
+    for name in finishing:
+        sys.stdout.write(f"{name} did not answer and was told to finish, after which supervisord starts it again\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: auth_code
+short_description: Check the installed code before it comes into service
+version_added: 0.1.0
+description:
+  - Loads the project as its gunicorn and its workers load it, and refuses what would not come back from a restart.
+  - It is refused that the project, its Celery application or gunicorn's configuration does not load, that migrations
+    are not applied, and that tasks wait which only the workers that run now have.
+  - It is warned of errors of Django's check and of requirements of packages that are not met.
+  - Run it as root; the project is loaded as O(user).
+options:
+  state:
+    description:
+      - V(checked) checks it, and changes nothing.
+      - V(kept) remembers the versions of all packages as those that are in service.
+    type: str
+    choices: [checked, kept]
+    default: checked
+  name:
+    description: Whose packages they are; the supervisor group.
+    type: str
+    required: true
+  nodes:
+    description: The Celery nodes of the workers that are to be restarted.
+    type: list
+    elements: str
+    default: []
+  gunicorn:
+    description: The process (C(GROUP:PROCESS)) whose configuration has to load, empty for none.
+    type: str
+    default: ''
+  unmigrated:
+    description: Whether migrations may be left to be applied.
+    type: bool
+    default: false
+  lose_tasks:
+    description: Whether tasks may be lost that only the workers have which run now.
+    type: bool
+    default: false
+author:
+  - The allianceauth.tuning authors (@allianceauth)
+extends_documentation_fragment:
+  - allianceauth.tuning.application
+  - allianceauth.tuning.attributes
+attributes:
+  check_mode:
+    support: full
+    description: Can run in check mode, where it checks the same and remembers nothing.
+  diff_mode:
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Check what is installed
+  allianceauth.tuning.auth_code:
+    name: myauth
+    gunicorn: "myauth:gunicorn"
+    nodes: [worker_00@auth1]
+    venv: /home/allianceserver/venv/auth
+    project: myauth
+    project_dir: /home/allianceserver/myauth
+    user: allianceserver
+"""
+
+RETURN = r"""
+apart:
+  description:
+    - Why workers with the installed code and those of O(nodes) must not take tasks from one queue, empty if they may.
+    - A worker discards a task that its code does not have.
+  returned: O(state=checked)
+  type: str
+"""
+
+import inspect
+import pwd
+import socket
+from typing import Any, Sequence
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
+    celery_cli,
+    code,
+    code_program,
+    supervisor_parser,
+    supervisord,
+)
+
+# Django with all its apps, all their checks, and nodes that answer late. Nothing waits for it meanwhile, so this is for
+# a broker or a database that never answers.
+_SECONDS = 1800
+
+# So many migrations, errors or requirements are named.
+_MOST = 5
+
+
+def gunicorn_problem(application: celery_cli.Application, process: str) -> str:
+    """Return why gunicorn's configuration, or the project in it, does not load, "" if it does."""
+    try:
+        program = supervisor_parser.programs(supervisord.MAIN_CONF, [process]).get(process)
+    except supervisor_parser.InvalidError:
+        # What supervisord has loaded is started, whatever the disk says.
+        return ""
+    words = split_command(program["command"]) if program else []
+    if not words or not words[0].endswith("/gunicorn"):
+        return ""
+    return application.gunicorn_problem(words[1:], _SECONDS)
+
+
+def refusal(given: dict[str, Any], found: dict[str, Any]) -> str:
+    """Return why what is installed must not come into service now, "" if it may."""
+    if found["migrations"] and not given["unmigrated"]:
+        return (
+            f"these migrations are not applied: {shortened(found['migrations'])}; apply them (manage.py migrate), or "
+            "allow a restart without them with auth_restart_unmigrated"
+        )
+    if given["lose_tasks"]:
+        return ""
+    if found["lost"]:
+        tasks = [f"{one['count']} of {one['task']} ({one['where']})" for one in found["lost"]]
+        return (
+            f"tasks wait that the installed code does not have, so that its workers would discard them: "
+            f"{shortened(tasks)}; run it again once the workers have done them, or accept their loss with "
+            "auth_restart_lose_tasks"
+        )
+    return ""
+
+
+def warnings(found: dict[str, Any]) -> list[str]:
+    """Return what is to be said of the code that may come into service all the same."""
+    said = []
+    if found["errors"]:
+        said.append(f"Django's check finds errors: {shortened(found['errors'])}")
+    if found["unmet"]:
+        said.append(f"requirements of packages are not met: {shortened(found['unmet'])}")
+    if found["unseen"]:
+        said.append(
+            f"the installed code does not have {shortened(found['unseen'])}, which the running workers have, and the "
+            "broker is not Redis, so that nobody has looked whether such tasks wait"
+        )
+    if found["problem"]:
+        said.append(f"the workers could not be asked for tasks that only they have: {found['problem']}")
+    return said
+
+
+def shortened(names: Sequence[str]) -> str:
+    """Return the first of some names or sentences, and how many there are more."""
+    more = len(names) - _MOST
+    return "; ".join(names[:_MOST]) + (f"; and {more} more" if more > 0 else "")
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["checked", "kept"], "default": "checked"},
+            "name": {"type": "str", "required": True},
+            "nodes": {"type": "list", "elements": "str", "default": []},
+            "gunicorn": {"type": "str", "default": ""},
+            "unmigrated": {"type": "bool", "default": False},
+            "lose_tasks": {"type": "bool", "default": False},
+            **celery_cli.APPLICATION_SPEC,
+        },
+        supports_check_mode=True,
+    )
+    supervisord.find_supervisor(module)
+    given, host = module.params, socket.gethostname()
+    if given["state"] == "kept":
+        if not module.check_mode:
+            code.keep(given["name"], given["venv"], pwd.getpwnam(given["user"]).pw_uid)
+        module.exit_json(changed=False)
+    application = celery_cli.Application.configured(given, supervisord.MAIN_CONF)
+    try:
+        found = application.ask(inspect.getsource(code_program), [given["project"], *given["nodes"]], _SECONDS)
+    except celery_cli.CannotAskError as why:
+        module.fail_json(
+            msg=f"{host}: what is installed in {given['venv']} and {given['project_dir']} does not load, so nothing "
+            f"was stopped: {str(why).rstrip('.')}."
+        )
+    problem = gunicorn_problem(application, given["gunicorn"]) if given["gunicorn"] else ""
+    if problem:
+        module.fail_json(
+            msg=f"{host}: gunicorn cannot start with what is installed, so nothing was stopped: {problem.rstrip('.')}."
+        )
+    problem = refusal(given, found)
+    if problem:
+        module.fail_json(msg=f"{host}: nothing was stopped, for {problem}.")
+    for said in warnings(found):
+        module.warn(f"{host}: {said}.")
+    module.exit_json(changed=False, apart=found["apart"])
+
+
+if __name__ == "__main__":
+    main()

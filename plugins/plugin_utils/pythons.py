@@ -1,0 +1,74 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether this ansible-core supports the Python of a server.
+
+No ansible-core says so by itself: one that is too old for a Python runs all the same until something in it fails, and
+a Python that is too old ends in a traceback.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ansible import constants
+from ansible.plugins.action import ActionBase
+from ansible.release import __version__ as ansible_core
+
+# The oldest minor version of Python 3 that this collection is tested with.
+_OURS = 9
+
+
+def supported() -> tuple[int, int]:
+    """Return the lowest and the highest minor version of Python 3 that a server may have.
+
+    Source: the interpreters that ansible-core looks for on a server, which are all that it supports
+    (config/base.yml, INTERPRETER_PYTHON_FALLBACK). An administrator may set others; this is what it was made for.
+    """
+    names = constants.config.get_configuration_definitions()["INTERPRETER_PYTHON_FALLBACK"]["default"]
+    minors = [int(found[1]) for found in (re.fullmatch(r"python3\.(\d+)", str(name)) for name in names) if found]
+    return max(min(minors), _OURS), max(minors)
+
+
+def unsupported(host: str, version: str) -> str:
+    """Return a sentence on a Python, such as ``3.14.0``, that ansible-core or this collection does not support."""
+    lowest, highest = supported()
+    found = re.match(r"(\d+)\.(\d+)", version)
+    if not found or (3, lowest) <= (int(found[1]), int(found[2])) <= (3, highest):
+        return ""
+    return (
+        f"{host}: ansible-core {ansible_core}, which runs here, supports Python 3.{lowest} to 3.{highest} on servers, "
+        f"and this one has {found[0]}. The README has a table of which ansible-core supports what."
+    )
+
+
+class Look(ActionBase):
+    """Call the module of the action's own name, and say if the server's Python is not supported.
+
+    It is the first that a run does on a server. What has worked gets a warning; a traceback gets the sentence.
+    """
+
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        result.update(self._execute_module(task_vars=task_vars))
+        broken = bool(result.get("failed")) and "module_stdout" in result
+        version = self._version() if broken else str(result.get("python", ""))
+        said = unsupported((task_vars or {})["inventory_hostname"], version)
+        if said and broken:
+            result["msg"] = said
+            # ansible-core 2.19 and newer would print its own cause in the sentence's place.
+            result.pop("exception", None)
+        elif said:
+            result.setdefault("warnings", []).append(said)
+        return result
+
+    def _version(self) -> str:
+        """Ask the interpreter that could not run the module; empty if it does not answer."""
+        interpreter = (self._used_interpreter or "").lstrip("#!").strip()
+        # ansible-core has no types for it.
+        action: Any = self
+        answer = action._low_level_execute_command(f"{interpreter} --version")
+        return str(answer["stdout"] + answer["stderr"]).partition("Python ")[2].strip()

@@ -1,0 +1,114 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is refused of the code that is installed, what is only said, and when two kinds of workers share no queue."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import code_program, serving
+from ansible_collections.allianceauth.tuning.plugins.modules import auth_code, celery_standby
+
+NOTHING: dict[str, Any] = {
+    "errors": [],
+    "migrations": [],
+    "unmet": [],
+    "lost": [],
+    "unseen": [],
+    "apart": "",
+    "problem": "",
+}
+WAITS = {"task": "app.gone", "where": "in the queue celery", "count": 3}
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ({"migrations": ["app.0002_more"]}, "these migrations are not applied: app.0002_more; apply them"),
+        ({"lost": [WAITS]}, "3 of app.gone (in the queue celery)"),
+        ({"errors": ["a"], "unmet": ["b"], "unseen": ["c"], "problem": "d", "apart": "e"}, ""),
+    ],
+)
+def test_what_cannot_be_undone_is_refused_and_a_variable_allows_it(found: dict[str, Any], words: str) -> None:
+    given = {"unmigrated": False, "lose_tasks": False}
+    said = auth_code.refusal(given, {**NOTHING, **found})
+    assert words in said
+    assert bool(said) == bool(words)
+    assert auth_code.refusal({"unmigrated": True, "lose_tasks": True}, {**NOTHING, **found}) == ""
+
+
+def test_what_a_server_may_run_with_is_a_warning() -> None:
+    assert auth_code.warnings(NOTHING) == []
+    found = {**NOTHING, "errors": ["an old Redis (A003)"], "unmet": [f"package {number}" for number in range(7)]}
+    assert auth_code.warnings(found) == [
+        "Django's check finds errors: an old Redis (A003)",
+        "requirements of packages are not met: package 0; package 1; package 2; package 3; package 4; and 2 more",
+    ]
+
+
+def test_workers_share_a_queue_only_if_both_have_the_same_tasks() -> None:
+    nodes = ["worker_00@auth1", "worker_01@auth1"]
+    alike = {node: {"app.a", "app.b"} for node in nodes}
+    assert code_program.differences(alike, {"app.a", "app.b"}, nodes) == ""
+    assert "app.b is not both" in code_program.differences(alike, {"app.a"}, nodes)
+    assert "app.c is not both" in code_program.differences(alike, {"app.a", "app.b", "app.c"}, nodes)
+    # Whoever does not answer may lack any.
+    assert "worker_01@auth1 did not say" in code_program.differences({nodes[0]: {"app.a"}}, {"app.a"}, nodes)
+
+
+def test_no_worker_is_started_beside_one_that_lacks_a_task() -> None:
+    with pytest.raises(serving.ImpossibleError, match="app.b is not both"):
+        celery_standby.begin({"apart": "app.b is not both in the old code and in the new one"})
+
+
+class Redis:
+    """The lists of a Redis, by their keys."""
+
+    def __init__(self, lists: dict[str, list[str]]) -> None:
+        self.lists = lists
+
+    def lrange(self, key: str, first: int, last: int) -> list[str]:
+        return self.lists.get(key, [])[first : last + 1]
+
+
+class Channel:
+    """What of kombu's channel to Redis is used."""
+
+    priority_steps = (0, 5)
+    global_keyprefix = "site:"
+
+    def __init__(self, lists: dict[str, list[str]]) -> None:
+        self.client = Redis(lists)
+
+    def _q_for_pri(self, queue: str, priority: int) -> str:
+        return f"{queue}\x06\x16{priority}" if priority else queue
+
+
+def test_the_lists_of_all_priorities_are_read_to_their_ends() -> None:
+    many = [json.dumps({"headers": {"task": f"app.{number}"}}) for number in range(code_program._BLOCK + 1)]
+    channel = Channel({"site:celery": many, "site:celery\x06\x165": [json.dumps({"headers": {"task": "app.urgent"}})]})
+    names = list(code_program.messages(channel, "celery"))
+    assert len(names) == len(many) + 1
+    assert {"app.0", f"app.{code_program._BLOCK}", "app.urgent"} <= set(names)
+
+
+def test_requirements_that_are_not_met_are_told_as_pip_tells_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Package:
+        def __init__(self, name: str, version: str, *requires: str) -> None:
+            self.metadata, self.version, self.requires = {"Name": name}, version, list(requires)
+
+    packages = [
+        Package(
+            "aa-app", "1.0", "Alliance_Auth>=5.5", "missing", "optional; extra == 'more'", "old; python_version < '3'"
+        ),
+        Package("alliance-auth", "5.4.0"),
+        Package("fine", "2.0", "alliance.auth<6"),
+    ]
+    monkeypatch.setattr("importlib.metadata.distributions", lambda: packages)
+    assert code_program.unmet() == [
+        "aa-app 1.0 needs Alliance_Auth>=5.5, and 5.4.0 is installed",
+        "aa-app 1.0 needs missing, and it is not installed",
+    ]

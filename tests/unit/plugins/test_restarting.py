@@ -1,0 +1,147 @@
+# Copyright (c) 2026, the allianceauth.tuning authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the playbook restart restarts, and what it leaves alone."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import plan, restarting, variables
+
+from tests.unit.plugins.test_plan import INFO, WANTED, declare, on_disk, process
+
+WORKER = "/venv/bin/celery -A myauth worker -n worker_00@%h"
+BOT = {"authbot": {"command": "/home/allianceserver/venv/auth/bin/python manage.py run_authbot"}}
+
+
+@pytest.fixture
+def info() -> dict[str, Any]:
+    found = copy.deepcopy(INFO)
+    found["orphans"] = []
+    found["daemon"]["processes"].append(process("myauth", "authbot", "other"))
+    found["effective"]["groups"].append({"name": "myauth", "processes": [on_disk("worker_00", WORKER)]})
+    return found
+
+
+def decide(defaults: dict[str, Any], info: dict[str, Any], only: str = "", **changes: Any) -> plan.Plan:
+    return plan.restart(declare(defaults, auth_extra_programs=BOT, **changes), info, WANTED, only)
+
+
+def stopped(decided: plan.Plan) -> list[str]:
+    return [name for names in (*decided.drain.stages, decided.drain.site) for name in names]
+
+
+def test_all_of_ours_is_restarted_in_the_stages_of_a_drain_and_no_neighbour(
+    defaults: dict[str, Any], info: dict[str, Any]
+) -> None:
+    decided = decide(defaults, info)
+    assert stopped(decided) == [
+        "memmon_worker_00:memmon_worker_00",
+        "myauth:beat",
+        "myauth:worker_00",
+        "myauth:authbot",
+        "myauth:gunicorn",
+    ]
+    assert set(decided.expected.processes) == set(stopped(decided))
+    assert decided.expected.site == "127.0.0.1:8000"
+    assert decided.handover == ("myauth:worker_00",)
+    assert set(decided.expected.nodes) == set(decided.code.nodes) == {"worker_00@auth1"}
+    assert decided.code.gunicorn == "myauth:gunicorn"
+
+
+@pytest.mark.parametrize(
+    ("only", "names"),
+    [
+        # memmon would start it again, and watches nothing meanwhile.
+        ("worker", ["memmon_worker_00:memmon_worker_00", "myauth:worker_00"]),
+        ("beat", ["myauth:beat"]),
+        ("gunicorn", ["myauth:gunicorn"]),
+        ("authbot", ["myauth:authbot"]),
+    ],
+)
+def test_one_program_alone_is_restarted_with_the_listener_that_watches_it(
+    defaults: dict[str, Any], info: dict[str, Any], only: str, names: list[str]
+) -> None:
+    decided = decide(defaults, info, only)
+    assert stopped(decided) == names
+    assert sorted(decided.expected.processes) == names
+    assert bool(decided.expected.site) == (only == "gunicorn")
+    assert bool(decided.handover) == bool(decided.code.nodes) == (only == "worker")
+
+
+def test_an_orphan_stops_with_its_kind(defaults: dict[str, Any], info: dict[str, Any]) -> None:
+    info["orphans"] = copy.deepcopy(INFO["orphans"])
+    assert "pid:5@77" in stopped(decide(defaults, info, "worker"))
+    assert "pid:5@77" not in stopped(decide(defaults, info, "beat"))
+
+
+def test_what_somebody_has_stopped_stays_so_and_what_has_failed_gets_its_chance(
+    defaults: dict[str, Any], info: dict[str, Any]
+) -> None:
+    gunicorn, beat = info["daemon"]["processes"][0], info["daemon"]["processes"][-2]
+    assert (gunicorn["name"], beat["name"]) == ("gunicorn", "beat")
+    gunicorn.update(pid=0, state="FATAL")
+    beat.update(pid=0, state="STOPPED")
+    expected = decide(defaults, info).expected.processes
+    assert "myauth:gunicorn" in expected
+    assert "myauth:beat" not in expected
+
+
+def test_what_differs_on_disk_stays_there_and_is_said(defaults: dict[str, Any], info: dict[str, Any]) -> None:
+    info["daemon"]["drift"]["changed"] = ["myauth"]
+    decided = decide(defaults, info)
+    assert decided.unread == ()
+    # It would be as the disk has it.
+    assert decided.handover == ()
+    assert decided.expected.nodes == {}
+    (said,) = decided.warnings
+    assert said.startswith("myauth is changed on disk")
+    assert "the playbook apply" in said
+
+
+def test_what_comes_into_service_is_said_by_each_run_that_restarts(
+    defaults: dict[str, Any], info: dict[str, Any]
+) -> None:
+    info["code"]["packages"] = [{"name": "allianceauth", "version": "5.4.0", "time": 1500.0}]
+    words = "with this restart comes into service what is newer than"
+    (said,) = decide(defaults, info).warnings
+    assert said.startswith(words)
+    assert "allianceauth 5.4.0" in said
+    assert "collectstatic" in said
+    assert "collectstatic" not in decide(defaults, info, "worker").warnings[0]
+    # A number that is changed brings it into service as well.
+    other = plan.Wanted("[program:beat]", "another", "gunicorn's sum", "2.0.0", ())
+    applied = plan.apply(declare(defaults), info, other, ("install", "configure", "restart", "verify"))
+    assert [said for said in applied.warnings if said.startswith(words)]
+    assert applied.code.asked
+    # With nothing else to do it stays as it is, and the report says so.
+    idle = plan.apply(declare(defaults), info, WANTED, ("install", "configure", "restart", "verify"))
+    assert not idle.code.asked
+    assert "allianceauth 5.4.0" in idle.outdated
+
+
+@pytest.mark.parametrize(
+    ("change", "only", "words"),
+    [
+        ({"tuned": False}, "", "run the playbook apply first"),
+        ({}, "workr", "auth_restart_only is 'workr': it has to be one of worker, beat, gunicorn, authbot, or empty"),
+    ],
+)
+def test_it_is_refused_with_the_way_out(
+    defaults: dict[str, Any], info: dict[str, Any], change: dict[str, Any], only: str, words: str
+) -> None:
+    declared: variables.Declared = declare(defaults, auth_extra_programs=BOT)
+    assert restarting.refusals(declared, info, "", "auth1") == []
+    (said,) = restarting.refusals(declared, {**info, **change}, only, "auth1")
+    assert said.startswith("auth1: ")
+    assert words in said
+
+
+def test_a_server_after_a_drain_is_sent_to_the_playbook_start(defaults: dict[str, Any], info: dict[str, Any]) -> None:
+    for found in info["daemon"]["processes"]:
+        found.update(pid=0, state="STOPPED")
+    (said,) = restarting.refusals(declare(defaults), info, "", "auth1")
+    assert "the playbook start" in said
