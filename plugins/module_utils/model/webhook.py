@@ -48,7 +48,7 @@ def send(given: Mapping[str, str], result: str, text: str) -> str:
             # Discord refuses Python's own name.
             {"Content-Type": "application/json", "User-Agent": "allianceauth.tuning"},
         )
-        with urllib.request.urlopen(request, timeout=_SECONDS):
+        with urllib.request.build_opener().open(request, timeout=_SECONDS):
             return ""
     except urllib.error.HTTPError as why:
         return f"it answers {why.code}"
