@@ -66,8 +66,10 @@ class Consumers:
         Those that do not answer, and those whose node's name does not name the host, are left as they are: another
         server with the same broker may have a node of that name.
         """
+        # Where only orphans are left, there may be no supervisord to ask.
+        supervised = [name for name in names if not is_orphan(name)]
         try:
-            return self._pause([name for name in names if not is_orphan(name)])
+            return self._pause(supervised) if supervised else {}
         except consumers_program.NotAnswering:
             # The drain does not depend on it.
             return {}
