@@ -23,6 +23,9 @@ _SECONDS = 900
 
 CHECKOUT = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"])
 
+# Whoever is begun in the background by a shell ignores Ctrl-C, and so would a run of whose Ctrl-C a test is.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @dataclass(frozen=True)
 class Run:
