@@ -275,10 +275,14 @@ def describe(process: supervisord.Process, below: list[int], command: str) -> di
 
 
 def add_deaths(processes: list[dict[str, Any]]) -> None:
-    """Add to each process that is not up for long how often it has died of late, by supervisord's log."""
+    """Add to each process that is not up for long how often it has died of late under this supervisord, by its log.
+
+    Under the one before it may have had another configuration: one that did not work, and was taken back.
+    """
     young = [process for process in processes if process["start"] and time.time() - process["start"] < _YOUNG_SECONDS]
     if young:
-        deaths = audit_logs.deaths(audit_logs.events(audit_logs.end_of(LOG, 2**18)), time.time() - _LATE_SECONDS)
+        log = audit_logs.since_started(audit_logs.events(audit_logs.end_of(LOG, 2**18)))
+        deaths = audit_logs.deaths(log, time.time() - _LATE_SECONDS)
         for process in young:
             process["deaths"] = deaths.get(process["name"], 0)
 

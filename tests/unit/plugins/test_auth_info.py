@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -184,3 +185,24 @@ def test_nothing_is_expected_of_a_file_that_supervisord_does_not_read(
     effective: dict[str, Any], tmp_path: Path
 ) -> None:
     assert auth_info.own_groups(effective, str(tmp_path / "elsewhere.conf")) == []
+
+
+def test_only_deaths_under_this_supervisord_are_of_a_program_that_does_not_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+
+    def line(ago: float, said: str) -> str:
+        return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(now - ago))},100 INFO {said}\n"
+
+    died = "exited: worker_00 (exit status 2; not expected)"
+    log = tmp_path / "supervisord.log"
+    monkeypatch.setattr(auth_info, "LOG", str(log))
+    process: dict[str, Any] = {"name": "worker_00", "start": now - 20}
+    # The option that did not work was taken back by a restart since.
+    log.write_text(line(90, died) * 4 + line(30, "supervisord started with pid 7"))
+    auth_info.add_deaths([process])
+    assert process["deaths"] == 0
+    log.write_text(line(90, "supervisord started with pid 7") + line(40, died) * 4)
+    auth_info.add_deaths([process])
+    assert process["deaths"] == 4
