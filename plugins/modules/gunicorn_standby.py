@@ -14,6 +14,7 @@ description:
     and the supervised one can be stopped.
   - It gives the address back by itself, and ends, as soon as a new gunicorn answers there; at the latest after
     15 minutes. No connection is refused or reset for that, and none waits for a gunicorn that is still loading.
+  - It is a transient scope of systemd's, which outlives the login session.
   - Where that is not possible, nothing happens and RV(problem) says why. The running gunicorn and the next one, by
     supervisor's configuration on disk, have to share one TCP address, and the host needs memory for a second one.
 options:
@@ -78,7 +79,9 @@ problem:
   type: str
 """
 
+import os
 import socket
+import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -123,14 +126,14 @@ def own(given: dict[str, Any]) -> list[str]:
     return [name for name in given["processes"] if is_orphan(name) or name.partition(":")[0] == given["name"]]
 
 
-def begin(pids: list[int], bind: str, note: str, given: dict[str, Any]) -> None:
+def begin(pids: list[int], bind: str, note: str, given: dict[str, Any], unit: str = "") -> None:
     """Start the second gunicorn. Raises `standby.Impossible`."""
     if len(own(given)) != 1 or len(pids) != 1:
         raise standby.ImpossibleError("not exactly one gunicorn runs")
     weight = sum(proc.rss(pid) for pid in [*pids, *proc.children(pids)[pids[0]]])
     if weight + given["reserve"] > proc.memory_available():
         raise standby.ImpossibleError(f"there is no memory for {weight // 1024**2} MB more")
-    problem = standby.start(pids[0], bind, note, given["timeout"], given.get("state") == "tried")
+    problem = standby.start(pids[0], bind, note, given["timeout"], given.get("state") == "tried", unit)
     if problem:
         raise standby.ImpossibleError(problem)
 
@@ -152,7 +155,7 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=False, running=False, problem="")
     with guard.as_owner(module):
-        result = work(module.params)
+        result = work(module.params, scope(module.params["name"]))
     if module.params["state"] == "tried" and result["problem"].startswith(standby.SILENT):
         module.fail_json(
             msg=f"{socket.gethostname()}: the site does not work with what is installed, so nothing was stopped: "
@@ -161,8 +164,15 @@ def main() -> None:
     module.exit_json(**result)
 
 
-def work(given: dict[str, Any]) -> dict[str, Any]:
-    """Do what is asked for; return the result."""
+def scope(name: str) -> str:
+    """Return the name of the unit that the second gunicorn gets, "" where systemd does not run the host."""
+    # Source: sd_booted(3)
+    booted = os.path.isdir("/run/systemd/system")
+    return f"allianceauth-tuning-{name}-gunicorn-{int(time.time())}.scope" if booted else ""
+
+
+def work(given: dict[str, Any], unit: str = "") -> dict[str, Any]:
+    """Do what is asked for; return the result. ``unit`` is the one that the second gunicorn gets, if any."""
     note, wanted = standby.note(given["name"]), given["state"] != "absent"
     tries = given["state"] == "tried"
     changed, problem = False, ""
@@ -176,7 +186,7 @@ def work(given: dict[str, Any]) -> dict[str, Any]:
         if wanted and not bind:
             raise standby.ImpossibleError("the next gunicorn will not share its address")
         if wanted and not found:
-            begin(pids, bind, note, given)
+            begin(pids, bind, note, given, unit)
             changed = True
         if tries:
             # It has ended by itself, or is just doing so.

@@ -139,6 +139,11 @@ def _is_of_another_unit(pid: int, venv_path: str) -> bool:
     )
 
 
+def in_unit(pid: int, unit: str) -> bool:
+    """Whether a process is in a unit of systemd's."""
+    return any(unit in line.split("/") for line in _cgroup(pid).splitlines())
+
+
 def service_of(cgroup: str) -> str:
     """Return the service that is named in ``/proc/PID/cgroup``, "" for none: the innermost one.
 

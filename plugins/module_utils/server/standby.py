@@ -7,16 +7,21 @@ Both share the address (`sockets.Shared`); the role's gunicorn gets its socket b
 configuration file (roles/auth/files/gunicorn.py), the second one as from systemd
 (sd_listen_fds(3), which gunicorn knows). Nobody waits for a gunicorn that still loads
 Django, and none of those who are queued at a socket is there any more when it closes.
+
+The second gunicorn and the process that looks after it are a transient scope of systemd's: no end of a login session
+ends them, and systemd does so if nothing else has.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import re
 import select
 import signal
 import socket
+import subprocess
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -33,6 +38,14 @@ _HANDSHAKE_SECONDS = 0.5
 
 # If whoever started it does not come back: longer than a run waits for programs, twice.
 _LIFE_SECONDS = 900
+
+# systemd's turn comes only where the process that looks after the second gunicorn does not do its work any more.
+_SCOPE_SECONDS = _LIFE_SECONDS + 120
+
+_SYSTEMD_SECONDS = 60
+
+# Source: linux/prctl.h
+_PR_SET_PDEATHSIG = 1
 
 # gunicorn's graceful_timeout is 30 s.
 _STOP_SECONDS = 35
@@ -149,8 +162,9 @@ class Standby:
             return pid
         try:
             os.chdir(self.original.directory)
-            # Not to be ended by what is meant for us.
+            # Not to be ended by what is meant for us, but with us, whatever ends us.
             os.setpgid(0, 0)
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
             os.dup2(self._output.fileno(), 1)
             os.dup2(self._output.fileno(), 2)
             os.dup2(self._socket.fileno(), 3)
@@ -269,11 +283,12 @@ class Standby:
             os.kill(self._pid, signal.SIGKILL)
 
 
-def start(pid: int, bind: str, note: str, timeout: float, tries: bool = False) -> str:
+def start(pid: int, bind: str, note: str, timeout: float, tries: bool = False, scope: str = "") -> str:
     """Start a `Standby` of the gunicorn ``pid`` in a process of its own; return "" once it answers, or why it cannot.
 
     ``tries`` says that it ends then. ``bind`` is the ``--bind`` of the gunicorn that it will give back to, and ``note``
-    the file that names the process, for `running` and `stop`.
+    the file that names the process, for `running` and `stop`. ``scope`` names the unit that systemd gives it; without
+    one it stays among the processes of whoever starts it.
     """
     reading, writing = os.pipe()
     child = os.fork()
@@ -282,7 +297,7 @@ def start(pid: int, bind: str, note: str, timeout: float, tries: bool = False) -
             os.setsid()
             # In between, so that nobody has to wait for it.
             if os.fork() == 0:
-                _live(pid, bind, note, writing, tries)
+                _live(pid, bind, note, writing, tries, scope)
         finally:
             os._exit(0)
     os.waitpid(child, 0)
@@ -296,7 +311,7 @@ def start(pid: int, bind: str, note: str, timeout: float, tries: bool = False) -
     return "the second gunicorn ended at once" if said else f"{SILENT} within {timeout:.0f} s"
 
 
-def _live(pid: int, bind: str, note: str, writing: int, tries: bool) -> None:
+def _live(pid: int, bind: str, note: str, writing: int, tries: bool, scope: str) -> None:
     """Be the process that looks after the second gunicorn; never returns."""
 
     def report(problem: str) -> None:
@@ -312,9 +327,11 @@ def _live(pid: int, bind: str, note: str, writing: int, tries: bool) -> None:
         with open(note, "w", encoding="utf-8") as file:
             known = {"pid": os.getpid(), "start": proc.start_ticks(os.getpid()), "bind": bind, "original": pid}
             json.dump(known, file)
-        privileges.become(_user_of(pid))
         os.chdir("/")
         try:
+            if scope:
+                _enter(scope)
+            privileges.become(_user_of(pid))
             source = original(pid, bind)
             Standby(source, report, tries).run()
         except (ImpossibleError, OSError, ValueError) as why:
@@ -323,6 +340,37 @@ def _live(pid: int, bind: str, note: str, writing: int, tries: bool) -> None:
     finally:
         # Nobody is there to read a traceback.
         os._exit(0)
+
+
+def _enter(scope: str) -> None:
+    """Have systemd move this process into a transient scope. Raises `ImpossibleError`.
+
+    Source: org.freedesktop.systemd1(5), StartTransientUnit.
+    """
+    properties = {
+        "Description": ["s", "Answer while gunicorn restarts"],
+        "PIDs": ["au", "1", str(os.getpid())],
+        "RuntimeMaxUSec": ["t", str(_SCOPE_SECONDS * 10**6)],
+        # What has ended in another way than well is kept by systemd, with its name.
+        "CollectMode": ["s", "inactive-or-failed"],
+    }
+    manager = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
+    given = [word for name, value in properties.items() for word in (name, *value)]
+    unit = ("StartTransientUnit", "ssa(sv)a(sa(sv))", scope, "fail", str(len(properties)), *given, "0")
+    try:
+        done = subprocess.run(
+            ("busctl", "call", *manager, *unit), capture_output=True, timeout=_SYSTEMD_SECONDS, check=False, text=True
+        )
+    except subprocess.TimeoutExpired as why:
+        raise ImpossibleError(f"systemd gives it no unit within {_SYSTEMD_SECONDS} s") from why
+    if done.returncode:
+        raise ImpossibleError(f"systemd gives it no unit: {' '.join(done.stderr.split()).rstrip('.')}")
+    # systemd has answered before it has done so.
+    until = time.monotonic() + _SYSTEMD_SECONDS
+    while not proc.in_unit(os.getpid(), scope):
+        if time.monotonic() > until:
+            raise ImpossibleError(f"systemd gives it no unit within {_SYSTEMD_SECONDS} s")
+        time.sleep(_POLL_SECONDS)
 
 
 def _user_of(pid: int) -> int:

@@ -250,6 +250,45 @@ def test_it_leaves_at_once_when_told_and_the_first_goes_on(site: Site, note: str
     assert not standby.stop(note)
 
 
+def test_the_second_gunicorn_ends_with_the_process_that_looks_after_it(site: Site, note: str) -> None:
+    first = site.start()
+    with site.visited("/") as visitors:
+        assert standby.start(first, site.bind, note, PATIENCE_SECONDS) == ""
+        keeper = standby.running(note)["pid"]
+        second = proc.children([keeper])[keeper]
+        assert second
+        os.kill(keeper, signal.SIGKILL)
+        eventually(lambda: not any(proc.start_ticks(pid) for pid in second))
+        # Those that the second one was just about to answer.
+        visitors.failed.clear()
+        assert visitors.ask() == first
+    assert visitors.failed == []
+
+
+def test_a_gunicorn_does_not_start_beside_another_program_on_its_address(site: Site) -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", site.port))
+        other.listen()
+        site.start()
+        assert site.process
+        assert site.process.wait(PATIENCE_SECONDS) == 1
+        assert [one.port for one in sockets.listeners()].count(site.port) == 1
+        # Nor beside another site's gunicorn, by the same user and with the same file.
+        site.process = None
+    (site.folder / "another.py").write_text((site.folder / "application.py").read_text())
+    first = site.start()
+    with site.visited("/") as visitors:
+        command = [
+            *(sys.executable, f"{sys.exec_prefix}/bin/gunicorn", "another", f"--bind={site.bind}"),
+            *site.options,
+        ]
+        said = subprocess.run(command, cwd=site.folder, stderr=subprocess.PIPE, text=True, check=False)
+        assert said.returncode == 1
+        assert "Connection in use" in said.stderr
+    assert list(visitors.answers) == [first]
+
+
 def test_what_is_no_gunicorn_is_not_copied(note: str) -> None:
     with subprocess.Popen(["sleep", "60"]) as other:
         said = standby.start(other.pid, "127.0.0.1:80", note, PATIENCE_SECONDS)

@@ -45,6 +45,8 @@ def task(name: str) -> str:
 
 # The one that the run starts has a file of its own for its number. The brackets keep pgrep's own shell out.
 SECOND_GUNICORN = "pgrep -f '[g]unicorn.* --pid /tmp/'"
+# No end of a login session ends it.
+IN_ITS_SCOPE = f"grep '/allianceauth-tuning-myauth-gunicorn-.*[.]scope$' /proc/$({SECOND_GUNICORN} | head -1)/cgroup"
 
 # All before the restart have more to do: a drain alone takes longer than a kill.
 STAGES = [
@@ -59,7 +61,7 @@ STAGES = [
     # systemd may have been told already, and then it restarts supervisord whoever waits for it.
     Stage("between drain and restart", task("Restart supervisord"), left=None),
     # The site stops in a moment, and the restart follows.
-    Stage("with a second gunicorn", task("Stop the site"), leaves=SECOND_GUNICORN, left=None),
+    Stage("with a second gunicorn", task("Stop the site"), leaves=IN_ITS_SCOPE, left=None),
     # They come up without it, and then there is nothing left to do. A supervisord that does not
     # answer yet is waited for too, but would be found not to answer: so not its line.
     Stage("while the programs start", r"waiting for .*worker_00 \(.*, \d+ s so far", left=False),
