@@ -83,8 +83,9 @@ def arguments(host: Any) -> dict[str, list[str]]:
     found = {}
     for line in host.run("supervisorctl status").stdout.splitlines():
         running = re.match(r"(?:\S+:)?(\S+) +RUNNING +pid (\d+),", line)
-        if running:
-            found[running[1]] = run(host, f"cat /proc/{running[2]}/cmdline").split("\0")[:-1]
+        # One that ends again and again may have done so since.
+        if running and (words := host.run(f"cat /proc/{running[2]}/cmdline").stdout.split("\0")[:-1]):
+            found[running[1]] = words
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import consent, variables
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import consent, values, variables
 from ansible_collections.allianceauth.tuning.plugins.plugin_utils import explicit, role, terminal
 
 
@@ -26,14 +26,18 @@ class ActionModule(ActionBase):
         programs = managed_file.programs_with_environment(arguments.get("content") or "")
         if programs and "environments" not in arguments:
             # Here and not in a variable, which any task could print: they may be secrets.
-            values = role.read_variables(self._templar, task_vars or {})
-            arguments["environments"] = json.dumps(variables.environments(values, programs))
+            given = role.read_variables(self._templar, task_vars or {})
+            arguments["environments"] = json.dumps(variables.environments(given, programs))
         result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
         host = (task_vars or {})["inventory_hostname"]
         if result.get("failed"):
             if "msg" in result:
                 result["msg"] = f"{host}: {result['msg']}"
             return result
+        if arguments.get("application"):
+            # For whoever asks whether another host of the run has a beat there, too.
+            beat = values.boolean(role.read_variables(self._templar, task_vars or {})["auth_beat"])
+            result["beat_broker"] = (result["waiting"].get("broker") or "") if beat else ""
         changes = result.get("value_changes", [])
         # Only before anything is touched; see the task that checks the new file.
         if changes and self._task.check_mode:

@@ -135,10 +135,14 @@ value_changes:
 waiting:
   description:
     - What the project says of tasks that wait for their time, as far as it can be asked. The C(default_queue), how many
-      of them a worker process holds at most (C(eta_limit)), and how many a model update queues (C(countdown), with
-      C(tasks) and C(seconds)).
+      of them a worker process holds at most (C(eta_limit)), how many a model update queues (C(countdown), with
+      C(tasks) and C(seconds)), and what all that use the same C(broker) have in common.
   returned: O(application) is given
   type: dict
+beat_broker:
+  description: The C(broker) of RV(waiting) that a beat is to use, empty if the role's variables have none there.
+  returned: O(application) is given
+  type: str
 kept:
   description: The files that hold what was there before.
   returned: always

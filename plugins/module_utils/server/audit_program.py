@@ -186,8 +186,17 @@ def answers(project: str, seconds: float) -> dict[str, Any]:
         return {**found, "queues": queues, "nodes": consumers, "redis": asked}
 
 
+def which_broker(app: Any) -> str | None:
+    """Return the broker's `identity`. Raises whatever comes where there is no way to it."""
+    with app.connection_for_read(connect_timeout=_ANSWER_SECONDS) as connection:
+        connection.ensure_connection(max_retries=1, timeout=_ANSWER_SECONDS)
+        return identity(connection)
+
+
 def waiting(project: str) -> dict[str, Any]:
     """Load the project as gunicorn does, and return what it takes to count places for tasks with a countdown.
+
+    With the ``broker``'s identity, None if it cannot be had.
 
     Raises whatever loading the project raises; what cannot be asked is left out.
     """
@@ -201,6 +210,7 @@ def waiting(project: str) -> dict[str, Any]:
             "default_queue": app.conf.task_default_queue,
             "eta_limit": getattr(app.conf, "worker_eta_task_limit", None),
             "countdown": attempt(countdown),
+            "broker": attempt(which_broker, app),
         }
 
     return attempt(ask) or {}

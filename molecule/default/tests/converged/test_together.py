@@ -18,6 +18,7 @@ from lab.observe.traffic import Traffic, traffic
 from lab.podman import engine, hosts
 from lab.podman.hosts import Host
 
+LOCAL = "/home/allianceserver/myauth/myauth/settings/local.py"
 BROKEN = "/etc/supervisor/conf.d/broken.conf"
 
 
@@ -69,6 +70,48 @@ def test_a_drain_says_every_ten_seconds_what_still_runs(seen: tuple[playbook.Run
     assert len(ages) > 2
     # Each is rounded to a second.
     assert [pair for pair in pairwise(ages) if pair[1] - pair[0] > 10 + 1] == []
+
+
+@pytest.fixture
+def one_broker() -> Iterator[list[Host]]:
+    """Have all servers use the first one's broker."""
+    first, *others = found = hosts.existing(servers.LAB)
+    redis = "redis-cli config set bind '* -::*' && redis-cli config set protected-mode no"
+    engine.podman("exec", first.container, "sh", "-c", redis)
+    address = engine.podman("exec", first.container, "hostname", "-I").split()[0]
+    for other in others:
+        line = f"BROKER_URL = 'redis://{address}:6379/0'"
+        engine.podman("exec", other.container, "sh", "-c", f'cp -p {LOCAL} {LOCAL}.before && echo "{line}" >>{LOCAL}')
+    yield found
+    for other in others:
+        engine.podman("exec", other.container, "mv", f"{LOCAL}.before", LOCAL)
+    back = "redis-cli config set bind '127.0.0.1 -::1' && redis-cli config set protected-mode yes"
+    engine.podman("exec", first.container, "sh", "-c", back)
+
+
+def test_two_hosts_with_a_beat_on_one_broker_are_refused(one_broker: list[Host]) -> None:
+    before = [programs.status(host) for host in one_broker]
+    # Whoever looks first cannot know of the other one; whoever comes later is refused, and nothing of it is touched.
+    run = playbook.start("apply", "--check", *playbook.extra_vars({"auth_worker_concurrency": 7}))
+    said = playbook.finish(run)
+    assert said.status != 0
+    refused = re.search(r"(\S+): auth_beat is true here and for (\S+), on one and the same broker", said.sentence)
+    assert refused
+    assert {*refused.groups()} == {host.name for host in one_broker}
+    assert [programs.status(host) for host in one_broker] == before
+    # With the advice followed.
+    (_first, second) = one_broker
+    path = playbook.SERVERS / "host_vars" / second.name / "beat.yml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("auth_beat: false\n")
+    try:
+        again = playbook.finish(
+            playbook.start("apply", "--check", *playbook.extra_vars({"auth_worker_concurrency": 7}))
+        )
+    finally:
+        path.unlink()
+        path.parent.rmdir()
+    assert again.status == 0
 
 
 @pytest.fixture

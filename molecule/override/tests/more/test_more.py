@@ -13,9 +13,3 @@ from shared import server
 def test_three_numprocs_are_three_processes(host: Any) -> None:
     workers = {name for name in server.arguments(host) if name.startswith("worker")}
     assert workers == {"worker_00", "worker_01", "worker_02", "worker_services_00"}
-
-
-def test_memmon_has_a_limit_for_each_of_the_three(host: Any) -> None:
-    assert server.memmon_checks(host) == dict.fromkeys(
-        ["worker_00", "worker_01", "worker_02", "worker_services_00"], 256 * 1024**2
-    )
