@@ -23,6 +23,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller imp
     values,
     variables,
 )
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 from ansible_collections.allianceauth.tuning.plugins.plugin_utils import explicit, role
 
 display = Display()
@@ -128,7 +129,7 @@ class ActionModule(ActionBase):
         defaults = self._task._role.get_default_vars()
         return {name: self._templar.template(defaults[name]) for name in adopt.COMMENTS}
 
-    def _declare(self, given: Mapping[str, Any]) -> tuple[variables.Declared, list[str]]:
+    def _declare(self, given: Mapping[str, Any]) -> tuple[Declared, list[str]]:
         left = variables.left_to_gunicorn(self._info, self._found["name"], given) if self._has_file() else {}
         return variables.declare({**self._base, **given}, self._host, self._info["routed_queues"], left)
 

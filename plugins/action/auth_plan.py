@@ -23,6 +23,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller imp
     values,
     variables,
 )
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 from ansible_collections.allianceauth.tuning.plugins.plugin_utils import explicit, role, terminal
 
 _STEPS = ("install", "configure", "restart", "verify")
@@ -93,7 +94,7 @@ class ActionModule(ActionBase):
     def _explicit(self) -> set[str]:
         return explicit.names(self._task, self._vars, variables.NAMES)
 
-    def _decide(self, job: str, declared: variables.Declared, info: dict[str, Any]) -> plan.Plan:
+    def _decide(self, job: str, declared: Declared, info: dict[str, Any]) -> plan.Plan:
         wanted = self._wanted(declared, info)
         if job == "drain":
             return plan.drain(declared, info, wanted)
@@ -110,7 +111,7 @@ class ActionModule(ActionBase):
             return plan.revert(declared, info, wanted, self._given["before"], self._given["file_is_back"])
         return plan.apply(declared, info, wanted, self._steps())
 
-    def _wanted(self, declared: variables.Declared, info: dict[str, Any]) -> plan.Wanted:
+    def _wanted(self, declared: Declared, info: dict[str, Any]) -> plan.Wanted:
         template = Path(self._find_needle("templates", "supervisor.conf.j2")).read_text(encoding="utf-8")
         content = role.render(template, sections.context(declared, info, self._given["gunicorn_conf"]))
         gunicorn_conf = Path(self._find_needle("files", "gunicorn.py")).read_bytes()

@@ -9,7 +9,7 @@ from typing import Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import log_file, quoting
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.description import canonical_option
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import Declared
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import Program
 
 _ROTATION = ("maxbytes", "backups")

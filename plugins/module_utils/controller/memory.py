@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Container, Iterable, Mapping
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import Declared
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import Program, Worker
 

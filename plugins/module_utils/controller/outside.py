@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Mapping
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import Declared
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import outside
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import DEFAULT_STOPWAITSECS
 

@@ -27,7 +27,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller imp
     stages,
     troubled,
 )
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import Declared, ineffective
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared, ineffective
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import link_to, make_namespec
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import IMPLEMENTATIONS, Worker

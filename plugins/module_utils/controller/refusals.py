@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Callable, Mapping, Sequence
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import memory
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import Declared
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 
 
 def message(found: Sequence[str], host: str, show: Callable[[str], object]) -> str:

@@ -9,7 +9,7 @@ import os
 from typing import Any, Mapping, Sequence
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import consent, logs, memory, places
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import Declared
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import short_name
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import Program, Worker

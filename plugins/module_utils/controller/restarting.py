@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Iterable, Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import outdated
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.stages import Drain
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import Declared
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import make_namespec, orphan_name
 
 # Kinds that auth_restart_only names.

@@ -10,7 +10,7 @@ from typing import Any, Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import quoting
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import logs
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import Declared
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import make_namespec
 
 # httpok's own 10 s are less than Django takes to start on a busy host: it would restart a

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Callable, Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import memory
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import Declared
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import (
     is_orphan,
     make_namespec,

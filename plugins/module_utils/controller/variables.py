@@ -11,7 +11,7 @@ given with ``-e name=value`` arrives as text, so numbers are read from text too.
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Callable, Iterable, Mapping, Sequence, TypeVar
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import quoting
@@ -24,6 +24,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options i
     refused_arguments,
 )
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import values
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared, Gunicorn
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon, webhook
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import (
     DEFAULT_STOPWAITSECS,
@@ -109,9 +110,6 @@ _IN_GUNICORNS_FILE = ("bind", "timeout", "workers")
 # Keys of an entry of auth_workers.
 _KEYS_OF_A_POOL = ("name", "enabled", "queues", *POOL_KEYS)
 
-# Arguments of celery worker that end processes of a pool.
-_FOR_PROCESSES = ("--max-memory-per-child", "--max-tasks-per-child")
-
 # What CUMULATIVE was called before; it works until 1.0.
 _CUMULATIVE_BEFORE = "memory_limit_tree"
 
@@ -144,72 +142,6 @@ _OF_A_RUN: Mapping[str, Callable[[Any], Any]] = {
 
 T = TypeVar("T")
 P = TypeVar("P", bound=Program)
-
-
-@dataclass(frozen=True)
-class Gunicorn:
-    """gunicorn's arguments; ``timeout`` is in seconds.
-
-    ``left_to_file`` are those that gunicorn's own configuration file gives, which its command would override. ``bind``
-    is then the file's, empty if it cannot be read from it.
-    """
-
-    workers: int
-    timeout: int
-    bind: str
-    stopsignal: str
-    standby: bool
-    left_to_file: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Declared:
-    """What the variables ask for: programs in the order of their sections."""
-
-    project: str
-    user: str
-    project_dir: str
-    venv: str
-    supervisor_conf: str
-    log_dir: str
-    drop_in: bool
-    needrestart: bool
-    log_maxbytes: str
-    log_backups: int
-    beat: Program | None
-    workers: tuple[Worker, ...]
-    gunicorn: Program | None
-    gunicorn_options: Gunicorn
-    extra: tuple[ExtraProgram, ...]
-    watches: bool
-    memmon_event: str
-    memmon_user: str
-    mail: memmon.Mail
-    crashmail: str
-    httpok: str
-    memory_overcommit: bool
-
-    @property
-    def programs(self) -> list[Program]:
-        """Every program of the group."""
-        fixed = [self.beat, *self.workers, self.gunicorn, *self.extra]
-        return [program for program in fixed if program is not None]
-
-    @property
-    def listeners(self) -> list[memmon.Listener]:
-        """The memmons, none if memmon is switched off."""
-        return memmon.listeners(self.programs) if self.watches else []
-
-    @property
-    def listener_names(self) -> list[str]:
-        """The names of all listeners, each of which is a group with one process of that name."""
-        others = {"crashmail": self.crashmail, "httpok": self.httpok and self.gunicorn}
-        return [*(listener.name for listener in self.listeners), *(name for name, wanted in others.items() if wanted)]
-
-    @property
-    def needs_socket(self) -> bool:
-        """Whether a user besides root has to reach the daemon."""
-        return bool(self.listener_names) and self.memmon_user != "root"
 
 
 class _Reader:
@@ -481,18 +413,6 @@ def left_to_gunicorn(info: Mapping[str, Any], project: str, explicit: Iterable[s
         if name in _IN_GUNICORNS_FILE and f"auth_gunicorn_{name}" not in set(explicit)
         if not given & set(table[name].names)
     }
-
-
-def ineffective(declared: Declared) -> list[str]:
-    """Return a sentence for each argument that does nothing in the pool that it is given to."""
-    return [
-        f"{worker.name} has the argument {option.partition('=')[0]}, which has no effect with the pool {worker.pool}: "
-        "only prefork has processes that it could end."
-        for worker in declared.workers
-        if worker.pool not in FORKING_POOLS
-        for option in worker.options
-        if option.partition("=")[0] in _FOR_PROCESSES
-    ]
 
 
 def renamed(variables: Mapping[str, Any]) -> list[str]:

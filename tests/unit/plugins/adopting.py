@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import description
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import adopt, variables
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import project, supervisor_parser
 from ansible_collections.allianceauth.tuning.plugins.modules import auth_adopt_info
 
@@ -82,7 +83,7 @@ class Site:
         assert refusals == []
         return rendering.complete(rendering.render(declared, self.info()), values, declared)
 
-    def declare(self, given: Mapping[str, Any]) -> tuple[variables.Declared, list[str]]:
+    def declare(self, given: Mapping[str, Any]) -> tuple[Declared, list[str]]:
         return variables.declare({**self.base(), **given}, "auth1", self.info()["routed_queues"])
 
     def adopted(self) -> adopt.Adopted:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import sections, variables
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import project
 from ansible_collections.allianceauth.tuning.plugins.plugin_utils import role
 
@@ -50,11 +51,11 @@ def look(given_variables: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def render(declared: variables.Declared, info: dict[str, Any]) -> str:
+def render(declared: Declared, info: dict[str, Any]) -> str:
     return role.render(TEMPLATE, sections.context(declared, info, GUNICORN_CONF))
 
 
-def complete(text: str, given_variables: dict[str, Any], declared: variables.Declared) -> str:
+def complete(text: str, given_variables: dict[str, Any], declared: Declared) -> str:
     """Return the file as supervisor_config writes it."""
     return managed_file.complete(
         text, variables.environments(given_variables, [program.name for program in declared.programs])

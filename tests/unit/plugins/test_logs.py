@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import log_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import logs, variables
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 
 from tests.unit.plugins import rendering
 
@@ -33,7 +34,7 @@ Wait = Callable[[Callable[[], object]], None]
 OWN = "/var/log/supervisor/myauth"
 
 
-def declare(defaults: dict[str, Any], **given: Any) -> variables.Declared:
+def declare(defaults: dict[str, Any], **given: Any) -> Declared:
     declared, refusals = variables.declare({**defaults, **given}, "auth1")
     assert refusals == []
     return declared

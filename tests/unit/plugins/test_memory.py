@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import memory, plan, variables
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import memory, plan
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 
 from tests.unit.plugins.test_plan import GIGABYTE, INFO, STEPS, WANTED, decide, declare, process
 
@@ -161,6 +162,6 @@ def test_restarts_are_told_when_they_are_more_than_a_leak_explains(
 def test_a_host_where_nothing_runs_is_judged_by_the_guides_figure(defaults: dict[str, Any]) -> None:
     host = {**server(8192), "daemon": {**INFO["daemon"], "processes": []}}
     assert memory.excess(declare(defaults), {**host, "memory_available": 8 * GIGABYTE}) == ""
-    declared: variables.Declared = declare(defaults)
+    declared: Declared = declare(defaults)
     # beat, gunicorn with three children, a memmon.
     assert f"hold {80 + 4 * 80 + 24} MB" in memory.excess(declared, {**host, "memory_available": 0})

@@ -18,6 +18,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller imp
     sections,
     variables,
 )
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 
 GIGABYTE = 1024**3
 
@@ -95,7 +96,7 @@ def info() -> dict[str, Any]:
     return copy.deepcopy(INFO)
 
 
-def declare(defaults: dict[str, Any], **changes: Any) -> variables.Declared:
+def declare(defaults: dict[str, Any], **changes: Any) -> Declared:
     declared, refusals = variables.declare({**defaults, **changes}, "auth1")
     assert refusals == []
     return declared

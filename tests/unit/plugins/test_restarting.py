@@ -9,7 +9,8 @@ import copy
 from typing import Any
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import plan, restarting, variables
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import plan, restarting
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 
 from tests.unit.plugins.test_plan import INFO, WANTED, declare, on_disk, process
 
@@ -133,7 +134,7 @@ def test_what_comes_into_service_is_said_by_each_run_that_restarts(
 def test_it_is_refused_with_the_way_out(
     defaults: dict[str, Any], info: dict[str, Any], change: dict[str, Any], only: str, words: str
 ) -> None:
-    declared: variables.Declared = declare(defaults, auth_extra_programs=BOT)
+    declared: Declared = declare(defaults, auth_extra_programs=BOT)
     assert restarting.refusals(declared, info, "", "auth1") == []
     (said,) = restarting.refusals(declared, {**info, **change}, only, "auth1")
     assert said.startswith("auth1: ")

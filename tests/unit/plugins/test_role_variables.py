@@ -19,6 +19,7 @@ import pytest
 import yaml
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import differences, variables
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import refusals as lacking
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import project
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -158,7 +159,7 @@ def project_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-def decide(given_variables: dict[str, Any]) -> tuple[list[str], variables.Declared | None, dict[str, Any]]:
+def decide(given_variables: dict[str, Any]) -> tuple[list[str], Declared | None, dict[str, Any]]:
     """Return the refusals, or what the role would go on with, as auth_plan does."""
     # Every refusal comes from here, before anything is written.
     info = look(given_variables)

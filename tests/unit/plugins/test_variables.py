@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import refusals, variables
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import ineffective
 
 WRONG: list[tuple[str, Any, str]] = [
     ("auth_worker_concurrency", "many", "auth_worker_concurrency is 'many': it has to be a whole number."),
@@ -220,12 +221,12 @@ def test_each_program_can_have_an_environment_of_its_own(defaults: dict[str, Any
 def test_an_argument_without_effect_is_said(defaults: dict[str, Any]) -> None:
     limit = ["--max-memory-per-child", "262144"]
     declared, _refusals = variables.declare({**defaults, "auth_worker_options": limit}, "auth1")
-    (sentence,) = variables.ineffective(declared)
+    (sentence,) = ineffective(declared)
     assert sentence.startswith(
         "worker has the argument --max-memory-per-child, which has no effect with the pool threads"
     )
     asked = {**defaults, "auth_worker_options": limit, "auth_worker_pool": "prefork"}
-    assert variables.ineffective(variables.declare(asked, "auth1")[0]) == []
+    assert ineffective(variables.declare(asked, "auth1")[0]) == []
 
 
 def test_a_misspelt_variable_is_told_with_the_nearest_name() -> None:
