@@ -21,6 +21,8 @@ import jinja2
 import pytest
 import yaml
 
+from tests.unit.plugins.draining import WORKER, Start, Wait, release
+
 if TYPE_CHECKING:
     from ansible_collections.allianceauth.tuning.plugins.module_utils.server import supervisord as rpc
 
@@ -186,3 +188,24 @@ def supervisord() -> Iterator[Callable[[str], Supervisord]]:
             return Supervisord(folder, connection)
 
         yield start
+
+
+@pytest.fixture
+def running(supervisord: Start, wait: Wait) -> Iterator[Start]:
+    """Start programs and wait until each has begun."""
+    started = []
+
+    def start(sections: str) -> Any:
+        found = supervisord(sections)
+        started.append(found)
+        (found.folder / "worker.py").write_text(WORKER)
+        names = [process.namespec for process in found.daemon.processes()]
+        for name in names:
+            found.daemon.call("startProcess", name, False)
+        wait(lambda: len(found.lines("events")) == len(names))
+        (found.folder / "events").unlink()
+        return found
+
+    yield start
+    for found in started:
+        release(found)
