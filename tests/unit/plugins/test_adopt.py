@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from tests.unit.plugins import looks
 from tests.unit.plugins.adopting import DAEMON, Site, differences
 from tests.unit.plugins.test_audit_templates import WHEELS, generated
-from tests.unit.plugins.test_changes import VARIABLES
+from tests.unit.plugins.test_round_trip import VARIABLES
 
 CORES = os.cpu_count() or 1
 

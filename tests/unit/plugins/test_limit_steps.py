@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import consent
 
-from tests.unit.plugins.test_changes import Server
+from tests.unit.plugins.changing import Server
 
 LIMITS = ("512MB", "487MB", "461MB")
 

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import memory, plan
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 
-from tests.unit.plugins.test_plan import GIGABYTE, INFO, STEPS, WANTED, decide, declare, process
+from tests.unit.plugins.planning import GIGABYTE, INFO, STEPS, WANTED, decide, declare, process
 
 MEGABYTE = 1024**2
 

@@ -6,104 +6,21 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import (
-    differences,
     plan,
     refusals,
     sections,
-    variables,
 )
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 
-GIGABYTE = 1024**3
-
-
-def process(group: str, name: str, kind: str, **more: Any) -> dict[str, Any]:
-    return {
-        "group": group,
-        "namespec": f"{group}:{name}",
-        "name": name,
-        "kind": kind,
-        "state": "RUNNING",
-        "pid": 7,
-        "limits": {},
-        "began": 1000.0,
-        "rss": 10**8,
-        "children": [],
-        **more,
-    }
-
-
-def on_disk(name: str, command: str, stopwaitsecs: int = 10) -> dict[str, Any]:
-    return {"name": name, "command": command, "stopwaitsecs": stopwaitsecs, "always_runs": True}
-
-
-STEPS = ("install", "configure", "restart", "verify")
-WANTED = plan.Wanted("[program:beat]", "sum", "gunicorn's sum", "2.0.0", ())
-
-# In no order that would do for a drain.
-INFO: dict[str, Any] = {
-    "tuned": True,
-    "code": {"packages": [], "sources": [], "folder": 0.0, "kept": {"versions": {}, "time": 0.0}},
-    "unit": True,
-    "outside": {"stop_seconds": None, "set_by": "", "drop_in": "", "needrestart": "", "has_needrestart": False},
-    "hostname": "auth1",
-    "user": {"uid": 1000, "gid": 1000, "group": "allianceserver"},
-    "project_exists": True,
-    "log_dir_exists": True,
-    "log_links": None,
-    "supervisor_conf": {"kind": "file", "checksum": "sum", "uid": 0, "gid": 1000, "mode": 0o640},
-    "link": {"target": "/etc/supervisor/conf.d/myauth.conf"},
-    "gunicorn_conf": {"checksum": "gunicorn's sum"},
-    "guard": {"pending": False, "said": ""},
-    "own_gunicorn_conf": None,
-    "venv": {"exists": True, "programs": ["celery", "gunicorn", "python"], "versions": {"superlance": "2.0.0"}},
-    "now": 1_795_643_137.0,
-    "memory_total": 4 * GIGABYTE,
-    "memory_available": 3 * GIGABYTE,
-    "log": {"since": None, "restarts": {}},
-    "orphans": [{"pid": 5, "start": 77, "kind": "worker", "command": "celery worker"}],
-    "own_groups": ["memmon_worker_00", "myauth"],
-    "exposed": {},
-    "expected": ["myauth:beat", "myauth:worker_00", "myauth:gunicorn", "memmon_worker_00:memmon_worker_00"],
-    "effective": {
-        # Its command is one that supervisord takes and cannot start.
-        "groups": [{"name": "bots", "processes": [on_disk("bot", "/bin/sh -c 'a", 33)]}]
-    },
-    "daemon": {
-        "pid": 1,
-        "of_systemd": True,
-        "drift": {"added": [], "changed": [], "removed": []},
-        "sockets": [{"file": "/run/supervisor.sock", "mode": differences.SOCKET_MODE, "uid": 0, "gid": 1000}],
-        "processes": [
-            process("myauth", "gunicorn", "gunicorn"),
-            process("bots", "bot", "other"),
-            process("myauth", "worker_00", "worker"),
-            process("memmon_worker_00", "memmon_worker_00", "listener", limits={"worker_00": 512 * 1024**2}),
-            process("myauth", "beat", "beat"),
-        ],
-    },
-}
+from tests.unit.plugins.planning import GIGABYTE, INFO, STEPS, WANTED, decide, declare, on_disk, process
 
 
 @pytest.fixture
 def info() -> dict[str, Any]:
     return copy.deepcopy(INFO)
-
-
-def declare(defaults: dict[str, Any], **changes: Any) -> Declared:
-    declared, refusals = variables.declare({**defaults, **changes}, "auth1")
-    assert refusals == []
-    return declared
-
-
-def decide(defaults: dict[str, Any], info: dict[str, Any], steps: tuple[str, ...] = STEPS, **changes: Any) -> plan.Plan:
-    return plan.apply(declare(defaults, **changes), info, WANTED, steps)
 
 
 def test_beat_and_listeners_stop_first_then_all_workers_and_the_site_last(
@@ -429,142 +346,3 @@ def test_each_log_gets_a_link_unless_it_lies_elsewhere(defaults: dict[str, Any],
     assert names(auth_log_dir="/home/allianceserver/myauth/log") == []
     info["log_links"] = None
     assert names() == []
-
-
-def test_each_step_has_its_reasons(defaults: dict[str, Any], info: dict[str, Any]) -> None:
-    info["orphans"] = []
-    conf = info["supervisor_conf"]
-    reasons: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
-        (info["venv"]["versions"], {"superlance": "1.0.0"}, ["install", "start"]),
-        (info["gunicorn_conf"], {"checksum": "another"}, ["configure"]),
-        (conf, {"mode": 0o644}, ["configure"]),
-        (conf, {"uid": 1000}, ["configure"]),
-        (info["link"], {"target": "/elsewhere"}, ["configure"]),
-        (conf, {"checksum": "another"}, ["configure", "restart", "verify"]),
-        (conf, {"kind": "link"}, ["configure"]),
-        (info, {"invalid": "the parser's sentence"}, ["configure"]),
-        # Its links are gone, or the folder into which supervisord writes on.
-        (info, {"log_links": {}}, ["link_logs"]),
-        (info, {"log_dir_exists": False}, ["configure", "restart", "verify"]),
-        (info["guard"], {"pending": True}, ["verify"]),
-    ]
-    for where, change, steps in reasons:
-        before = dict(where)
-        where.update(change)
-        actions = decide(defaults, info).actions
-        assert list(actions) == steps, change
-        assert all(actions.values())
-        where.clear()
-        where.update(before)
-
-
-def test_a_step_that_the_tags_leave_out_is_not_decided(defaults: dict[str, Any], info: dict[str, Any]) -> None:
-    info["orphans"] = []
-    info["supervisor_conf"]["checksum"] = "another"
-    assert list(decide(defaults, info, ("configure",)).actions) == ["configure"]
-    # Nothing would be new for supervisord.
-    assert decide(defaults, info, ("restart", "verify")).actions == {}
-    info["daemon"]["drift"]["changed"] = ["myauth"]
-    assert list(decide(defaults, info, ("restart",)).actions) == ["restart"]
-
-
-def test_of_a_file_that_is_replaced_the_socket_is_no_news(defaults: dict[str, Any], info: dict[str, Any]) -> None:
-    info["orphans"] = []
-    info["daemon"]["sockets"][0]["mode"] = 0o700
-    assert len(decide(defaults, info).found) == 1
-    info["supervisor_conf"]["checksum"] = "another"
-    assert decide(defaults, info).found == ()
-
-
-def test_what_ran_before_a_failed_run_runs_again_but_for_what_had_failed(
-    defaults: dict[str, Any], info: dict[str, Any]
-) -> None:
-    before = copy.deepcopy(info)
-    bot, beat = before["daemon"]["processes"][1], before["daemon"]["processes"][4]
-    beat.update(state="FATAL", pid=0)
-    for one in info["daemon"]["processes"]:
-        one.update(state="STOPPED", pid=0)
-    decided = plan.revert(declare(defaults), info, WANTED, before, file_is_back=True)
-    assert set(decided.expected.processes) == {
-        "myauth:worker_00",
-        "myauth:gunicorn",
-        "memmon_worker_00:memmon_worker_00",
-        "bots:bot",
-    }
-    # What has failed by now did not fail before.
-    info["daemon"]["processes"][2].update(state="FATAL")
-    assert plan.revert(declare(defaults), info, WANTED, before, file_is_back=True).warnings == ()
-    # The orphan works on, and may be what was waited for in vain.
-    assert "pid:5@77" not in decided.drain.workers
-    assert decided.actions == {}
-    bot["pid"] = 0
-    assert "bots:bot" not in plan.revert(declare(defaults), info, WANTED, before, file_is_back=True).expected.processes
-    info["daemon"]["drift"]["changed"] = ["myauth"]
-    assert "restart" in plan.revert(declare(defaults), info, WANTED, before, file_is_back=True).actions
-
-
-def test_what_did_not_work_before_is_named_and_nobody_is_asked_for_it(
-    defaults: dict[str, Any], info: dict[str, Any]
-) -> None:
-    processes = {one["namespec"]: one for one in info["daemon"]["processes"]}
-    processes["myauth:worker_00"].update(state="FATAL", pid=0, spawnerr="Exited too quickly")
-    processes["myauth:gunicorn"].update(state="BACKOFF", pid=0)
-    processes["bots:bot"].update(deaths=3)
-    decided = decide(defaults, info)
-    assert set(decided.tolerated) == {"myauth:worker_00", "myauth:gunicorn", "bots:bot"}
-    assert decided.expected.site == ""
-    assert decided.expected.nodes == {}
-    # They are started all the same: perhaps the cause is gone.
-    assert {"myauth:worker_00", "myauth:gunicorn"} <= set(decided.expected.processes)
-    told = [said for said in decided.warnings if "before this run" in said]
-    ours = "before this run, which starts it and does not fail if it ends again."
-    assert told == [
-        f"myauth:gunicorn was BACKOFF {ours}",
-        "bots:bot died 3 times in the last ten minutes before this run, which leaves it as it is.",
-        f"myauth:worker_00 was FATAL (Exited too quickly) {ours}",
-    ]
-    left = plan.problems_left(declare(defaults), info, WANTED, STEPS, info)
-    assert not [said for said in left if "does not run" in said]
-    assert "myauth:worker_00 does not run" in plan.problems_left(declare(defaults), info, WANTED, STEPS, INFO)
-
-
-def test_what_the_new_file_does_not_have_is_no_news(defaults: dict[str, Any], info: dict[str, Any]) -> None:
-    info["expected"].append("memmon:memmon")
-    info["daemon"]["processes"].append(process("memmon", "memmon", "other", state="FATAL", pid=0))
-    assert not [said for said in decide(defaults, info).warnings if "before this run" in said]
-
-
-def test_where_the_previous_file_is_not_back_what_supervisord_knows_runs_again(
-    defaults: dict[str, Any], info: dict[str, Any]
-) -> None:
-    before = copy.deepcopy(info)
-    before["daemon"]["processes"][4]["pid"] = 0
-    info["daemon"]["drift"]["changed"] = ["myauth"]
-    decided = plan.revert(declare(defaults), info, WANTED, before, file_is_back=False)
-    assert decided.actions == {}
-    assert sorted(decided.expected.processes) == [
-        "bots:bot",
-        "memmon_worker_00:memmon_worker_00",
-        "myauth:gunicorn",
-        "myauth:worker_00",
-    ]
-    # Without a supervisord there is nothing else than the disk.
-    info["daemon"] = {"problem": "supervisord does not answer", "processes": [], "drift": {}}
-    assert "restart" in plan.revert(declare(defaults), info, WANTED, before, file_is_back=False).actions
-
-
-def test_a_rollback_restarts_for_what_differs_from_the_disk(defaults: dict[str, Any], info: dict[str, Any]) -> None:
-    info["orphans"] = []
-    declared = declare(defaults)
-    assert plan.rollback(declared, info, WANTED, replaced=False).actions == {}
-    # In check mode nothing on the disk has changed.
-    assert list(plan.rollback(declared, info, WANTED, replaced=True).actions) == ["restart"]
-    info["daemon"]["drift"]["changed"] = ["myauth"]
-    assert list(plan.rollback(declared, info, WANTED, replaced=False).actions) == ["restart"]
-
-
-def test_the_table_of_variables_is_that_of_the_role(role_defaults: dict[str, Any]) -> None:
-    role = Path(__file__).parents[3] / "roles/auth"
-    specs = yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]
-    assert sorted(variables.NAMES) == sorted(role_defaults)
-    assert set().union(*(entry["options"] for entry in specs.values())) == set(variables.NAMES)

@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import plan, restarting
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 
-from tests.unit.plugins.test_plan import INFO, WANTED, declare, on_disk, process
+from tests.unit.plugins.planning import INFO, WANTED, declare, on_disk, process
 
 WORKER = "/venv/bin/celery -A myauth worker -n worker_00@%h"
 BOT = {"authbot": {"command": "/home/allianceserver/venv/auth/bin/python manage.py run_authbot"}}
