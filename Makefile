@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-# newest or oldest: which of requirements/*.txt, and so which ansible-core.
+# newest, oldest, or an ansible-core between them (2.18, 2.20): which of requirements/*.txt.
 TOOLS ?= newest
 export VENV := $(if $(filter newest,$(TOOLS)),.venv,.cache/venv-$(TOOLS))
 python := $(VENV)/bin/python

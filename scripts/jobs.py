@@ -88,8 +88,8 @@ UNIT = Job("unit", ("scripts/unit",), seconds=SECONDS["unit"])
 OLDEST = ".cache/venv-oldest"
 TOOLS_OLDEST = Job("tools-oldest", (os.environ.get("MAKE", "make"), "--no-print-directory", "venv", "TOOLS=oldest"))
 
-# Scenarios about distributions and versions: each runs on the servers that it is about, in `test-versions`. The one
-# about the release before takes that out of the checkout's history.
+# Scenarios about distributions and versions, which run in `test-versions`: another controller, a sudo that asks for a
+# password, and a server that was tuned by the release before, which is taken out of the checkout's history.
 VERSIONS = ("controller", "sudo", "upgrade")
 
 

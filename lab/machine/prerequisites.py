@@ -32,7 +32,7 @@ def _runc() -> bool:
     return not hybrid_cgroups() or _program("runc")()
 
 
-# Package and the question whether it is needed no more. netavark calls iptables, which
+# Each package, and a function that says whether what it brings is there already. netavark calls iptables, which
 # its Debian package does not depend on.
 PACKAGES: dict[str, Callable[[], bool]] = {
     "podman": _program("podman"),

@@ -99,7 +99,7 @@ class ActionModule(ActionBase):
             if not again.get("failed"):
                 break
             troubles.append(again["msg"])
-            # One that supervisord gives up ends the wait for all; who was still stopping has not been started then.
+            # If supervisord gives one program up, the call ends: those that were still stopping are yet to be started.
             late = time.monotonic() >= until
             names = [] if late else [p["name"] for p in again.get("pending", []) if p["state"] == "STOPPING"]
         return " ".join(troubles), back

@@ -127,7 +127,7 @@ def own(given: dict[str, Any]) -> list[str]:
 
 
 def begin(pids: list[int], bind: str, note: str, given: dict[str, Any], unit: str = "") -> None:
-    """Start the second gunicorn. Raises `standby.Impossible`."""
+    """Start the second gunicorn. Raises `standby.ImpossibleError`."""
     if len(own(given)) != 1 or len(pids) != 1:
         raise standby.ImpossibleError("not exactly one gunicorn runs")
     weight = sum(proc.rss(pid) for pid in [*pids, *proc.children(pids)[pids[0]]])

@@ -417,11 +417,11 @@ def put_in_place(module: AnsibleModule, before: str | None, content: str, result
     stamp, restored = backup_name.now(), result.get("restored", "")
     # In the guide's layout path leads to the file at link: that is kept already.
     same = os.path.exists(link) and os.path.exists(path) and os.path.samefile(link, path)
-    # supervisord may have loaded that: then going back means to have it here, where root alone can change it.
+    # supervisord may have loaded what the link leads to: then a copy is kept here, where root alone can change it.
     was = files.readable(link) if before is None else before
     if was not in (None, content) and given["keep"]:
         if is_running(was):
-            # Also what a run has brought into service whose tags left its verification out.
+            # A run without the tag verify has brought it into service as well: it counts if all runs with it.
             proof.passed(given["guard"].get("name", ""), was)
         result["kept"].append(files.keep(path, was, stamp, uid, gid))
     if given["keep"]:

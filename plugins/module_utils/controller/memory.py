@@ -27,7 +27,7 @@ _RESERVE = 32
 # They load the same project and, without children, hold the same at rest; beat never leaks.
 _LOADED = ("worker", "beat")
 
-# A leak that fills a limit more often than that is no leak: the limit is too small for what the process does.
+# More restarts than this do not come from a leak: the limit is too small for what the process does.
 _MOST_AN_HOUR = 2
 _MOST_A_DAY = 8
 _HOUR = 3600

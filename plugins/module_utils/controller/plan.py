@@ -117,7 +117,7 @@ class Plan:
     ``stopped`` the processes that shall run and do not, ``tolerated`` those that did not work before, so that it is no
     failure if they do not at the end. ``new_page`` is what httpok would ask for and never did.
     ``outdated`` is the sentence on programs that run older code than what is installed, ``code`` what has to be asked
-    of that before they are restarted.
+    of that before they are restarted. ``left_out`` are steps that there would be, but for the tags of the run.
     ``guard_report`` is what the guard of a run before has done, ``superlance`` the version that is asked for, ``table``
     what the report ends with, ``pools`` what `places.pools` returns, ``warnings`` are for the admin to read at once.
     """
@@ -138,6 +138,7 @@ class Plan:
     new_page: str = ""
     outdated: str = ""
     code: restarting.Code = field(default_factory=restarting.Code)
+    left_out: tuple[str, ...] = ()
     guard_report: str = ""
     superlance: str = ""
     table: tuple[str, ...] = ()
@@ -170,8 +171,11 @@ def apply(declared: Declared, info: Mapping[str, Any], wanted: Wanted, steps: It
         reasons["start"].append("the listeners run the previous superlance")
     if info["guard"]["pending"]:
         reasons["verify"].append("a run before was cut off, and its guard has not acted yet")
+    if steps == {"verify"}:
+        reasons["verify"].append("the run has the tag verify alone")
     reasons["verify"] += reasons["restart"] or [f"{name} did not run" for name in not_running]
     actions = {step: why for step, why in reasons.items() if why and _TAGS[step] in steps}
+    left_out = tuple(step for step, why in reasons.items() if why and step != "verify" and _TAGS[step] not in steps)
     groups = info.get("effective", {}).get("groups", [])
     # They are refused before anything is touched.
     if ambiguous := memmon.ambiguous(groups, plan.expected.limits):
@@ -183,6 +187,7 @@ def apply(declared: Declared, info: Mapping[str, Any], wanted: Wanted, steps: It
         plan,
         refused=refused,
         actions=actions,
+        left_out=left_out,
         # Of a file that is replaced, what it differs in is no news.
         found=tuple(found if is_replaced else found + sockets),
         warnings=(*plan.warnings, *([too_much] if too_much and not refused else [])),
@@ -234,9 +239,9 @@ def restart(declared: Declared, info: Mapping[str, Any], wanted: Wanted, only: s
             site=plan.expected.site if restarting.serves(declared, names) else "",
             nodes={node: in_file.nodes[node] for name, node in ours.items() if name in names},
         ),
-        # Another worker would be as the file has it.
+        # Further workers are started as the file has them, which is not what supervisord has loaded.
         handover=() if plan.unread else tuple(name for name in plan.handover if name in names),
-        # Nobody is to put another file in its place.
+        # This job never replaces the file, so that none is to be put back either.
         unread=(),
         outdated=outdated.sentence(
             [process for process in restarting.ours(declared, info) if process["namespec"] not in names],
@@ -335,13 +340,13 @@ def revert(
         expected = Expected(tuple(name for name in known if name in ran))
         return replace(plan, job="revert", handover=(), expected=expected)
     back = dict.fromkeys([*info.get("expected", []), *(name for name in on_disk if name in ran)])
-    # Not for an orphan alone, which may be what was waited for in vain.
+    # An orphan alone is no reason: the run may have failed because it did not end.
     why = [plan.daemon_problem] if plan.daemon_problem else []
     why += [f"{group} differs from the disk" for group in plan.unread]
     return replace(
         plan,
         job="revert",
-        # Those of the run that failed go on; others would be as it was found not to work.
+        # The workers that the failed run has started go on. New ones would have the configuration that does not work.
         handover=(),
         # One that works on is no reason to leave the server without the others.
         drain=plan.drain.without_orphan_workers(),

@@ -91,7 +91,15 @@ class Report:
 
     def lines(self) -> list[str]:
         """Return what changed, the values as they were and are, then the table."""
-        changes = " ".join(self.changes()) or "nothing to do, all is as the variables say."
+        left_out = ", ".join(self.plan["left_out"])
+        nothing = (
+            f"nothing was done: the tags of this run leave out what there is to do ({left_out})."
+            if left_out
+            else "nothing to do, all is as the variables say, and was verified."
+            if "verify" in self.plan["actions"]
+            else "nothing to do, all is as the variables say."
+        )
+        changes = " ".join(self.changes()) or nothing
         values = consent.summary(self._results.get("checked", {}).get("value_changes", []))
         shown = [*(f"  {line}" for line in values), ""] if values else []
         # A restart of all is told before it begins; one of some programs leaves the others as they are.

@@ -262,9 +262,9 @@ def declare(
     for name in settings:
         reader.refuse("auth_program_settings", name, "no such program is in these variables")
     if not reader.refusals:
-        # A name that was refused has left a fallback, which may be another's.
+        # A refused name was replaced by a default, which may be the name of another program.
         _check_names(reader, declared)
-    # What several pools take from one variable is wrong once.
+    # A variable that several pools have in common is reported once and not for each.
     return declared, list(dict.fromkeys(reader.refusals))
 
 

@@ -22,7 +22,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import IO, Any, Callable, Iterable, Mapping, cast
+from typing import Any, Callable, Iterable, Mapping
 
 # Sends each line's control command to nodes and says what they answer. Without Django's apps, which the command
 # `celery` loads each time. What the project prints goes nowhere. Source: celery/app/control.py, broadcast
@@ -85,16 +85,16 @@ class Talk:
     def _exchange(self, line: bytes) -> bytes:
         try:
             process = self._process = self._process or self._start()
-            # Both are pipes, by _start.
-            asked, answers = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
-            asked.write(line)
-            asked.flush()
+            if process.stdin is None or process.stdout is None:
+                raise NotAnswering("it has no pipes")
+            process.stdin.write(line)
+            process.stdin.flush()
             said, until = b"", time.monotonic() + _LOAD_SECONDS
             while not said.endswith(b"\n"):
                 left = until - time.monotonic()
-                if left <= 0 or not select.select([answers], [], [], left)[0]:
+                if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
                     raise NotAnswering("it does not answer")
-                part = os.read(answers.fileno(), 65536)
+                part = os.read(process.stdout.fileno(), 65536)
                 if not part:
                     raise NotAnswering("it has ended")
                 said += part

@@ -320,8 +320,8 @@ def unproven(module: AnsibleModule, proven: str | None, file: Mapping[str, Any])
 def neighbours(module: AnsibleModule, daemon: Daemon, ours: Iterable[str]) -> tuple[set[str], set[str]]:
     """Return those programs of others that ran before this run, and those that somebody had stopped.
 
-    ``ours`` are processes of our own groups. A supervisord that has been there all the time has changed
-    nothing in these, so that there are none.
+    ``ours`` are processes of our own groups. If supervisord was not restarted, nothing has happened to the programs of
+    others, and both are empty.
     """
     given = of_run(module)
     state = program.load(_state_path(given["name"])) if given else {}

@@ -288,7 +288,7 @@ class Guard:
         self._folder = folder
         self._supervisord = Supervisord(state["access"])
         self._until = time.monotonic() + _REACH_SECONDS + 2 * state["patience"]
-        # Whether a supervisord that we have started ourselves runs: that has loaded what is on disk.
+        # True once we have started supervisord ourselves: then it has read what is on disk.
         self._fresh = False
 
     def act(self) -> None:
@@ -374,7 +374,7 @@ class Guard:
         if not self.state["unproven"] or self._fresh or self._supervisord.identity() == self.state["daemon"]:
             return False
         try:
-            # The revert of the run itself may have put the file back, and not come to the restart.
+            # The run may have put the file back and have been cut off before the restart.
             return bool(self._supervisord.drift()) or went_back
         except xmlrpc.client.Fault as fault:
             self.problem(f"supervisord was not restarted, for it refuses what is on disk: {fault.faultString}.")

@@ -162,7 +162,7 @@ class Standby:
             return pid
         try:
             os.chdir(self.original.directory)
-            # Not to be ended by what is meant for us, but with us, whatever ends us.
+            # A process group of its own, which no signal to ours reaches; but when we die, the kernel sends it TERM.
             os.setpgid(0, 0)
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
             os.dup2(self._output.fileno(), 1)
@@ -185,12 +185,12 @@ class Standby:
         """Serve until the original has gone and its successor answers."""
         while self._lives() and proc.start_ticks(self.original.pid) == self.original.started:
             time.sleep(_POLL_SECONDS / 5)
-        # The place of one who leaves goes to the last: to us, unless a successor is there already.
+        # When a socket is closed, the last one gets its position: ours, unless a successor listens already.
         place_left = 0
         while self._lives():
             others = self._others()
             if self.original.listener.inode in others:
-                # It was killed, and its workers have not noticed yet.
+                # The old gunicorn's master is dead, and its workers, which have not noticed, still hold the socket.
                 place_left = 1 if len(others) > 1 else place_left
                 self._position = 1
             else:
@@ -238,7 +238,7 @@ class Standby:
                 return False
             finally:
                 self._steer(to_us=not ours)
-        # As for site.ask: an answer below 500 is the application's.
+        # As in http_probe: an answer below 500 comes from the application.
         words = answer.split(b"\r\n")[0].split()
         return len(words) > 1 and words[1].isdigit() and int(words[1]) < 500
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import options
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import (
     plan,
     variables,
@@ -57,6 +58,9 @@ def test_a_step_that_the_tags_leave_out_is_not_decided(defaults: dict[str, Any],
     assert list(decide(defaults, info, ("configure",)).actions) == ["configure"]
     # Nothing would be new for supervisord.
     assert decide(defaults, info, ("restart", "verify")).actions == {}
+    assert decide(defaults, info, ("restart", "verify")).left_out == ("configure",)
+    # Whoever asks for nothing but this gets it.
+    assert list(decide(defaults, info, ("verify",)).actions) == ["verify"]
     info["daemon"]["drift"]["changed"] = ["myauth"]
     assert list(decide(defaults, info, ("restart",)).actions) == ["restart"]
 
@@ -161,3 +165,7 @@ def test_the_table_of_variables_is_that_of_the_role(role_defaults: dict[str, Any
     specs = yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]
     assert sorted(variables.NAMES) == sorted(role_defaults)
     assert set().union(*(entry["options"] for entry in specs.values())) == set(variables.NAMES)
+    # Each key of a pool as well.
+    for entry in specs.values():
+        pools = entry["options"].get("auth_workers", {"options": {}})["options"]
+        assert not pools or set(pools) == {"name", "enabled", "queues", *options.POOL_KEYS}

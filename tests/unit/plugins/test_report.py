@@ -15,6 +15,7 @@ LOGS = "/var/log/supervisor/myauth from now on, with links to them in /home/alli
 PLAN: dict[str, Any] = {
     "job": "apply",
     "outdated": "",
+    "left_out": [],
     "actions": {"install": ["superlance 2.0.0 is asked for, and none is installed"]},
     "found": [],
     "guard_report": "",
@@ -98,6 +99,15 @@ def test_where_nothing_limits_waiting_tasks_nothing_is_said_of_places(waiting: d
 def test_it_says_so_if_there_was_nothing_to_do() -> None:
     lines = report.Report("auth1", PLAN, {}, check_mode=False).lines()
     assert lines == ["", "auth1: nothing to do, all is as the variables say.", "  program", "  beat"]
+
+
+def test_it_never_says_that_all_is_as_it_shall_be_where_tags_leave_something_out() -> None:
+    plan = {**PLAN, "left_out": ["configure", "restart"]}
+    assert report.Report("auth1", plan, {}, check_mode=False).lines()[1] == (
+        "auth1: nothing was done: the tags of this run leave out what there is to do (configure, restart)."
+    )
+    verified = {**PLAN, "actions": {"verify": ["the run has the tag verify alone"]}}
+    assert report.Report("auth1", verified, {}, check_mode=False).lines()[1].endswith("and was verified.")
 
 
 def test_values_are_shown_as_old_and_new_and_a_reason_once() -> None:
