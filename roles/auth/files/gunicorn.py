@@ -8,19 +8,31 @@
 # use, as it would be without this file: visitors would get either of the two by chance.
 import contextlib
 import os
+import socket
+import struct
 from typing import Any
 
 from gunicorn import sock
 
+_EVERYWHERE = ("0.0.0.0", "::")
 
-def _listening(ports: Any) -> Any:
-    """Return the sockets that listen on these ports, as links in /proc/PID/fd name them. Source: proc(5)."""
+
+def _listening(addresses: Any) -> Any:
+    """Return the sockets that listen on these addresses, as links in /proc/PID/fd name them. Source: proc(5)."""
     found = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+    for table, family in (("/proc/net/tcp", socket.AF_INET), ("/proc/net/tcp6", socket.AF_INET6)):
         with contextlib.suppress(OSError), open(table) as lines:
             for row in (line.split() for line in lines):
-                if row[3] == "0A" and int(row[1].rpartition(":")[2], 16) in ports:
-                    found.add("socket:[" + row[9] + "]")
+                if row[3] != "0A":
+                    continue
+                words, _colon, port = row[1].partition(":")
+                # Words of the machine's own byte order.
+                packed = b"".join(struct.pack("=I", int(words[at : at + 8], 16)) for at in range(0, len(words), 8))
+                host = socket.inet_ntop(family, packed)
+                for wanted_host, wanted_port in addresses:
+                    everywhere = host in _EVERYWHERE or wanted_host in _EVERYWHERE
+                    if int(port, 16) == wanted_port and (host == wanted_host or everywhere):
+                        found.add("socket:[" + row[9] + "]")
     return found
 
 
@@ -40,14 +52,24 @@ def _files(pid: str) -> Any:
     return found
 
 
+def _what_runs(command: Any) -> Any:
+    """Return the program's name and the application. The venv may be another one by now, or gunicorn installed anew."""
+    return [os.path.basename(word) for word in command[1:2]] + command[2:3]
+
+
 def _only_ours_listen(server: Any) -> bool:
-    """Whether nobody listens on the ports of this site but its own gunicorns: a second one, or one that is ending."""
-    found = _listening({address[1] for address in server.cfg.address if isinstance(address, tuple)})
-    # The interpreter, gunicorn and the application; or the title that the package setproctitle has it show.
-    ours, title = _command("self")[:3], "[" + server.proc_name + "]"
+    """Whether nobody listens where this site does but its own gunicorns: a second one, or one that is ending."""
+    addresses = set()
+    for address in server.cfg.address:
+        if isinstance(address, tuple):
+            for entry in socket.getaddrinfo(address[0], address[1], type=socket.SOCK_STREAM):
+                addresses.add(entry[4][:2])
+    found = _listening(addresses)
+    # With the package setproctitle, gunicorn shows a title in the place of its command.
+    ours, title = _what_runs(_command("self")), "[" + server.proc_name + "]"
     for pid in os.listdir("/proc") if found else []:
         command = _command(pid) if pid.isdigit() else [""]
-        if command[:3] == ours or (command[0].startswith("gunicorn: ") and title in command[0]):
+        if _what_runs(command) == ours or (command[0].startswith("gunicorn: ") and title in command[0]):
             found -= _files(pid)
     return not found
 

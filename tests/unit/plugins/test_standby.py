@@ -79,6 +79,7 @@ class Site:
     port: int
     options: list[str]
     process: subprocess.Popen[bytes] | None = None
+    command: list[str] = field(default_factory=lambda: [sys.executable, f"{sys.exec_prefix}/bin/gunicorn"])
 
     @property
     def bind(self) -> str:
@@ -87,7 +88,7 @@ class Site:
     def start(self) -> int:
         self.process = subprocess.Popen(
             [
-                *(sys.executable, f"{sys.exec_prefix}/bin/gunicorn", "application"),
+                *(*self.command, "application"),
                 *("--workers=2", f"--bind={self.bind}", "--pid", f"{self.folder}/pid", *self.options),
             ],
             cwd=self.folder,
@@ -248,6 +249,30 @@ def test_it_leaves_at_once_when_told_and_the_first_goes_on(site: Site, note: str
         assert visitors.ask() == first
     assert visitors.failed == []
     assert not standby.stop(note)
+
+
+def test_a_gunicorn_of_another_venv_takes_over_from_the_second_one(site: Site, note: str) -> None:
+    first = site.start()
+    with site.visited("/") as visitors:
+        assert standby.start(first, site.bind, note, PATIENCE_SECONDS) == ""
+        site.stop()
+        # The same by other names: a script elsewhere, and a shebang that pip has written anew.
+        (site.folder / "gunicorn").write_text((Path(sys.exec_prefix) / "bin/gunicorn").read_text())
+        names = {f"{sys.exec_prefix}/bin/{name}" for name in ("python", "python3")} - {sys.executable}
+        site.command = [names.pop(), str(site.folder / "gunicorn")]
+        last = site.start()
+        eventually(lambda: not standby.running(note))
+        assert visitors.ask() == last
+    assert visitors.failed == []
+
+
+def test_who_listens_on_another_address_of_the_host_is_nobodys_business(site: Site, note: str) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.2", site.port))
+        other.listen()
+        first = site.start()
+        with site.visited("/"):
+            assert standby.start(first, site.bind, note, PATIENCE_SECONDS) == ""
 
 
 def test_the_second_gunicorn_ends_with_the_process_that_looks_after_it(site: Site, note: str) -> None:
