@@ -219,7 +219,8 @@ def drain(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
         plan,
         job="drain",
         drain=plan.drain.only(ours.union(expected)),
-        expected=Expected(expected, site=plan.expected.site),
+        # Where the programs that supervisord has loaded answer, whatever the variables say by now.
+        expected=Expected(expected, site=_in_file(declared, info).site or plan.expected.site),
     )
 
 
@@ -229,14 +230,16 @@ def restart(declared: Declared, info: Mapping[str, Any], wanted: Wanted, only: s
     names = restarting.chosen(declared, info, only)
     differ = differences.unread(declared, info)
     in_file = _in_file(declared, info) if not plan.unread else Expected(())
-    ours = {make_namespec(declared.project, node.partition("@")[0]): node for node in in_file.nodes}
+    ours = {make_namespec(declared.project, _process_of(node)): node for node in in_file.nodes}
+    site = in_file.site or plan.expected.site
     plan = replace(
         plan,
         job="restart",
         drain=restarting.drain(plan.drain, info, names),
         expected=Expected(
             names,
-            site=plan.expected.site if restarting.serves(declared, names) else "",
+            # Where gunicorn answers as supervisord has loaded it, is not known if the file was changed since.
+            site=site if restarting.serves(declared, names) and not plan.unread else "",
             nodes={node: in_file.nodes[node] for name, node in ours.items() if name in names},
         ),
         # Further workers are started as the file has them, which is not what supervisord has loaded.
@@ -258,14 +261,27 @@ def restart(declared: Declared, info: Mapping[str, Any], wanted: Wanted, only: s
 def _with_code(plan: Plan, declared: Declared, info: Mapping[str, Any]) -> Plan:
     """Return a plan that restarts, with what comes into service by that and has to be looked at before."""
     stops = [*plan.drain.workers, *plan.drain.site, *(name for names in plan.drain.stages for name in names)]
-    nodes = {make_namespec(declared.project, node.partition("@")[0]): node for node in _in_file(declared, info).nodes}
+    nodes = {make_namespec(declared.project, _process_of(node)): node for node in _in_file(declared, info).nodes}
+    # Nobody can say whether they know the same tasks as the new code does, so none with it may take tasks beside them.
+    unknown = sorted(set(plan.drain.workers) - set(nodes))
     code = restarting.Code(
         asked=True,
         nodes=tuple(node for name, node in nodes.items() if name in plan.drain.workers),
         gunicorn=make_namespec(declared.project, "gunicorn") if restarting.serves(declared, stops) else "",
     )
     said = restarting.comes_into_service(info, stops)
-    return replace(plan, code=code, warnings=(*plan.warnings, *said))
+    if unknown and plan.handover:
+        said.append(
+            f"nobody takes tasks while the workers restart: which tasks {', '.join(unknown)} know cannot be asked, and "
+            "the new code may have others."
+        )
+    return replace(plan, code=code, handover=() if unknown else plan.handover, warnings=(*plan.warnings, *said))
+
+
+def _process_of(node: str) -> str:
+    """Return the process that a Celery node is by its name: PROCESS@HOST, or celery@PROCESS in the templates."""
+    left, _at, right = node.partition("@")
+    return right if left == "celery" else left
 
 
 def rollback(declared: Declared, info: Mapping[str, Any], wanted: Wanted, replaced: bool) -> Plan:

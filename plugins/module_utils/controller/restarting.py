@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Iterable, Mapping
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import outdated
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import memory, outdated
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.stages import Drain
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import make_namespec, orphan_name
@@ -39,6 +39,13 @@ def refusals(declared: Declared, info: Mapping[str, Any], only: str, host: str) 
         sentence = (
             f"{host}: {declared.supervisor_conf} was not written by this collection, so that programs cannot be "
             "restarted without anybody noticing; run the playbook apply first."
+        )
+        return [sentence]
+    if info["guard"]["pending"]:
+        # What a run that was cut off has stopped would pass for what somebody has stopped on purpose.
+        sentence = (
+            f"{host}: a run before was cut off, and its guard has not acted yet: run the playbook apply, which goes on "
+            "from there, or wait some two minutes until the guard has brought the server back."
         )
         return [sentence]
     if "problem" in info["daemon"]:
@@ -94,7 +101,17 @@ def drain(whole: Drain, info: Mapping[str, Any], names: Iterable[str]) -> Drain:
 
     part = whole.only(names)
     stages = tuple(filter(None, map(kept, part.stages)))
-    return replace(part, stages=stages, site=kept(part.site), workers=kept(part.workers))
+    # What is not restarted keeps its memory and needs none again.
+    processes = [process for process in info["daemon"]["processes"] if process["namespec"] in names]
+    ours = {**info, "daemon": {**info["daemon"], "processes": processes}}
+    return replace(
+        part,
+        stages=stages,
+        site=kept(part.site),
+        workers=kept(part.workers),
+        other_memory=memory.held(ours, lambda kind: kind != "gunicorn"),
+        site_memory=memory.held(ours, lambda kind: kind == "gunicorn"),
+    )
 
 
 def serves(declared: Declared, names: Iterable[str]) -> bool:

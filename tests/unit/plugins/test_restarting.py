@@ -124,10 +124,43 @@ def test_what_comes_into_service_is_said_by_each_run_that_restarts(
     assert "allianceauth 5.4.0" in idle.outdated
 
 
+def test_workers_of_alliance_auths_own_file_are_asked_for_their_tasks(
+    defaults: dict[str, Any], info: dict[str, Any]
+) -> None:
+    info["code"]["packages"] = [{"name": "allianceauth", "version": "5.4.0", "time": 1500.0}]
+    info["effective"]["groups"][-1]["processes"] = [on_disk("worker_00", WORKER.replace("@%h", ""))]
+    other = plan.Wanted("[program:beat]", "another", "gunicorn's sum", "2.0.0", ())
+    steps = ("install", "configure", "restart", "verify")
+    applied = plan.apply(declare(defaults), info, other, steps)
+    assert applied.code.nodes == ("celery@worker_00",)
+    assert applied.handover
+    # One that nobody can ask may have other tasks than the new code.
+    info["orphans"] = INFO["orphans"]
+    alone = plan.apply(declare(defaults), info, other, steps)
+    assert alone.handover == ()
+    assert any("nobody takes tasks while the workers restart" in said for said in alone.warnings)
+
+
+def test_the_site_is_awaited_where_what_is_loaded_answers(defaults: dict[str, Any], info: dict[str, Any]) -> None:
+    info["effective"]["groups"][-1]["processes"].append(on_disk("gunicorn", "/venv/bin/gunicorn --bind 127.0.0.1:8000"))
+    changed = declare(defaults, auth_gunicorn_bind="127.0.0.1:8001")
+    assert plan.restart(changed, info, WANTED, "").expected.site == "127.0.0.1:8000"
+    assert plan.drain(changed, info, WANTED).expected.site == "127.0.0.1:8000"
+    info["daemon"]["drift"]["changed"] = ["myauth"]
+    assert plan.restart(changed, info, WANTED, "").expected.site == ""
+
+
+def test_what_is_not_restarted_needs_no_memory_again(defaults: dict[str, Any], info: dict[str, Any]) -> None:
+    whole, site = decide(defaults, info).drain, decide(defaults, info, "gunicorn").drain
+    assert whole.site_memory == site.site_memory > 0
+    assert whole.other_memory > site.other_memory == 0
+
+
 @pytest.mark.parametrize(
     ("change", "only", "words"),
     [
         ({"tuned": False}, "", "run the playbook apply first"),
+        ({"guard": {"pending": True, "said": ""}}, "", "run the playbook apply, which goes on from there"),
         ({}, "workr", "auth_restart_only is 'workr': it has to be one of worker, beat, gunicorn, authbot, or empty"),
     ],
 )
