@@ -15,7 +15,8 @@ description:
   - Or starts what is stopped and waits until every process runs and stays so.
   - A Celery worker first takes no more tasks (C(cancel_consumer)), goes on with those that it runs and holds, and is
     told to stop once it has finished what it ran then. Only where O(guard) names a run whose guard could give it its
-    queues back; one that does not answer, or whose node is not named C(PROCESS@HOST), is told to stop at once.
+    queues back; one that does not answer, whose node is not named C(PROCESS@HOST), or whose Celery is older than 5.7,
+    is told to stop at once. Such a Celery would lose the queues again when it connects to the broker anew.
   - With O(state=running), workers that have only stopped to take tasks take them again (C(add_consumer)).
   - Works through supervisor's XML-RPC interface. While it waits, a line at least every ten seconds says for whom,
     which tasks they run and how long they may take.

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
+    code,
     consumers,
     consumers_program,
     guard,
@@ -70,8 +72,19 @@ class Site:
         (folder / "celery/app/utils.py").write_text(CELERY)
         self.celery = {"python": sys.executable, "project": "myauth", "cwd": str(folder), "env": {}}
         self.path = folder / "nodes.json"
+        self.venv = folder / "venv"
+        self.packages = self.venv / "lib/python3.11/site-packages"
+        self.installed("5.7.0")
         self.pids: dict[str, int] = {}
         self.remembered: list[dict[str, Any]] = []
+
+    def installed(self, version: str, at: float = 0) -> None:
+        """Have this Celery in the venv since ``at``."""
+        for folder in self.packages.glob("celery-*.dist-info"):
+            folder.rmdir()
+        folder = self.packages / f"celery-{version}.dist-info"
+        folder.mkdir(parents=True)
+        os.utime(folder, (at, at))
 
     def has(self, **nodes: Mapping[str, Any]) -> None:
         """Have nodes; their host is auth1, or that of a name which says another."""
@@ -91,7 +104,7 @@ class Site:
     def workers(self, remember: consumers.Remember | None = None) -> consumers.Consumers:
         processes = [types.SimpleNamespace(namespec=name, pid=pid) for name, pid in self.pids.items()]
         daemon: Any = types.SimpleNamespace(processes=lambda: processes)
-        application: Any = types.SimpleNamespace(talks=lambda: self.celery)
+        application: Any = types.SimpleNamespace(talks=lambda: self.celery, venv=str(self.venv))
         return consumers.Consumers(lambda: application, daemon, "auth1", remember or self.remember)
 
 
@@ -144,6 +157,39 @@ def test_nobody_is_told_to_take_no_more_tasks_where_nobody_could_give_them_back(
     assert workers.pause([WORKER]) == {}
     assert site.queues() == ["celery"]
     workers.close()
+
+
+@pytest.mark.parametrize("version", ["5.2.7", "5.6.2", "6.0.0", "5.7.0", "5.10.1"])
+def test_only_a_celery_that_keeps_the_queues_that_it_is_given_back_is_told_to_take_no_more(
+    site: Site, version: str
+) -> None:
+    site.pids[WORKER] = os.getpid()
+    site.installed(version)
+    site.has(worker_00={"queues": ["celery"], "active": ["a"]})
+    workers = site.workers()
+    keeps = version in ("6.0.0", "5.7.0", "5.10.1")
+    assert workers.pause([WORKER]) == ({WORKER: ["a"]} if keeps else {})
+    assert site.queues() == ([] if keeps else ["celery"])
+    # What it runs is told with either.
+    assert [task["id"] for task in workers.tasks["worker_00"]] == ["a"]
+    workers.close()
+
+
+def test_a_worker_that_began_before_its_celery_was_installed_may_have_an_older_one(site: Site) -> None:
+    site.pids[WORKER] = os.getpid()
+    site.installed("5.7.0", at=time.time() + 60)
+    site.has(worker_00={"queues": ["celery"]})
+    workers = site.workers()
+    assert workers.pause([WORKER]) == {}
+    assert site.queues() == ["celery"]
+    workers.close()
+
+
+def test_what_an_older_celery_has_left_behind_leaves_it_open_which_one_runs(site: Site) -> None:
+    assert code.loaded(str(site.venv), "celery", time.time()) == (5, 7)
+    (site.packages / "celery-5.6.2.dist-info").mkdir()
+    assert code.loaded(str(site.venv), "celery", time.time()) == (5, 6)
+    assert code.loaded(str(site.venv), "kombu", time.time()) is None
 
 
 def test_a_project_that_does_not_load_keeps_nobody_from_being_told_to_stop(site: Site, tmp_path: Path) -> None:
