@@ -156,7 +156,7 @@ class Consumers:
 def give_back(module: AnsibleModule) -> tuple[list[str], list[str]]:
     """Have workers take tasks again that this run, or one before it, had take no more.
 
-    Returns those that do, and those that finish; see `consumers_program.give_back`.
+    Returns those that do, and those that were told to finish; see `consumers_program.give_back`.
     """
     state = guard.state(module)
     back, finishing = consumers_program.give_back(state)

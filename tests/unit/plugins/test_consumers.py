@@ -241,6 +241,28 @@ def test_a_worker_that_does_not_answer_is_told_to_finish(site: Site, process: su
     assert process.wait(60) == -signal.SIGTERM
 
 
+def test_old_code_gets_no_queue_back_from_which_new_code_takes_tasks(
+    site: Site, process: subprocess.Popen[bytes]
+) -> None:
+    site.has(worker_00={"queues": []})
+    state = {
+        "celery": site.celery,
+        "consumers": {WORKER: entry(process.pid, "celery")},
+        "apart": "app.new is not both in the old code and in the new one",
+    }
+    done = subprocess.run(
+        [sys.executable, "-I", consumers_program.__file__],
+        input=json.dumps(state),
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    words = "runs the code from before and was told to finish, after which supervisord starts it again"
+    assert done.stdout == f"{WORKER} {words}\n"
+    assert site.queues() == []
+    assert process.wait(60) == -signal.SIGTERM
+
+
 def test_a_worker_that_has_ended_since_is_given_nothing(site: Site, process: subprocess.Popen[bytes]) -> None:
     site.has(worker_00={"queues": []})
     gone = {**entry(process.pid, "celery"), "start": 1}
@@ -272,6 +294,22 @@ def test_a_call_whose_answer_was_lost_leaves_the_queues_with_the_guard(site: Sit
     site.has(worker_00={"queues": []})
     assert consumers.give_back(module) == ([], [])
     assert site.queues() == []
+
+
+def test_the_guard_knows_that_old_and_new_code_must_stay_apart(
+    site: Site, module: Any, process: subprocess.Popen[bytes]
+) -> None:
+    found = {WORKER: entry(process.pid, "celery")}
+    guard.remember_consumers(module, site.celery, found, "app.new is not both")
+    # Also if a later call finds nothing of the kind: the worker runs what it ran.
+    guard.remember_consumers(module, site.celery, found)
+    site.has(worker_00={"queues": []})
+    assert consumers.give_back(module) == ([], [WORKER])
+    assert site.queues() == []
+    assert process.wait(60) == -signal.SIGTERM
+    # It counts for those workers alone.
+    guard.remember_consumers(module, site.celery, {WORKER: entry(os.getpid(), "celery")})
+    assert consumers.give_back(module) == ([WORKER], [])
 
 
 def test_without_a_guard_nothing_is_remembered(site: Site, module: Any) -> None:
