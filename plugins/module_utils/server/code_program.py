@@ -119,12 +119,18 @@ def differences(registered: dict[str, set[str]], installed: set[str], nodes: lis
     return f"{differ[0]}{more} is not both in the old code and in the new one" if differ else ""
 
 
+def answered(said: Any) -> dict[str, Any]:
+    """Return the answers of those nodes that could do what they were asked for."""
+    # Source: kombu/pidbox.py, Node.dispatch
+    return {node: one for node, one in (said or {}).items() if not (isinstance(one, dict) and "error" in one)}
+
+
 def lost(app: Any, nodes: list[str]) -> dict[str, Any]:
     """Return ``lost``, ``unseen`` and ``apart``."""
     asked = app.control.inspect(destination=nodes, timeout=_ANSWER_SECONDS, limit=len(nodes))
     # NAME, or NAME [OPTION=VALUE]
     registered = {
-        node: {name.partition(" ")[0] for name in names} for node, names in (asked.registered() or {}).items()
+        node: {name.partition(" ")[0] for name in names} for node, names in answered(asked.registered()).items()
     }
     apart = differences(registered, {name for name in app.tasks if not name.startswith("celery.")}, nodes)
     gone = {name for names in registered.values() for name in names} - set(app.tasks)
@@ -133,10 +139,10 @@ def lost(app: Any, nodes: list[str]) -> dict[str, Any]:
     counted: Counter[tuple[str, str]] = Counter()
     # A worker gives these back to the queue when it stops.
     for what in ("scheduled", "reserved"):
-        for node, tasks in (getattr(asked, what)() or {}).items():
+        for node, tasks in answered(getattr(asked, what)()).items():
             for task in tasks:
                 counted[str((task.get("request") or task).get("name")), f"held by {node}"] += 1
-    queues = {queue["name"] for found in (asked.active_queues() or {}).values() for queue in found}
+    queues = {queue["name"] for found in answered(asked.active_queues()).values() for queue in found}
     queues.add(app.conf.task_default_queue)
     unseen: list[str] = []
     with app.connection_for_read(connect_timeout=_ANSWER_SECONDS) as connection:

@@ -68,7 +68,7 @@ class Talk:
     def __call__(self, command: str, nodes: Iterable[str], most: int = 0, **arguments: Any) -> dict[str, Any]:
         """Return what each node answers to a control command, as soon as all have; ``most`` is how many can.
 
-        Raises `NotAnswering`.
+        One whose answer is that it cannot counts as one that does not answer. Raises `NotAnswering`.
         """
         names = sorted(nodes)
         if not names:
@@ -81,7 +81,8 @@ class Talk:
             "limit": most or len(names),
         }
         said = self._exchange(json.dumps(asked).encode() + b"\n")
-        return {node: answer for part in json.loads(said) for node, answer in part.items()}
+        answers = ((node, answer) for part in json.loads(said) for node, answer in part.items())
+        return {node: answer for node, answer in answers if not failed(answer)}
 
     def _exchange(self, line: bytes) -> bytes:
         try:
@@ -125,6 +126,12 @@ class Talk:
             with contextlib.suppress(OSError), self._process:
                 pass
             self._process = None
+
+
+def failed(answer: Any) -> bool:
+    """Whether a node says that it could not do what it was asked for."""
+    # Source: kombu/pidbox.py, Node.dispatch
+    return isinstance(answer, dict) and "error" in answer
 
 
 def queue_names(answers: Mapping[str, Any]) -> dict[str, list[str]]:

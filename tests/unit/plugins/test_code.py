@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import types
 from typing import Any
 
 import pytest
@@ -57,6 +58,21 @@ def test_workers_share_a_queue_only_if_both_have_the_same_tasks() -> None:
     assert "app.c is not both" in code_program.differences(alike, {"app.a", "app.b", "app.c"}, nodes)
     # Whoever does not answer may lack any.
     assert "worker_01@auth1 did not say" in code_program.differences({nodes[0]: {"app.a"}}, {"app.a"}, nodes)
+
+
+def test_a_node_that_says_that_it_cannot_counts_as_one_that_does_not_answer() -> None:
+    asked = types.SimpleNamespace(
+        registered=lambda: {
+            "worker_00@auth1": ["app.a", "app.b [rate_limit=1/s]"],
+            "worker_01@auth1": {"error": "KeyError()"},
+        }
+    )
+    app: Any = types.SimpleNamespace(
+        control=types.SimpleNamespace(inspect=lambda **_options: asked), tasks={"app.a": None, "app.b": None}
+    )
+    nodes = ["worker_00@auth1", "worker_01@auth1"]
+    said = "worker_01@auth1 did not say which tasks it has"
+    assert code_program.lost(app, nodes) == {"lost": [], "unseen": [], "apart": said}
 
 
 def test_no_worker_is_started_beside_one_that_lacks_a_task() -> None:

@@ -26,7 +26,8 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
     proc,
 )
 
-# The nodes and what they do stand in a file: by name, `queues`, and `active` and `reserved` as ids of tasks.
+# The nodes and what they do stand in a file: by name, `queues`, `active` and `reserved` as ids of tasks, and `fails`,
+# the commands that end with an exception there.
 CELERY = """
 import json, types
 print("what a project prints when it is loaded")
@@ -41,7 +42,9 @@ def broadcast(command, destination, reply, timeout, limit, arguments):
             node["queues"].remove(arguments["queue"])
         if command == "add_consumer":
             node["queues"].append(arguments["queue"])
-        if command in ("active", "reserved"):
+        if command in node.get("fails", []):
+            said.append({name: {"error": "RuntimeError('dictionary changed size during iteration')"}})
+        elif command in ("active", "reserved"):
             said.append({name: [{"id": id, "name": "a.task", "time_start": None} for id in node.get(command, [])]})
         elif command == "active_queues":
             said.append({name: [{"name": queue} for queue in node["queues"]]})
@@ -147,6 +150,29 @@ def test_who_does_not_answer_or_may_be_another_servers_is_left_alone(site: Site)
     assert site.queues("worker_02@auth1") == ["celery"]
     # It is told all the same what that one runs.
     assert [task["id"] for task in workers.tasks["worker_00"]] == ["a"]
+    workers.close()
+
+
+@pytest.mark.parametrize("command", ["active", "active_queues"])
+def test_a_node_that_says_that_it_cannot_counts_as_one_that_does_not_answer(site: Site, command: str) -> None:
+    site.pids[WORKER] = os.getpid()
+    site.has(worker_00={"queues": ["celery"], "active": ["a"], "fails": [command]})
+    workers = site.workers()
+    assert workers.pause([WORKER]) == {}
+    assert site.queues() == ["celery"]
+    workers.close()
+
+
+def test_a_node_that_cannot_say_what_it_has_reserved_has_not_finished(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "_LOOK_SECONDS", 0)
+    site.pids[WORKER] = os.getpid()
+    site.has(worker_00={"queues": ["celery"], "active": ["a"], "fails": ["reserved", "query_task"]})
+    workers = site.workers()
+    # It gets its TERM at once.
+    assert workers.pause([WORKER]) == {}
+    assert workers.unfinished({WORKER: ["a"]}) == {WORKER}
     workers.close()
 
 
