@@ -24,8 +24,8 @@ _NOBODY_REPLIED = 69
 _LOAD_SECONDS = 180
 
 # Asks nodes until all have answered; one that says that it could not has not. One process for all questions, and
-# without Django's apps, which the command `celery` loads each time. Its arguments: the application, a method of Celery's
-# Inspect, seconds, nodes. Sources: celery/app/control.py; kombu/pidbox.py, Node.dispatch
+# without Django's apps, which the command `celery` loads each time. Its arguments: the application, a method of
+# Celery's Inspect, seconds, nodes. Sources: celery/app/control.py; kombu/pidbox.py, Node.dispatch
 _ASK = """
 import json, sys, time
 from celery.app.utils import find_app

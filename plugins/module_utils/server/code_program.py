@@ -10,6 +10,7 @@ project raises. NODE are the Celery nodes of the workers that are to be restarte
 
 ``errors``: what Django's check says that is an error; ``migrations``: those that are not applied;
 ``unmet``: sentences on requirements of packages that are not met;
+``unasked``: what of these two could not be asked for, and why;
 ``lost``: tasks that the nodes know and the installed code does not, each with its ``task``, where it waits (``where``)
 and how many there are (``count``); ``unseen``: names of such tasks if the broker's queues cannot be looked into;
 ``apart``: why workers with the installed code and those that run must not take tasks from one queue, "" if they may;
@@ -24,7 +25,7 @@ import json
 import sys
 from collections import Counter
 from importlib import metadata
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 
 # A broker on the other side of a busy machine has that long to bring the nodes' answers.
 _ANSWER_SECONDS = 10.0
@@ -75,6 +76,9 @@ def unmet() -> list[str]:
         return []
     installed: dict[str, Any] = {}
     for found in metadata.distributions():
+        # What pip could not remove has no METADATA, and so neither name nor version.
+        if found.version is None:
+            continue
         installed.setdefault(_plain(found.metadata["Name"]), found)
     sentences = []
     for package in installed.values():
@@ -92,6 +96,16 @@ def unmet() -> list[str]:
                     f"{package.metadata['Name']} {package.version} needs {wanted.name}{wanted.specifier}, and {version}"
                 )
     return sorted(sentences)
+
+
+def answer_to(what: str, question: Callable[[], list[str]], unasked: list[str]) -> list[str]:
+    """Return the answer to a question that keeps nothing from coming into service; ``unasked`` gets why it has none."""
+    try:
+        return question()
+    except Exception as why:  # noqa: BLE001 - an app's check raises whatever it likes
+        text = " ".join(str(why).split())
+        unasked.append(f"{what} could not be asked ({type(why).__name__}{': ' if text else ''}{text})")
+        return []
 
 
 def _plain(name: str) -> str:
@@ -159,7 +173,13 @@ def lost(app: Any, nodes: list[str]) -> dict[str, Any]:
 def answers(project: str, nodes: list[str]) -> dict[str, Any]:
     """Return all answers. Raises whatever loading the project raises."""
     app = load(project)
-    found: dict[str, Any] = {"errors": errors(), "migrations": migrations(), "unmet": unmet()}
+    unasked: list[str] = []
+    found: dict[str, Any] = {
+        "errors": answer_to("Django's check", errors, unasked),
+        "migrations": migrations(),
+        "unmet": answer_to("the requirements of packages", unmet, unasked),
+        "unasked": unasked,
+    }
     found.update(lost=[], unseen=[], apart="", problem="")
     if nodes:
         try:
