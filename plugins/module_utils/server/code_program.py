@@ -75,7 +75,8 @@ def unmet() -> list[str]:
     except ImportError:
         return []
     installed: dict[str, Any] = {}
-    for found in metadata.distributions():
+    distributions: Iterator[Any] = iter(metadata.distributions())
+    for found in distributions:
         # What pip could not remove has no METADATA, and so neither name nor version.
         if found.version is None:
             continue
