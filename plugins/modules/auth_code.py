@@ -84,6 +84,7 @@ import socket
 from typing import Any, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
     celery_cli,
@@ -140,6 +141,7 @@ def warnings(found: dict[str, Any]) -> list[str]:
         said.append(f"Django's check finds errors: {shortened(found['errors'])}")
     if found["unmet"]:
         said.append(f"requirements of packages are not met: {shortened(found['unmet'])}")
+    said += found["unasked"]
     if found["unseen"]:
         said.append(
             f"the installed code does not have {shortened(found['unseen'])}, which the running workers have, and the "
@@ -191,8 +193,9 @@ def main() -> None:
     problem = refusal(given, found)
     if problem:
         module.fail_json(msg=f"{host}: nothing was stopped, for {problem}.")
+    secrets = managed_file.secret_values(application.environment)
     for said in warnings(found):
-        module.warn(f"{host}: {said}.")
+        module.warn(f"{host}: {managed_file.redacted(said, secrets)}.")
     module.exit_json(changed=False, apart=found["apart"])
 
 

@@ -114,6 +114,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
     celery_cli,
     guard,
@@ -174,11 +175,16 @@ def wait(given: dict[str, Any], started: list[serving.Worker]) -> None:
             silent.pop(node, None)
         for worker in silent.values():
             if not serving.runs(worker):
-                raise RuntimeError(f"a worker like {worker.process} ended at once: {serving.last_words(worker)}")
+                raise RuntimeError(f"a worker like {worker.process} ended at once: {last_words(worker)}")
         if silent and time.monotonic() > until:
             worker = next(iter(silent.values()))
-            words = serving.last_words(worker)
+            words = last_words(worker)
             raise RuntimeError(f"a worker like {worker.process} did not answer within {given['timeout']} s: {words}")
+
+
+def last_words(worker: serving.Worker) -> str:
+    """Return what a worker said last, without what it may have taken from its environment."""
+    return managed_file.redacted(serving.last_words(worker), supervisor_parser.secrets(supervisord.MAIN_CONF))
 
 
 def main() -> None:

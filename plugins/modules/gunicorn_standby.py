@@ -85,6 +85,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import is_orphan, make_namespec
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
@@ -135,7 +136,8 @@ def begin(pids: list[int], bind: str, note: str, given: dict[str, Any], unit: st
         raise standby.ImpossibleError(f"there is no memory for {weight // 1024**2} MB more")
     problem = standby.start(pids[0], bind, note, given["timeout"], given.get("state") == "tried", unit)
     if problem:
-        raise standby.ImpossibleError(problem)
+        # It ends with gunicorn's own last words.
+        raise standby.ImpossibleError(managed_file.redacted(problem, supervisor_parser.secrets(supervisord.MAIN_CONF)))
 
 
 def main() -> None:

@@ -15,7 +15,8 @@ description:
   - Or starts what is stopped and waits until every process runs and stays so.
   - A Celery worker first takes no more tasks (C(cancel_consumer)), goes on with those that it runs and holds, and is
     told to stop once it has finished what it ran then. Only where O(guard) names a run whose guard could give it its
-    queues back; one that does not answer, or whose node is not named C(PROCESS@HOST), is told to stop at once.
+    queues back; one that does not answer, whose node is not named C(PROCESS@HOST), or whose Celery is older than 5.7,
+    is told to stop at once. Such a Celery would lose the queues again when it connects to the broker anew.
   - With O(state=running), workers that have only stopped to take tasks take them again (C(add_consumer)).
   - Works through supervisor's XML-RPC interface. While it waits, a line at least every ten seconds says for whom,
     which tasks they run and how long they may take.
@@ -57,6 +58,13 @@ options:
     description: How to ask the workers for their tasks, with the keys C(venv), C(project), C(project_dir) and C(user).
     type: dict
     default: {}
+  apart:
+    description:
+      - Why O(workers) and those that would be started in their place must not take tasks from one queue, as
+        RV(allianceauth.tuning.auth_code#module:apart) of M(allianceauth.tuning.auth_code). Then a worker that is still
+        busy when the drain is called off does not take tasks again; it finishes, and supervisord starts it again.
+    type: str
+    default: ''
   stop_requests:
     description: What an earlier call returned as RV(stop_requests), to go on with its drain.
     type: dict
@@ -154,7 +162,8 @@ back:
   elements: str
 finishing:
   description:
-    - Workers that had only stopped to take tasks and do not answer. They finish, and supervisord starts them again.
+    - Workers that had only stopped to take tasks and do not answer, or for which O(apart) was given. They finish, and
+      supervisord starts them again.
   returned: O(state=running)
   type: list
   elements: str
@@ -231,7 +240,7 @@ def workers_of(daemon: Daemon, module: AnsibleModule) -> consumers.Consumers:
         return celery_cli.Application.configured(module.params["celery"], supervisord.MAIN_CONF)
 
     def remember(celery: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
-        return guard.remember_consumers(module, celery, found)
+        return guard.remember_consumers(module, celery, found, module.params["apart"])
 
     return consumers.Consumers(application, daemon, socket.gethostname(), remember)
 
@@ -376,6 +385,7 @@ def main() -> None:
             "stopwaitsecs": {"type": "dict", "default": {}},
             "timeout_action": {"type": "str", "choices": ["abort", "kill"], "default": "abort"},
             "celery": {"type": "dict", "default": {}},
+            "apart": {"type": "str", "default": ""},
             "stop_requests": {"type": "dict", "default": {}},
             "kill": {"type": "list", "elements": "str", "default": []},
             "processes": {"type": "list", "elements": "str", "default": []},

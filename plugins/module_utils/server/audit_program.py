@@ -74,14 +74,20 @@ def lengths(connection: Any, queues: list[str]) -> dict[str, int]:
     return found
 
 
+def answered(said: Any) -> dict[str, Any]:
+    """Return the answers of those nodes that could do what they were asked for."""
+    # Source: kombu/pidbox.py, Node.dispatch
+    return {node: one for node, one in (said or {}).items() if not (isinstance(one, dict) and "error" in one)}
+
+
 def nodes(app: Any) -> dict[str, dict[str, Any]]:
     """Return what each Celery node that answers says of itself, on whatever host it is."""
     names = sorted(name for answer in app.control.ping(timeout=_PING_SECONDS) for name in answer)
     if not names:
         return {}
     asked = app.control.inspect(destination=names, timeout=_ANSWER_SECONDS, limit=len(names))
-    stats, queues = asked.stats() or {}, asked.active_queues() or {}
-    counts = {what: getattr(asked, what)() or {} for what in ("active", "reserved", "scheduled")}
+    stats, queues = answered(asked.stats()), answered(asked.active_queues())
+    counts = {what: answered(getattr(asked, what)()) for what in ("active", "reserved", "scheduled")}
     return {
         name: {
             "queues": [queue["name"] for queue in queues.get(name, [])],

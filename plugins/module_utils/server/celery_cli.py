@@ -23,9 +23,9 @@ _NOBODY_REPLIED = 69
 # Django, with all apps of the site: some seconds, more on a busy host.
 _LOAD_SECONDS = 180
 
-# Asks nodes until all have answered. One process for all questions, and without Django's apps, which the command
-# `celery` loads each time. Its arguments: the application, a method of Celery's Inspect, seconds, nodes.
-# Source: celery/app/control.py
+# Asks nodes until all have answered; one that says that it could not has not. One process for all questions, and
+# without Django's apps, which the command `celery` loads each time. Its arguments: the application, a method of
+# Celery's Inspect, seconds, nodes. Sources: celery/app/control.py; kombu/pidbox.py, Node.dispatch
 _ASK = """
 import json, sys, time
 from celery.app.utils import find_app
@@ -34,8 +34,11 @@ missing, answers = set(sys.argv[4:]), {}
 until = time.monotonic() + float(sys.argv[3])
 while missing and time.monotonic() < until:
     inspect = app.control.inspect(sorted(missing), timeout=1, limit=len(missing))
-    answers.update(getattr(inspect, sys.argv[2])() or {})
+    said = getattr(inspect, sys.argv[2])() or {}
+    answers.update((node, one) for node, one in said.items() if not (isinstance(one, dict) and "error" in one))
     missing -= set(answers)
+    if missing:
+        time.sleep(0.1)
 print(json.dumps(answers, default=str))
 """
 

@@ -56,6 +56,25 @@ def keep(name: str, venv: str, uid: int | None) -> None:
     guard_program.save(_kept(name), {"versions": versions, "time": time.time()})
 
 
+def loaded(venv: str, package: str, began: float) -> tuple[int, int] | None:
+    """Return the version, as MAJOR and MINOR, of the package that a process has loaded which began at ``began``.
+
+    None if nobody can tell: the package is not there, or it was installed since.
+    """
+    found = []
+    for folder in _site_packages(venv):
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                named = _PACKAGE.match(entry.name)
+                if named and named[1].lower() == package:
+                    numbers = re.match(r"(\d+)\.(\d+)", named[2])
+                    if not numbers or entry.stat().st_mtime > began:
+                        return None
+                    found.append((int(numbers[1]), int(numbers[2])))
+    # Of an older one that was left behind nobody knows whether it is the one that counts.
+    return min(found, default=None)
+
+
 def _kept(name: str) -> str:
     return os.path.join(proof.FOLDER, f"{name}.packages.json")
 

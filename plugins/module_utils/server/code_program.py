@@ -10,6 +10,7 @@ project raises. NODE are the Celery nodes of the workers that are to be restarte
 
 ``errors``: what Django's check says that is an error; ``migrations``: those that are not applied;
 ``unmet``: sentences on requirements of packages that are not met;
+``unasked``: what of these two could not be asked for, and why;
 ``lost``: tasks that the nodes know and the installed code does not, each with its ``task``, where it waits (``where``)
 and how many there are (``count``); ``unseen``: names of such tasks if the broker's queues cannot be looked into;
 ``apart``: why workers with the installed code and those that run must not take tasks from one queue, "" if they may;
@@ -24,7 +25,7 @@ import json
 import sys
 from collections import Counter
 from importlib import metadata
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 
 # A broker on the other side of a busy machine has that long to bring the nodes' answers.
 _ANSWER_SECONDS = 10.0
@@ -74,7 +75,11 @@ def unmet() -> list[str]:
     except ImportError:
         return []
     installed: dict[str, Any] = {}
-    for found in metadata.distributions():
+    distributions: Iterator[Any] = iter(metadata.distributions())
+    for found in distributions:
+        # What pip could not remove has no METADATA, and so neither name nor version.
+        if found.version is None:
+            continue
         installed.setdefault(_plain(found.metadata["Name"]), found)
     sentences = []
     for package in installed.values():
@@ -92,6 +97,16 @@ def unmet() -> list[str]:
                     f"{package.metadata['Name']} {package.version} needs {wanted.name}{wanted.specifier}, and {version}"
                 )
     return sorted(sentences)
+
+
+def answer_to(what: str, question: Callable[[], list[str]], unasked: list[str]) -> list[str]:
+    """Return the answer to a question that keeps nothing from coming into service; ``unasked`` gets why it has none."""
+    try:
+        return question()
+    except Exception as why:  # noqa: BLE001 - an app's check raises whatever it likes
+        text = " ".join(str(why).split())
+        unasked.append(f"{what} could not be asked ({type(why).__name__}{': ' if text else ''}{text})")
+        return []
 
 
 def _plain(name: str) -> str:
@@ -119,12 +134,18 @@ def differences(registered: dict[str, set[str]], installed: set[str], nodes: lis
     return f"{differ[0]}{more} is not both in the old code and in the new one" if differ else ""
 
 
+def answered(said: Any) -> dict[str, Any]:
+    """Return the answers of those nodes that could do what they were asked for."""
+    # Source: kombu/pidbox.py, Node.dispatch
+    return {node: one for node, one in (said or {}).items() if not (isinstance(one, dict) and "error" in one)}
+
+
 def lost(app: Any, nodes: list[str]) -> dict[str, Any]:
     """Return ``lost``, ``unseen`` and ``apart``."""
     asked = app.control.inspect(destination=nodes, timeout=_ANSWER_SECONDS, limit=len(nodes))
     # NAME, or NAME [OPTION=VALUE]
     registered = {
-        node: {name.partition(" ")[0] for name in names} for node, names in (asked.registered() or {}).items()
+        node: {name.partition(" ")[0] for name in names} for node, names in answered(asked.registered()).items()
     }
     apart = differences(registered, {name for name in app.tasks if not name.startswith("celery.")}, nodes)
     gone = {name for names in registered.values() for name in names} - set(app.tasks)
@@ -133,10 +154,10 @@ def lost(app: Any, nodes: list[str]) -> dict[str, Any]:
     counted: Counter[tuple[str, str]] = Counter()
     # A worker gives these back to the queue when it stops.
     for what in ("scheduled", "reserved"):
-        for node, tasks in (getattr(asked, what)() or {}).items():
+        for node, tasks in answered(getattr(asked, what)()).items():
             for task in tasks:
                 counted[str((task.get("request") or task).get("name")), f"held by {node}"] += 1
-    queues = {queue["name"] for found in (asked.active_queues() or {}).values() for queue in found}
+    queues = {queue["name"] for found in answered(asked.active_queues()).values() for queue in found}
     queues.add(app.conf.task_default_queue)
     unseen: list[str] = []
     with app.connection_for_read(connect_timeout=_ANSWER_SECONDS) as connection:
@@ -153,7 +174,13 @@ def lost(app: Any, nodes: list[str]) -> dict[str, Any]:
 def answers(project: str, nodes: list[str]) -> dict[str, Any]:
     """Return all answers. Raises whatever loading the project raises."""
     app = load(project)
-    found: dict[str, Any] = {"errors": errors(), "migrations": migrations(), "unmet": unmet()}
+    unasked: list[str] = []
+    found: dict[str, Any] = {
+        "errors": answer_to("Django's check", errors, unasked),
+        "migrations": migrations(),
+        "unmet": answer_to("the requirements of packages", unmet, unasked),
+        "unasked": unasked,
+    }
     found.update(lost=[], unseen=[], apart="", problem="")
     if nodes:
         try:

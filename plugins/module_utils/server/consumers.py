@@ -18,6 +18,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import is_orphan, short_name
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
     celery_cli,
+    code,
     consumers_program,
     guard,
     proc,
@@ -29,6 +30,10 @@ _LOOK_SECONDS = 0.5
 
 # Of Celery's states of a task: it is in the pool. Source: celery/worker/control.py, query_task
 _IN_POOL = ("active", "reserved")
+
+# Before it, a worker that got its queues back lost them for good when it connected to the broker anew: `add_consumer`
+# did not put them among those that it takes from then. Source: celery/worker/consumer/consumer.py, add_task_queue
+_GIVES_BACK = (5, 7)
 
 Remember = Callable[[Mapping[str, Any], Mapping[str, Mapping[str, Any]]], Mapping[str, Mapping[str, Any]]]
 
@@ -46,6 +51,7 @@ class Consumers:
     ) -> None:
         self.tasks: dict[str, list[dict[str, Any]]] = {}
         self._application = application
+        self._loaded: celery_cli.Application | None = None
         self._daemon, self._hostname, self._remember = daemon, hostname, remember
         self._talk: consumers_program.Talk | None = None
         self._looked = 0.0
@@ -56,15 +62,19 @@ class Consumers:
         if self._talk:
             self._talk.close()
 
+    def _celery(self) -> celery_cli.Application:
+        self._loaded = self._loaded or self._application()
+        return self._loaded
+
     def _ask(self, command: str, nodes: Iterable[str], most: int = 0, **arguments: Any) -> dict[str, Any]:
-        self._talk = self._talk or consumers_program.Talk(self._application().talks())
+        self._talk = self._talk or consumers_program.Talk(self._celery().talks())
         return self._talk(command, nodes, most, **arguments)
 
     def pause(self, names: Sequence[str]) -> dict[str, list[str]]:
         """Have workers take no more tasks; return the ids of those that each has still to finish.
 
-        Those that do not answer, and those whose node's name does not name the host, are left as they are: another
-        server with the same broker may have a node of that name.
+        Those are left as they are that do not answer; whose node's name does not name the host, for another server with
+        the same broker may have a node of that name; and whose Celery could not have them take tasks again for good.
         """
         # Where only orphans are left, there may be no supervisord to ask.
         supervised = [name for name in names if not is_orphan(name)]
@@ -92,7 +102,7 @@ class Consumers:
                 "start": proc.start_ticks(pids[name]),
             }
             for name, node in nodes.items()
-            if node in queues and pids.get(name)
+            if node in queues and pids.get(name) and self._can_take_again(pids[name])
         }
         known = self._remember(self._talk.celery, found) if self._talk else {}
         consumers_program.tell(self._ask, "cancel_consumer", known)
@@ -106,6 +116,12 @@ class Consumers:
             for name in paused
             if nodes[name] in active and nodes[name] in reserved
         }
+
+    def _can_take_again(self, pid: int) -> bool:
+        """Whether a worker keeps the queues that it is given back, by the Celery that it has loaded."""
+        began = proc.began(pid)
+        version = code.loaded(self._celery().venv, "celery", began) if began is not None else None
+        return version is not None and version >= _GIVES_BACK
 
     def unfinished(self, waits: Mapping[str, Sequence[str]]) -> set[str]:
         """Return those workers that have not finished all of these tasks; one that does not answer has not."""
@@ -140,7 +156,7 @@ class Consumers:
 def give_back(module: AnsibleModule) -> tuple[list[str], list[str]]:
     """Have workers take tasks again that this run, or one before it, had take no more.
 
-    Returns those that do, and those that finish; see `consumers_program.give_back`.
+    Returns those that do, and those that were told to finish; see `consumers_program.give_back`.
     """
     state = guard.state(module)
     back, finishing = consumers_program.give_back(state)

@@ -9,7 +9,8 @@ The guard runs it so, which has nothing of the run left but what lies in its own
 Python's own library. Of the guard's state it reads ``celery``, which says how the project's Celery application is
 loaded (``python`` and ``project``, and of `subprocess.Popen`'s arguments ``cwd``, ``env`` and those that name a user),
 and ``consumers``: by process, its ``node``, the ``queues`` that it took tasks from, its ``pid`` and ``start``, in clock
-ticks since boot. It prints a line for each of these that still runs: what has become of it.
+ticks since boot; and ``apart``, which says why these and workers with the installed code must not take tasks from one
+queue, "" if they may. It prints a line for each of these that still runs: what has become of it.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Talk:
     def __call__(self, command: str, nodes: Iterable[str], most: int = 0, **arguments: Any) -> dict[str, Any]:
         """Return what each node answers to a control command, as soon as all have; ``most`` is how many can.
 
-        Raises `NotAnswering`.
+        One whose answer is that it cannot counts as one that does not answer. Raises `NotAnswering`.
         """
         names = sorted(nodes)
         if not names:
@@ -80,7 +81,8 @@ class Talk:
             "limit": most or len(names),
         }
         said = self._exchange(json.dumps(asked).encode() + b"\n")
-        return {node: answer for part in json.loads(said) for node, answer in part.items()}
+        answers = ((node, answer) for part in json.loads(said) for node, answer in part.items())
+        return {node: answer for node, answer in answers if not failed(answer)}
 
     def _exchange(self, line: bytes) -> bytes:
         try:
@@ -126,6 +128,12 @@ class Talk:
             self._process = None
 
 
+def failed(answer: Any) -> bool:
+    """Whether a node says that it could not do what it was asked for."""
+    # Source: kombu/pidbox.py, Node.dispatch
+    return isinstance(answer, dict) and "error" in answer
+
+
 def queue_names(answers: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return the queues that each node takes tasks from, by its answer to ``active_queues``."""
     return {node: [queue["name"] for queue in said] for node, said in answers.items() if isinstance(said, list)}
@@ -160,24 +168,30 @@ def await_queues(talk: Ask, consumers: Mapping[str, Mapping[str, Any]], takes: b
 def give_back(state: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """Have those workers of a state that still run take tasks again.
 
-    Returns those that do, and those that do not answer: they were told to finish, and supervisord starts them again.
+    Returns those that do, and those that were told to finish, after which supervisord starts them again: they do not
+    answer, or others have been started by now whose code has other tasks, and each would discard the other's.
     """
     consumers = running(state)
     if not consumers:
         return [], []
-    talk, back = Talk(state["celery"]), []
-    try:
-        tell(talk, "add_consumer", consumers)
-        back = await_queues(talk, consumers, takes=True)
-    except NotAnswering:
-        pass
-    finally:
-        talk.close()
+    back = [] if state.get("apart") else _taking_again(state["celery"], consumers)
     finishing = [name for name in consumers if name not in back]
     for name in finishing:
         with contextlib.suppress(ProcessLookupError):
             os.kill(consumers[name]["pid"], signal.SIGTERM)
     return back, finishing
+
+
+def _taking_again(celery: Mapping[str, Any], consumers: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Give workers their queues back; return those that take tasks from them."""
+    talk = Talk(celery)
+    try:
+        tell(talk, "add_consumer", consumers)
+        return await_queues(talk, consumers, takes=True)
+    except NotAnswering:
+        return []
+    finally:
+        talk.close()
 
 
 def running(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -198,11 +212,13 @@ def _start_ticks(pid: int) -> int | None:
 
 def main() -> None:
     """Do it for the state on standard input."""
-    back, finishing = give_back(json.load(sys.stdin))
+    state = json.load(sys.stdin)
+    back, finishing = give_back(state)
+    why = "runs the code from before" if state.get("apart") else "did not answer"
     for name in back:
         sys.stdout.write(f"{name} takes tasks again\n")
     for name in finishing:
-        sys.stdout.write(f"{name} did not answer and was told to finish, after which supervisord starts it again\n")
+        sys.stdout.write(f"{name} {why} and was told to finish, after which supervisord starts it again\n")
 
 
 if __name__ == "__main__":

@@ -233,6 +233,7 @@ def put(module: AnsibleModule, found: Mapping[str, Any]) -> None:
             "unproven": earlier.get("unproven"),
             "celery": earlier.get("celery", {}),
             "consumers": earlier.get("consumers", {}),
+            "apart": earlier.get("apart", ""),
             "deadline": time.monotonic() + given["seconds"],
             "timer_set": time.monotonic(),
             "renewed": time.time(),
@@ -337,12 +338,12 @@ def neighbours(module: AnsibleModule, daemon: Daemon, ours: Iterable[str]) -> tu
 
 
 def remember_consumers(
-    module: AnsibleModule, celery: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]]
+    module: AnsibleModule, celery: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]], apart: str = ""
 ) -> dict[str, dict[str, Any]]:
     """Have the guard give workers their queues back; call it right before they are told to take no more tasks.
 
-    ``celery`` and ``found`` are in the words of consumers_program, with the ``pid`` and ``start`` of each. Returns
-    them with the queues of those that an earlier call has told already; nothing if there is no guard.
+    ``celery``, ``found`` and ``apart`` are in the words of consumers_program, with the ``pid`` and ``start`` of each.
+    Returns them with the queues of those that an earlier call has told already; nothing if there is no guard.
     """
     given = of_run(module)
     if not given:
@@ -357,7 +358,9 @@ def remember_consumers(
             name: {**entry, "queues": sorted({*entry["queues"], *earlier.get(name, {}).get("queues", [])})}
             for name, entry in found.items()
         }
-        program.save(path, {**state, "celery": dict(celery), "consumers": {**earlier, **known}})
+        # Those of an earlier call run the code that they ran then.
+        apart = apart or (state.get("apart", "") if earlier else "")
+        program.save(path, {**state, "celery": dict(celery), "consumers": {**earlier, **known}, "apart": apart})
         return known
 
 
@@ -372,7 +375,7 @@ def forget_consumers(module: AnsibleModule) -> None:
     given = of_run(module)
     with _failing(module), _owned(given):
         path = _state_path(given["name"])
-        program.save(path, {**program.load(path), "consumers": {}})
+        program.save(path, {**program.load(path), "consumers": {}, "apart": ""})
 
 
 def proven(module: AnsibleModule) -> None:

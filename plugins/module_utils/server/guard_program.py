@@ -20,7 +20,7 @@ run's temporary files are gone. What it has to know is in STATE:
 ``ran``: processes (GROUP:PROCESS) that ran; ``site``: those of them that answer visitors;
 ``stopped``: processes that somebody had stopped; ``first``: the supervisord in which they were so;
 ``unproven``: the file to put back, with its ``path``, ``backup``, ``uid``, ``gid`` and ``mode``, null if there is none;
-``celery``, ``consumers``: workers that were told to take no more tasks, in the words of consumers_program;
+``celery``, ``consumers``, ``apart``: workers that were told to take no more tasks, in the words of consumers_program;
 ``access``: how supervisord is reached; ``patience``: seconds that stopping or starting may take.
 """
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+import types
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.model import m
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
     audit_host,
     audit_logs,
+    audit_program,
     audit_projects,
     outside,
     proc,
@@ -129,6 +131,29 @@ LOG = """\
 2026-11-25 11:00:02,100 INFO exited: authbot (exit status 1; not expected)
 2026-11-25 11:00:03,100 INFO exited: beat (exit status 0; expected)
 """
+
+
+def test_a_node_that_says_that_it_cannot_counts_as_one_that_does_not_answer() -> None:
+    fails = {"worker_00@auth1": {"error": "RuntimeError()"}}
+    asked = types.SimpleNamespace(
+        stats=lambda: fails,
+        active_queues=lambda: fails,
+        active=lambda: fails,
+        reserved=lambda: {"worker_00@auth1": [{"id": "a"}]},
+        scheduled=lambda: None,
+    )
+    control = types.SimpleNamespace(
+        ping=lambda timeout: [{"worker_00@auth1": {"ok": "pong"}}], inspect=lambda **_: asked
+    )
+    assert audit_program.nodes(types.SimpleNamespace(control=control)) == {
+        "worker_00@auth1": {
+            "queues": [],
+            "pool": {"max-concurrency": None, "implementation": None},
+            "active": 0,
+            "reserved": 1,
+            "scheduled": 0,
+        }
+    }
 
 
 def at(text: str) -> float:

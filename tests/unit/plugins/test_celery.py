@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,30 @@ def test_a_project_that_loads_says_what_it_can_of_itself(
     python.chmod(0o755)
     me = pwd.getpwuid(os.getuid()).pw_name
     assert celery_cli.Application(str(tmp_path), "myauth", str(tmp_path), me).load("source") == found
+
+
+def test_a_node_that_says_that_it_cannot_has_not_answered(tmp_path: Path) -> None:
+    """Celery is a fake: at first one node says so, and the other one always."""
+    (tmp_path / "celery/app").mkdir(parents=True)
+    (tmp_path / "celery/app/utils.py").write_text("""
+import types
+calls = []
+
+def stats():
+    calls.append(1)
+    fails = {"error": "RuntimeError()"}
+    return {"worker_00@auth1": fails if len(calls) < 2 else {"pool": {}}, "worker_01@auth1": fails}
+
+def find_app(name):
+    asked = types.SimpleNamespace(stats=stats)
+    return types.SimpleNamespace(control=types.SimpleNamespace(inspect=lambda nodes, **_options: asked))
+""")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").symlink_to(sys.executable)
+    me = pwd.getpwuid(os.getuid()).pw_name
+    application = celery_cli.Application(str(tmp_path), "myauth", str(tmp_path), me)
+    nodes = ["worker_00@auth1", "worker_01@auth1"]
+    assert application.answers("stats", nodes, 1) == {"worker_00@auth1": {"pool": {}}}
 
 
 def test_a_project_that_never_loads_is_given_up_with_all_that_it_has_started(

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import types
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ NOTHING: dict[str, Any] = {
     "errors": [],
     "migrations": [],
     "unmet": [],
+    "unasked": [],
     "lost": [],
     "unseen": [],
     "apart": "",
@@ -29,7 +31,7 @@ WAITS = {"task": "app.gone", "where": "in the queue celery", "count": 3}
     [
         ({"migrations": ["app.0002_more"]}, "these migrations are not applied: app.0002_more; apply them"),
         ({"lost": [WAITS]}, "3 of app.gone (in the queue celery)"),
-        ({"errors": ["a"], "unmet": ["b"], "unseen": ["c"], "problem": "d", "apart": "e"}, ""),
+        ({"errors": ["a"], "unmet": ["b"], "unasked": ["f"], "unseen": ["c"], "problem": "d", "apart": "e"}, ""),
     ],
 )
 def test_what_cannot_be_undone_is_refused_and_a_variable_allows_it(found: dict[str, Any], words: str) -> None:
@@ -49,6 +51,24 @@ def test_what_a_server_may_run_with_is_a_warning() -> None:
     ]
 
 
+def test_a_check_that_raises_is_a_warning_and_keeps_nothing_from_coming_into_service(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def raises() -> list[str]:
+        raise RuntimeError("no table\nyet")
+
+    monkeypatch.setattr(code_program, "load", lambda project: None)
+    monkeypatch.setattr(code_program, "migrations", list)
+    monkeypatch.setattr(code_program, "errors", raises)
+    monkeypatch.setattr(code_program, "unmet", raises)
+    found = code_program.answers("myauth", [])
+    assert auth_code.warnings(found) == [
+        "Django's check could not be asked (RuntimeError: no table yet)",
+        "the requirements of packages could not be asked (RuntimeError: no table yet)",
+    ]
+    assert auth_code.refusal({"unmigrated": False, "lose_tasks": False}, found) == ""
+
+
 def test_workers_share_a_queue_only_if_both_have_the_same_tasks() -> None:
     nodes = ["worker_00@auth1", "worker_01@auth1"]
     alike = {node: {"app.a", "app.b"} for node in nodes}
@@ -57,6 +77,21 @@ def test_workers_share_a_queue_only_if_both_have_the_same_tasks() -> None:
     assert "app.c is not both" in code_program.differences(alike, {"app.a", "app.b", "app.c"}, nodes)
     # Whoever does not answer may lack any.
     assert "worker_01@auth1 did not say" in code_program.differences({nodes[0]: {"app.a"}}, {"app.a"}, nodes)
+
+
+def test_a_node_that_says_that_it_cannot_counts_as_one_that_does_not_answer() -> None:
+    asked = types.SimpleNamespace(
+        registered=lambda: {
+            "worker_00@auth1": ["app.a", "app.b [rate_limit=1/s]"],
+            "worker_01@auth1": {"error": "KeyError()"},
+        }
+    )
+    app: Any = types.SimpleNamespace(
+        control=types.SimpleNamespace(inspect=lambda **_options: asked), tasks={"app.a": None, "app.b": None}
+    )
+    nodes = ["worker_00@auth1", "worker_01@auth1"]
+    said = "worker_01@auth1 did not say which tasks it has"
+    assert code_program.lost(app, nodes) == {"lost": [], "unseen": [], "apart": said}
 
 
 def test_no_worker_is_started_beside_one_that_lacks_a_task() -> None:
@@ -97,13 +132,16 @@ def test_the_lists_of_all_priorities_are_read_to_their_ends() -> None:
 
 def test_requirements_that_are_not_met_are_told_as_pip_tells_them(monkeypatch: pytest.MonkeyPatch) -> None:
     class Package:
-        def __init__(self, name: str, version: str, *requires: str) -> None:
+        def __init__(self, name: str | None, version: str | None, *requires: str) -> None:
             self.metadata, self.version, self.requires = {"Name": name}, version, list(requires)
 
     packages = [
         Package(
             "aa-app", "1.0", "Alliance_Auth>=5.5", "missing", "optional; extra == 'more'", "old; python_version < '3'"
         ),
+        # Left behind without METADATA, by which importlib.metadata knows neither.
+        Package(None, None),
+        Package("alliance-auth", None),
         Package("alliance-auth", "5.4.0"),
         Package("fine", "2.0", "alliance.auth<6"),
     ]

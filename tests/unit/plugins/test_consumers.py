@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
+    code,
     consumers,
     consumers_program,
     guard,
@@ -24,7 +26,8 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
     proc,
 )
 
-# The nodes and what they do stand in a file: by name, `queues`, and `active` and `reserved` as ids of tasks.
+# The nodes and what they do stand in a file: by name, `queues`, `active` and `reserved` as ids of tasks, and `fails`,
+# the commands that end with an exception there.
 CELERY = """
 import json, types
 print("what a project prints when it is loaded")
@@ -39,7 +42,9 @@ def broadcast(command, destination, reply, timeout, limit, arguments):
             node["queues"].remove(arguments["queue"])
         if command == "add_consumer":
             node["queues"].append(arguments["queue"])
-        if command in ("active", "reserved"):
+        if command in node.get("fails", []):
+            said.append({name: {"error": "RuntimeError('dictionary changed size during iteration')"}})
+        elif command in ("active", "reserved"):
             said.append({name: [{"id": id, "name": "a.task", "time_start": None} for id in node.get(command, [])]})
         elif command == "active_queues":
             said.append({name: [{"name": queue} for queue in node["queues"]]})
@@ -70,8 +75,19 @@ class Site:
         (folder / "celery/app/utils.py").write_text(CELERY)
         self.celery = {"python": sys.executable, "project": "myauth", "cwd": str(folder), "env": {}}
         self.path = folder / "nodes.json"
+        self.venv = folder / "venv"
+        self.packages = self.venv / "lib/python3.11/site-packages"
+        self.installed("5.7.0")
         self.pids: dict[str, int] = {}
         self.remembered: list[dict[str, Any]] = []
+
+    def installed(self, version: str, at: float = 0) -> None:
+        """Have this Celery in the venv since ``at``."""
+        for folder in self.packages.glob("celery-*.dist-info"):
+            folder.rmdir()
+        folder = self.packages / f"celery-{version}.dist-info"
+        folder.mkdir(parents=True)
+        os.utime(folder, (at, at))
 
     def has(self, **nodes: Mapping[str, Any]) -> None:
         """Have nodes; their host is auth1, or that of a name which says another."""
@@ -91,7 +107,7 @@ class Site:
     def workers(self, remember: consumers.Remember | None = None) -> consumers.Consumers:
         processes = [types.SimpleNamespace(namespec=name, pid=pid) for name, pid in self.pids.items()]
         daemon: Any = types.SimpleNamespace(processes=lambda: processes)
-        application: Any = types.SimpleNamespace(talks=lambda: self.celery)
+        application: Any = types.SimpleNamespace(talks=lambda: self.celery, venv=str(self.venv))
         return consumers.Consumers(lambda: application, daemon, "auth1", remember or self.remember)
 
 
@@ -137,6 +153,29 @@ def test_who_does_not_answer_or_may_be_another_servers_is_left_alone(site: Site)
     workers.close()
 
 
+@pytest.mark.parametrize("command", ["active", "active_queues"])
+def test_a_node_that_says_that_it_cannot_counts_as_one_that_does_not_answer(site: Site, command: str) -> None:
+    site.pids[WORKER] = os.getpid()
+    site.has(worker_00={"queues": ["celery"], "active": ["a"], "fails": [command]})
+    workers = site.workers()
+    assert workers.pause([WORKER]) == {}
+    assert site.queues() == ["celery"]
+    workers.close()
+
+
+def test_a_node_that_cannot_say_what_it_has_reserved_has_not_finished(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "_LOOK_SECONDS", 0)
+    site.pids[WORKER] = os.getpid()
+    site.has(worker_00={"queues": ["celery"], "active": ["a"], "fails": ["reserved", "query_task"]})
+    workers = site.workers()
+    # It gets its TERM at once.
+    assert workers.pause([WORKER]) == {}
+    assert workers.unfinished({WORKER: ["a"]}) == {WORKER}
+    workers.close()
+
+
 def test_nobody_is_told_to_take_no_more_tasks_where_nobody_could_give_them_back(site: Site) -> None:
     site.pids[WORKER] = os.getpid()
     site.has(worker_00={"queues": ["celery"]})
@@ -144,6 +183,39 @@ def test_nobody_is_told_to_take_no_more_tasks_where_nobody_could_give_them_back(
     assert workers.pause([WORKER]) == {}
     assert site.queues() == ["celery"]
     workers.close()
+
+
+@pytest.mark.parametrize("version", ["5.2.7", "5.6.2", "6.0.0", "5.7.0", "5.10.1"])
+def test_only_a_celery_that_keeps_the_queues_that_it_is_given_back_is_told_to_take_no_more(
+    site: Site, version: str
+) -> None:
+    site.pids[WORKER] = os.getpid()
+    site.installed(version)
+    site.has(worker_00={"queues": ["celery"], "active": ["a"]})
+    workers = site.workers()
+    keeps = version in ("6.0.0", "5.7.0", "5.10.1")
+    assert workers.pause([WORKER]) == ({WORKER: ["a"]} if keeps else {})
+    assert site.queues() == ([] if keeps else ["celery"])
+    # What it runs is told with either.
+    assert [task["id"] for task in workers.tasks["worker_00"]] == ["a"]
+    workers.close()
+
+
+def test_a_worker_that_began_before_its_celery_was_installed_may_have_an_older_one(site: Site) -> None:
+    site.pids[WORKER] = os.getpid()
+    site.installed("5.7.0", at=time.time() + 60)
+    site.has(worker_00={"queues": ["celery"]})
+    workers = site.workers()
+    assert workers.pause([WORKER]) == {}
+    assert site.queues() == ["celery"]
+    workers.close()
+
+
+def test_what_an_older_celery_has_left_behind_leaves_it_open_which_one_runs(site: Site) -> None:
+    assert code.loaded(str(site.venv), "celery", time.time()) == (5, 7)
+    (site.packages / "celery-5.6.2.dist-info").mkdir()
+    assert code.loaded(str(site.venv), "celery", time.time()) == (5, 6)
+    assert code.loaded(str(site.venv), "kombu", time.time()) is None
 
 
 def test_a_project_that_does_not_load_keeps_nobody_from_being_told_to_stop(site: Site, tmp_path: Path) -> None:
@@ -195,6 +267,28 @@ def test_a_worker_that_does_not_answer_is_told_to_finish(site: Site, process: su
     assert process.wait(60) == -signal.SIGTERM
 
 
+def test_old_code_gets_no_queue_back_from_which_new_code_takes_tasks(
+    site: Site, process: subprocess.Popen[bytes]
+) -> None:
+    site.has(worker_00={"queues": []})
+    state = {
+        "celery": site.celery,
+        "consumers": {WORKER: entry(process.pid, "celery")},
+        "apart": "app.new is not both in the old code and in the new one",
+    }
+    done = subprocess.run(
+        [sys.executable, "-I", consumers_program.__file__],
+        input=json.dumps(state),
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    words = "runs the code from before and was told to finish, after which supervisord starts it again"
+    assert done.stdout == f"{WORKER} {words}\n"
+    assert site.queues() == []
+    assert process.wait(60) == -signal.SIGTERM
+
+
 def test_a_worker_that_has_ended_since_is_given_nothing(site: Site, process: subprocess.Popen[bytes]) -> None:
     site.has(worker_00={"queues": []})
     gone = {**entry(process.pid, "celery"), "start": 1}
@@ -226,6 +320,22 @@ def test_a_call_whose_answer_was_lost_leaves_the_queues_with_the_guard(site: Sit
     site.has(worker_00={"queues": []})
     assert consumers.give_back(module) == ([], [])
     assert site.queues() == []
+
+
+def test_the_guard_knows_that_old_and_new_code_must_stay_apart(
+    site: Site, module: Any, process: subprocess.Popen[bytes]
+) -> None:
+    found = {WORKER: entry(process.pid, "celery")}
+    guard.remember_consumers(module, site.celery, found, "app.new is not both")
+    # Also if a later call finds nothing of the kind: the worker runs what it ran.
+    guard.remember_consumers(module, site.celery, found)
+    site.has(worker_00={"queues": []})
+    assert consumers.give_back(module) == ([], [WORKER])
+    assert site.queues() == []
+    assert process.wait(60) == -signal.SIGTERM
+    # It counts for those workers alone.
+    guard.remember_consumers(module, site.celery, {WORKER: entry(os.getpid(), "celery")})
+    assert consumers.give_back(module) == ([WORKER], [])
 
 
 def test_without_a_guard_nothing_is_remembered(site: Site, module: Any) -> None:

@@ -199,7 +199,7 @@ def test_a_run_takes_over_what_the_guard_of_a_dead_one_would_bring_back(host: Se
     guard.unproven(Module(), "proven", FILE)
     # A worker that takes no more tasks.
     worker = {"myauth:worker_00": {"node": "worker_00@auth1", "queues": ["celery"], "pid": 7, "start": 8}}
-    guard.remember_consumers(Module(), {"project": "myauth"}, worker)
+    guard.remember_consumers(Module(), {"project": "myauth"}, worker, "app.new is not both")
     assert guard.look("myauth") == {"pending": True, "said": ""}
     host.lock(owner=OTHER)
     guard.adopt("myauth", OTHER)
@@ -210,6 +210,7 @@ def test_a_run_takes_over_what_the_guard_of_a_dead_one_would_bring_back(host: Se
     assert host.state["unproven"] == FILE
     assert host.state["daemon"] == FOUND["daemon"]
     assert host.state["consumers"] == worker
+    assert host.state["apart"] == "app.new is not both"
 
 
 def test_a_run_that_ends_ends_its_guard(host: Server) -> None:

@@ -161,6 +161,17 @@ def test_why_the_second_cannot_take_over_is_passed_on(note: str) -> None:
         other.kill()
 
 
+def test_what_the_second_said_last_is_told_without_its_secrets(
+    on_disk: OnDisk, note: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_disk('[program:bot]\ncommand = /bin/cat\nenvironment = DB = "mysql://me:dunlin-77@db/x"\n')
+    said = f"{standby.SILENT}: cannot connect to mysql://me:dunlin-77@db/x"
+    monkeypatch.setattr(standby, "start", lambda *_: said)
+    with pytest.raises(standby.ImpossibleError) as refused_by:
+        gunicorn_standby.begin([os.getpid()], BIND, note, GIVEN)
+    assert str(refused_by.value) == f"{standby.SILENT}: cannot connect to (not shown)"
+
+
 def test_a_next_gunicorn_that_will_not_share_is_said(on_disk: OnDisk) -> None:
     on_disk(GUNICORN.replace("--config", "-c") + GROUP)
     assert work() == refused("the next gunicorn will not share its address")

@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import types
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import plan, variables
-from ansible_collections.allianceauth.tuning.plugins.module_utils.server import serving
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import celery_cli, serving, supervisord
+from ansible_collections.allianceauth.tuning.plugins.modules import celery_standby
 
 CELERY = ["/venv/bin/celery", "-A", "myauth", "worker", "--pool=threads"]
 
@@ -25,6 +28,26 @@ def test_another_worker_has_the_same_command_and_a_node_name_of_its_own(own: lis
 def test_what_two_workers_cannot_have_is_told(option: str) -> None:
     with pytest.raises(serving.ImpossibleError, match=f"two workers cannot have {option.partition('=')[0]}"):
         serving.command([*CELERY, option, "x"], "other@auth1")
+
+
+@pytest.mark.parametrize("runs", [False, True])
+def test_what_a_worker_said_last_is_told_without_its_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: bool
+) -> None:
+    # As the module does first of all; what the parser says in its child has to be read all the same.
+    import supervisor.options  # noqa: F401
+
+    conf = tmp_path / "supervisord.conf"
+    conf.write_text(
+        '[supervisord]\n[program:worker]\ncommand = /bin/cat\nenvironment = DB = "mysql://me:dunlin-77@db/x"\n'
+    )
+    monkeypatch.setattr(supervisord, "MAIN_CONF", str(conf))
+    monkeypatch.setattr(celery_cli.Application, "configured", lambda *_: types.SimpleNamespace(answers=lambda *_: {}))
+    monkeypatch.setattr(serving, "runs", lambda worker: runs)
+    monkeypatch.setattr(serving, "last_words", lambda worker: "cannot connect to mysql://me:dunlin-77@db/x")
+    worker = serving.Worker("myauth:worker_00", "a.service", "worker_00-1@auth1")
+    with pytest.raises(RuntimeError, match=r"cannot connect to \(not shown\)$"):
+        celery_standby.wait({"timeout": 0}, [worker])
 
 
 def test_an_environment_is_written_as_systemd_reads_it() -> None:
