@@ -278,13 +278,23 @@ def check(given: dict[str, Any], content: str) -> tuple[list[str], dict[str, Any
         for process in group["processes"]
     ]
     limits = [name for process in processes for name in memmon.watched(split_command(process["command"]))]
-    found = preflight.defined_twice(after["sections"], (path, link), names)
+    before = present()
+    is_loaded = bool({path, link} & set(before["sections"]))
+    found = preflight.defined_twice(after["sections"], (path, link), names, is_loaded)
     found += memmon.ambiguous(after["groups"], limits)
     # A program that could not start before need not be able to when we go back to it.
     if not given["restore"]:
         found += preflight.obstacles(processes, given["pending"])
         found += preflight.unable_to_connect(listeners, after["sockets"]) + preflight.lost_mail(listeners)
     return (found, {}) if found or not given["application"] else loaded(given["application"], overlay)
+
+
+def present() -> dict[str, Any]:
+    """Return what `supervisor_parser.effective` makes of the present files, with nothing in it if it refuses them."""
+    try:
+        return supervisor_parser.effective(supervisord.MAIN_CONF)
+    except supervisor_parser.InvalidError:
+        return {"sections": {}, "sockets": []}
 
 
 def value_changes(given: dict[str, Any], before: str | None, content: str) -> list[dict[str, Any]]:

@@ -23,19 +23,26 @@ _SENDMAIL = "/usr/sbin/sendmail -t -i"
 _DAEMON_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 
-def defined_twice(sections_by_file: Mapping[str, list[str]], ours: Iterable[str], names: Iterable[str]) -> list[str]:
-    """Return a sentence for each program or group that a file besides ``ours`` defines too.
+def defined_twice(
+    sections_by_file: Mapping[str, list[str]], ours: Iterable[str], names: Iterable[str], is_loaded: bool = False
+) -> list[str]:
+    """Return a sentence for each file besides ``ours`` that defines programs or groups of these names too.
 
-    supervisor merges sections of one name across files without a word.
+    supervisor merges sections of one name across files without a word. ``is_loaded`` says whether supervisord loads one
+    of ``ours`` already: if not, a file that has several of our sections is the one from which the programs run now.
     """
-    wanted = {name for name in names if ":" in name}
-    return [
-        f"{path} defines [{name}] as well: rename it there, or remove that file"
-        for path, found in sections_by_file.items()
-        if path not in set(ours)
-        for name in found
-        if name in wanted
-    ]
+    wanted, found = {name for name in names if ":" in name}, []
+    for path in sorted(set(sections_by_file) - set(ours)):
+        twice = [f"[{name}]" for name in sections_by_file[path] if name in wanted]
+        if len(twice) > 1 and not is_loaded:
+            found.append(
+                f"{path} is the file from which supervisord loads these programs now ({', '.join(twice)}): set "
+                f"auth_supervisor_conf: {path} to have the role write that one; if it belongs to another project, "
+                "rename its programs there"
+            )
+        elif twice:
+            found.append(f"{path} defines {' and '.join(twice)} as well: rename {'them' if twice[1:] else 'it'} there")
+    return found
 
 
 def obstacles(processes: Iterable[Mapping[str, Any]], pending: Iterable[str]) -> list[str]:

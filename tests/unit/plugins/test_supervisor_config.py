@@ -10,6 +10,7 @@ import errno
 import grp
 import os
 import pwd
+import re
 from collections.abc import Callable
 from glob import glob
 from itertools import count
@@ -114,7 +115,38 @@ def test_a_broken_neighbour_is_told_with_its_file(conf_d: Path) -> None:
 def test_a_neighbour_of_the_same_name_is_told(conf_d: Path) -> None:
     (conf_d / "other.conf").write_text("[program:worker]\ncommand = /bin/true\n")
     (sentence,) = check(conf_d, RIGHT)
-    assert f"{conf_d}/other.conf defines [program:worker] as well" in sentence
+    assert sentence == f"{conf_d}/other.conf defines [program:worker] as well: rename it there"
+
+
+def test_the_live_file_of_another_name_is_told_once_with_what_has_the_role_write_it(conf_d: Path) -> None:
+    live = conf_d / "allianceauth.conf"
+    (conf_d.parent / "supervisor.conf").write_text(RIGHT)
+    live.symlink_to(conf_d.parent / "supervisor.conf")
+    (sentence,) = check(conf_d, RIGHT)
+    assert f"{live} is the file from which supervisord loads these programs now" in sentence
+    assert "[program:worker], [group:myauth]" in sentence
+    assert "remove" not in sentence
+    # What it says is done, and then the role writes that file.
+    (place,) = re.findall(r"set auth_supervisor_conf: (\S+) to", sentence)
+    assert check(conf_d, RIGHT, path=place) == []
+
+
+def test_a_copy_beside_the_file_of_the_role_is_not_taken_for_the_live_one(conf_d: Path) -> None:
+    for name in ("myauth.conf", "copy.conf"):
+        (conf_d / name).write_text(RIGHT)
+    (sentence,) = check(conf_d, RIGHT)
+    assert sentence == f"{conf_d}/copy.conf defines [program:worker] and [group:myauth] as well: rename them there"
+
+
+def test_the_live_file_of_another_name_is_replaced_where_the_role_is_told_to_write_it(run: Any, conf_d: Path) -> None:
+    live, link = conf_d / "allianceauth.conf", conf_d.parent / "supervisor.conf"
+    link.write_text(RIGHT)
+    live.symlink_to(link)
+    assert "failed" not in run(content=sections(2), path=str(live))
+    assert (live.is_symlink(), link.is_symlink()) == (False, True)
+    assert "sleep 2" in live.read_text()
+    # What ran before is kept, for going back.
+    assert run(restore="list", path=str(live))["backups"]
 
 
 def test_a_command_and_folders_that_are_not_there_are_told(conf_d: Path) -> None:
