@@ -286,6 +286,7 @@ def check(given: dict[str, Any], content: str) -> tuple[list[str], dict[str, Any
     if not given["restore"]:
         found += preflight.obstacles(processes, given["pending"])
         found += preflight.unable_to_connect(listeners, after["sockets"]) + preflight.lost_mail(listeners)
+        found += locked_out(given, before, after)
     return (found, {}) if found or not given["application"] else loaded(given["application"], overlay)
 
 
@@ -295,6 +296,26 @@ def present() -> dict[str, Any]:
         return supervisor_parser.effective(supervisord.MAIN_CONF)
     except supervisor_parser.InvalidError:
         return {"sections": {}, "sockets": []}
+
+
+def locked_out(given: dict[str, Any], before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """Return a sentence for each user or group whom the new file would keep from a control socket."""
+    place = next(filter(sets_owner, [*reversed(list(before["sections"])), supervisord.MAIN_CONF]), "")
+    is_own = place in (given["path"], given["link"])
+    # What the role has given before, it may take back.
+    if is_own and managed_file.is_unchanged(files.readable(place) or ""):
+        return []
+    return preflight.locked_out(before["sockets"], after["sockets"], place, given["group"], is_own)
+
+
+def sets_owner(path: str) -> bool:
+    """Whether a configuration file says whose the control socket is."""
+    parser = configparser.RawConfigParser(inline_comment_prefixes=(";", "#"), strict=False)
+    try:
+        parser.read_string(files.readable(path) or "")
+    except configparser.Error:
+        return False
+    return parser.has_option("unix_http_server", "chown")
 
 
 def value_changes(given: dict[str, Any], before: str | None, content: str) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import backup_name
-from ansible_collections.allianceauth.tuning.plugins.module_utils.server import files, proof, supervisord
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import files, preflight, proof, supervisord
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import supervisord as rpc
 from ansible_collections.allianceauth.tuning.plugins.modules import supervisor_config
 
@@ -53,6 +53,7 @@ def arguments(conf_d: Path, **more: Any) -> dict[str, Any]:
         "discard": [],
         "pending": [],
         "log_dir": "",
+        "group": "root",
         **more,
     }
 
@@ -147,6 +148,66 @@ def test_the_live_file_of_another_name_is_replaced_where_the_role_is_told_to_wri
     assert "sleep 2" in live.read_text()
     # What ran before is kept, for going back.
     assert run(restore="list", path=str(live))["backups"]
+
+
+def chown(owners: str) -> str:
+    return f"[unix_http_server]\nfile = /run/x.sock\nchmod = 0770\nchown = {owners}\n"
+
+
+# As the template has it.
+NARROW = RIGHT + "[unix_http_server]\nchmod = 0770\nchown = root:daemon\n"
+
+
+@pytest.fixture
+def agent(conf_d: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Have the main file admit the group nogroup, whose one member is nobody; return the groups that this one is in."""
+    nobody = pwd.getpwnam("nobody")
+    assert nobody.pw_uid in preflight._members(nobody.pw_gid)
+    monkeypatch.setattr(preflight, "_members", lambda _gid: [nobody.pw_uid])
+    main, joined = conf_d.parent / "supervisord.conf", {"nogroup"}
+    main.write_text(main.read_text() + chown("root:nogroup"))
+    lists = os.getgrouplist
+
+    def groups(name: str, gid: int) -> list[int]:
+        return [grp.getgrnam(one).gr_gid for one in joined] if name == "nobody" else lists(name, gid)
+
+    monkeypatch.setattr(os, "getgrouplist", groups)
+    return joined
+
+
+def test_a_group_that_would_lose_the_socket_is_told_and_each_way_out_is_one(conf_d: Path, agent: set[str]) -> None:
+    main = conf_d.parent / "supervisord.conf"
+    (sentence,) = check(conf_d, NARROW)
+    assert sentence.startswith(
+        f"the group nogroup may connect to /run/x.sock by chown in [unix_http_server] of {main}, and could not any more"
+    )
+    # With auth_memmon_user: root, the template has no such section.
+    assert "set auth_memmon_user: root" in sentence
+    assert check(conf_d, RIGHT) == []
+    assert "add nobody to the group daemon" in sentence
+    agent.add("daemon")
+    assert check(conf_d, NARROW) == []
+    agent.remove("daemon")
+    assert f"take that chown out of {main}" in sentence
+    main.write_text(main.read_text().replace("chown = root:nogroup\n", ""))
+    assert check(conf_d, NARROW) == []
+
+
+def test_a_section_in_the_file_that_goes_is_moved_first(conf_d: Path) -> None:
+    main, mine = conf_d.parent / "supervisord.conf", conf_d / "myauth.conf"
+    mine.write_text(RIGHT + chown("root:nogroup"))
+    (sentence,) = check(conf_d, RIGHT + "[unix_http_server]\nfile = /run/x.sock\n")
+    assert f"move that section into a file that stays, supervisor's main one, before {mine} is replaced" in sentence
+    mine.write_text(RIGHT)
+    main.write_text(main.read_text() + chown("root:nogroup"))
+    assert check(conf_d, RIGHT) == []
+
+
+@pytest.mark.parametrize("more", [{"restore": "newest"}, {"group": "nogroup"}])
+def test_going_back_and_what_the_role_has_given_are_no_loss(
+    conf_d: Path, agent: set[str], more: dict[str, str]
+) -> None:
+    assert check(conf_d, NARROW, **more) == []
 
 
 def test_a_command_and_folders_that_are_not_there_are_told(conf_d: Path) -> None:
