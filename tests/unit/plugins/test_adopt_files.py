@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import adopt, adopt_files
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import adopt, adopt_files, consent
 from markdown_it import MarkdownIt
 
 CHECKOUT = Path(__file__).parents[3]
@@ -23,6 +23,17 @@ HOST = "auth1"
 
 # Text that Ansible would take for something else: a template, a list, a number.
 ODD = ['{{ 7 * 6 }} "it\'s"', "{% raw %}", "{'a': 1}", "[1, 2]", "007", "no", "größer: #1", "a\\b"]
+
+KEEPABLE = {
+    "section": "program:worker",
+    "item": "--concurrency",
+    "now": "8",
+    "then": "15",
+    "keeps": [(("auth_worker_concurrency",), 8)],
+    "settled_by": [("auth_worker_concurrency",)],
+    "hint": "",
+    "reason": "",
+}
 
 
 def run(folder: Path, *arguments: str) -> str:
@@ -124,6 +135,21 @@ def test_an_inventory_that_is_no_file_gets_one(tmp_path: Path) -> None:
     names = ["auth_worker_concurrency", "group_names"]
     found = read_by_ansible(tmp_path, str(tmp_path / "my-servers"), names)
     assert found == {"auth_worker_concurrency": 8, "group_names": ["auth_servers"]}
+
+
+@pytest.mark.parametrize("has_folder", [False, True])
+def test_what_apply_has_one_put_into_a_file_is_read_from_there(servers: Path, has_folder: bool) -> None:
+    if has_folder:
+        # adopt was here.
+        put(servers / "host_vars" / HOST, {"auth_worker_numprocs": 4})
+    (servers / "host_vars").mkdir(exist_ok=True)
+    place = adopt_files.read_from([str(servers / "hosts.yml")], HOST)
+    lines = consent.question(HOST, "myauth.conf", [KEEPABLE], consent.Variables({}, []), place)
+    (said,) = [line for line in lines if "put these lines into" in line]
+    assert f"put these lines into {place}, in the folder of your inventory" in said
+    with (servers / place).open("a") as file:
+        file.write("auth_worker_concurrency: 8\n")
+    assert read_by_ansible(servers.parent, str(servers), ["auth_worker_concurrency"]) == {"auth_worker_concurrency": 8}
 
 
 def test_what_was_there_is_kept_and_not_read(servers: Path) -> None:
