@@ -43,9 +43,11 @@ def target(sources: Sequence[str], origin: str, host: str, here: str) -> Target:
     if not folders:
         made = os.path.join(here, "my-servers")
         inventory = f"auth_servers:\n  hosts:\n    {host}:\n"
+        # A folder with a file for each host is one inventory. What is there already stays as it is (-C, -n).
+        file, folder = _quoted(made, f"{host}.yml"), _quoted(made, "host_vars", host)
         command = (
-            f"mkdir -p {_quoted(made, 'host_vars')} && mv {shlex.quote(aside)} {_quoted(made, 'host_vars', host)} && "
-            f"printf {shlex.quote(inventory)} > {_quoted(made, 'hosts.yml')}"
+            f"mkdir -p {folder} && mv -n {shlex.quote(aside)}/*.yml {folder}/ && "
+            f"(set -C; printf {shlex.quote(inventory)} > {file})"
         )
         return Target(aside, "the inventory is no file, so that there is no folder beside it", command)
     beside = next((one for one in folders if origin.startswith(os.path.join(one, ""))), folders[-1])

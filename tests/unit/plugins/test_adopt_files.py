@@ -127,14 +127,33 @@ def test_a_file_that_a_folder_would_hide_is_still_read(servers: Path, suffix: st
     assert adopt_files.target([str(servers)], "", HOST, str(here)).why == ""
 
 
-def test_an_inventory_that_is_no_file_gets_one(tmp_path: Path) -> None:
-    target = adopt_files.target([], "", HOST, str(tmp_path))
-    assert "is no file" in target.why
-    put(Path(target.folder), {"auth_worker_concurrency": 8, "auth_environment": {"A": adopt.Secret("x")}})
-    subprocess.run(target.command, shell=True, check=True)
-    names = ["auth_worker_concurrency", "group_names"]
-    found = read_by_ansible(tmp_path, str(tmp_path / "my-servers"), names)
-    assert found == {"auth_worker_concurrency": 8, "group_names": ["auth_servers"]}
+def test_an_inventory_that_is_no_file_gets_one_beside_what_is_there(tmp_path: Path) -> None:
+    made = tmp_path / "my-servers"
+    kept = {
+        made / "hosts.yml": '{"auth_servers": {"hosts": {"auth0": {}}}}',
+        made / "host_vars" / HOST / "x.yml": "x: 1\n",
+    }
+    for path, text in kept.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    for number, host in enumerate((HOST, "auth2")):
+        target = adopt_files.target([], "", host, str(tmp_path))
+        assert "is no file" in target.why
+        variables = {"auth_worker_concurrency": 8 + number, "auth_environment": {"A": adopt.Secret("x")}}
+        put(Path(target.folder), variables)
+        subprocess.run(target.command, shell=True, check=True)
+        # Once more, as somebody might after an edit: that stays.
+        edited = made / f"{host}.yml"
+        edited.write_text(edited.read_text() + "# mine\n")
+        kept[edited] = edited.read_text()
+        subprocess.run(target.command, shell=True, check=False, stderr=subprocess.DEVNULL)
+        put(Path(target.folder), {**variables, "auth_worker_concurrency": 1})
+        subprocess.run(target.command, shell=True, check=False, stderr=subprocess.DEVNULL)
+    assert {path: path.read_text() for path in kept} == kept
+    assert not list(made.glob("host_vars/*/auth*/"))
+    found = read_by_ansible(tmp_path, str(made), ["auth_worker_concurrency", "group_names", "x", "groups"])
+    assert (found["auth_worker_concurrency"], found["group_names"], found["x"]) == (8, ["auth_servers"], 1)
+    assert sorted(found["groups"]["auth_servers"]) == ["auth0", HOST, "auth2"]
 
 
 @pytest.mark.parametrize("has_folder", [False, True])
