@@ -347,7 +347,7 @@ def loaded(given: dict[str, Any], overlay: supervisor_parser.Overlay) -> tuple[l
     problem, waiting = application.load(inspect.getsource(audit_program))
     if not problem:
         return [], waiting
-    sentence = (
+    sentence = celery_cli.no_redis(problem) or (
         f"{given['project']} does not load any more, so that nothing would come back from a restart: "
         f"{problem.rstrip('.')}; repair it in {given['project_dir']} first"
     )

@@ -210,6 +210,38 @@ def test_going_back_and_what_the_role_has_given_are_no_loss(
     assert check(conf_d, NARROW, **more) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "told", "not_told"),
+    [
+        ("redis.exceptions.ConnectionError: Error 111 connecting to 10.0.0.5:6379.", "Redis does not answer", "repair"),
+        (
+            "django_redis.exceptions.ConnectionInterrupted: Redis ConnectionError: Error 111",
+            "Redis does not answer",
+            "repair",
+        ),
+        ("ModuleNotFoundError: No module named 'redis'", "myauth does not load any more", "Redis does"),
+        (
+            "redis.exceptions.AuthenticationError: Authentication required.",
+            "myauth does not load any more",
+            "Redis does",
+        ),
+    ],
+)
+def test_a_project_that_does_not_load_without_redis_is_told_from_a_broken_one(
+    conf_d: Path, words: str, told: str, not_told: str
+) -> None:
+    python = conf_d.parent / "bin/python"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\necho Traceback >&2\necho "{words}" >&2\nexit 1\n')
+    python.chmod(0o755)
+    folder, me = str(conf_d.parent), pwd.getpwuid(os.getuid()).pw_name
+    application = {"venv": folder, "project": "myauth", "project_dir": folder, "user": me}
+    (sentence,) = check(conf_d, RIGHT, application=application)
+    assert sentence.startswith(told)
+    assert words.rstrip(".") in sentence
+    assert not_told not in sentence
+
+
 def test_a_command_and_folders_that_are_not_there_are_told(conf_d: Path) -> None:
     lines = "command = /nowhere/celery\ndirectory = /nowhere\n"
     sentences = check(conf_d, RIGHT.replace("command = /bin/sleep 1\n", lines))
