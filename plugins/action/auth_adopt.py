@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible import constants, context
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import (
@@ -24,7 +23,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller imp
     variables,
 )
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
-from ansible_collections.allianceauth.tuning.plugins.plugin_utils import explicit, role
+from ansible_collections.allianceauth.tuning.plugins.plugin_utils import explicit, inventory, role
 
 display = Display()
 
@@ -90,7 +89,9 @@ class ActionModule(ActionBase):
         return {"changed": True, "files": files}
 
     def _target(self) -> adopt_files.Target:
-        target = adopt_files.target(_sources(), str(self._vars.get("inventory_file") or ""), self._host, os.getcwd())
+        target = adopt_files.target(
+            inventory.sources(), str(self._vars.get("inventory_file") or ""), self._host, os.getcwd()
+        )
         path = os.path.join(target.folder, adopt_files.VARIABLES)
         if os.path.exists(path) and not values.boolean(self._templar.template(self._vars["auth_adopt_force"])):
             raise CannotAdoptError(
@@ -179,9 +180,3 @@ class ActionModule(ActionBase):
             lines += [f"Values of environments ({count}) {would} {secret}, for you alone. Encrypt them:"]
             lines += [f"  ansible-vault encrypt {shlex.quote(secret)}"]
         return files, lines
-
-
-def _sources() -> list[str]:
-    """Return the inventories of this run, as -i or the configuration names them; a list of hosts is none."""
-    given = context.CLIARGS.get("inventory") or constants.config.get_config_value("DEFAULT_HOST_LIST") or []
-    return [str(one) for one in given if "," not in str(one)]

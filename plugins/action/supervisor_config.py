@@ -10,8 +10,13 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import consent, values, variables
-from ansible_collections.allianceauth.tuning.plugins.plugin_utils import explicit, role, terminal
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import (
+    adopt_files,
+    consent,
+    values,
+    variables,
+)
+from ansible_collections.allianceauth.tuning.plugins.plugin_utils import explicit, inventory, role, terminal
 
 
 class ActionModule(ActionBase):
@@ -55,7 +60,8 @@ class ActionModule(ActionBase):
         if not unasked:
             return
         path = self._task.args["path"]
-        terminal.say("\n".join(consent.question(host, path, unasked, given)))
+        place = adopt_files.read_from(inventory.sources(), host)
+        terminal.say("\n".join(consent.question(host, path, unasked, given, place)))
         result.update(
             failed=True,
             msg=f"{host}: {path} was not replaced: {len(unasked)} values that somebody has chosen there would change, "

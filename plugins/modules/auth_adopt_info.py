@@ -101,8 +101,9 @@ def choose(projects: list[dict[str, Any]], name: str) -> dict[str, Any]:
         raise ValueError(f"auth_project is {name}, and supervisord runs {' and '.join(names)} here; correct it")
     if len(chosen) > 1:
         raise ValueError(
-            f"supervisord runs several projects here, {' and '.join(names)}: say which one this host is with "
-            "auth_project, and give the others hosts of their own in the inventory, with the same ansible_host"
+            f"supervisord runs several projects here, {' and '.join(names)}: say which one is to be this "
+            "collection's with auth_project. Programs of the others need other names than its own (beat, worker, "
+            "gunicorn), because supervisor merges sections of one name, and go on without it"
         )
     return chosen[0]
 

@@ -181,11 +181,17 @@ def main() -> None:
     try:
         found = application.ask(inspect.getsource(code_program), [given["project"], *given["nodes"]], _SECONDS)
     except celery_cli.CannotAskError as why:
+        elsewhere = celery_cli.no_redis(str(why))
+        if elsewhere:
+            module.fail_json(msg=f"{host}: nothing was stopped: {elsewhere}.")
         module.fail_json(
             msg=f"{host}: what is installed in {given['venv']} and {given['project_dir']} does not load, so nothing "
             f"was stopped: {str(why).rstrip('.')}."
         )
     problem = gunicorn_problem(application, given["gunicorn"]) if given["gunicorn"] else ""
+    elsewhere = celery_cli.no_redis(problem)
+    if elsewhere:
+        module.fail_json(msg=f"{host}: nothing was stopped: {elsewhere}.")
     if problem:
         module.fail_json(
             msg=f"{host}: gunicorn cannot start with what is installed, so nothing was stopped: {problem.rstrip('.')}."

@@ -10,6 +10,7 @@ module: celery_call
 short_description: Queue a Celery task and wait until a worker has received it
 version_added: 0.1.0
 description:
+  - Queues nothing if no worker answers.
   - Runs C(celery call), then asks C(celery inspect stats) until the workers have counted one more task of that name.
 options:
   task:
@@ -61,10 +62,13 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import celery_cli, supervisord
 
+# A worker on a busy machine has that long to say that it is there.
+_LONG_SECONDS = 15
 
-def received(application: celery_cli.Application, task: str) -> dict[str, int]:
+
+def received(application: celery_cli.Application, task: str, seconds: int = 2) -> dict[str, int]:
     """Return how many tasks of that name each node has received since it started."""
-    answers = application.inspect("stats", seconds=2)
+    answers = application.inspect("stats", seconds=seconds)
     return {node: int(said.get("total", {}).get(task, 0)) for node, said in answers.items()}
 
 
@@ -78,13 +82,25 @@ def main() -> None:
         supports_check_mode=True,
     )
     supervisord.find_supervisor(module)
-    given = module.params
     if module.check_mode:
         module.exit_json(changed=True, id="", nodes=[])
+    work(module)
+
+
+def work(module: AnsibleModule) -> None:
+    """Queue the task and wait for it, and end with the result."""
+    given = module.params
     application = celery_cli.Application.configured(given, supervisord.MAIN_CONF)
     result: dict[str, Any] = {"changed": False, "nodes": []}
     try:
-        before = received(application, given["task"])
+        # What nobody takes would stay in the queue.
+        before = received(application, given["task"]) or received(application, given["task"], _LONG_SECONDS)
+        if not before:
+            module.fail_json(
+                msg=f"No worker of {given['project']} answers, so {given['task']} was not queued; after a drain, run "
+                "the playbook start first. supervisorctl status says whether the workers run.",
+                **result,
+            )
         result.update(id=application.call(given["task"]), changed=True)
         until = time.monotonic() + given["timeout"]
         while not result["nodes"]:

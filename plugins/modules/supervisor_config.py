@@ -278,13 +278,44 @@ def check(given: dict[str, Any], content: str) -> tuple[list[str], dict[str, Any
         for process in group["processes"]
     ]
     limits = [name for process in processes for name in memmon.watched(split_command(process["command"]))]
-    found = preflight.defined_twice(after["sections"], (path, link), names)
+    before = present()
+    is_loaded = bool({path, link} & set(before["sections"]))
+    found = preflight.defined_twice(after["sections"], (path, link), names, is_loaded)
     found += memmon.ambiguous(after["groups"], limits)
     # A program that could not start before need not be able to when we go back to it.
     if not given["restore"]:
         found += preflight.obstacles(processes, given["pending"])
         found += preflight.unable_to_connect(listeners, after["sockets"]) + preflight.lost_mail(listeners)
+        found += locked_out(given, before, after)
     return (found, {}) if found or not given["application"] else loaded(given["application"], overlay)
+
+
+def present() -> dict[str, Any]:
+    """Return what `supervisor_parser.effective` makes of the present files, with nothing in it if it refuses them."""
+    try:
+        return supervisor_parser.effective(supervisord.MAIN_CONF)
+    except supervisor_parser.InvalidError:
+        return {"sections": {}, "sockets": []}
+
+
+def locked_out(given: dict[str, Any], before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """Return a sentence for each user or group whom the new file would keep from a control socket."""
+    place = next(filter(sets_owner, [*reversed(list(before["sections"])), supervisord.MAIN_CONF]), "")
+    is_own = place in (given["path"], given["link"])
+    # What the role has given before, it may take back.
+    if is_own and managed_file.is_unchanged(files.readable(place) or ""):
+        return []
+    return preflight.locked_out(before["sockets"], after["sockets"], place, given["group"], is_own)
+
+
+def sets_owner(path: str) -> bool:
+    """Whether a configuration file says whose the control socket is."""
+    parser = configparser.RawConfigParser(inline_comment_prefixes=(";", "#"), strict=False)
+    try:
+        parser.read_string(files.readable(path) or "")
+    except configparser.Error:
+        return False
+    return parser.has_option("unix_http_server", "chown")
 
 
 def value_changes(given: dict[str, Any], before: str | None, content: str) -> list[dict[str, Any]]:
@@ -316,7 +347,7 @@ def loaded(given: dict[str, Any], overlay: supervisor_parser.Overlay) -> tuple[l
     problem, waiting = application.load(inspect.getsource(audit_program))
     if not problem:
         return [], waiting
-    sentence = (
+    sentence = celery_cli.no_redis(problem) or (
         f"{given['project']} does not load any more, so that nothing would come back from a restart: "
         f"{problem.rstrip('.')}; repair it in {given['project_dir']} first"
     )

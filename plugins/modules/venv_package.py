@@ -75,6 +75,10 @@ packages:
   returned: success
   type: list
   elements: str
+has_pip:
+  description: C(false) if it failed because the virtual environment has no pip.
+  returned: the virtual environment has no pip
+  type: bool
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -104,7 +108,10 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=True, packages=ours)
     with guard.as_owner(module):
-        problem = pip.install(given) if given["state"] == "present" else pip.uninstall(given, ours)
+        try:
+            problem = pip.install(given) if given["state"] == "present" else pip.uninstall(given, ours)
+        except pip.NoPipError as why:
+            module.fail_json(msg=f"{why}.", has_pip=False)
     if problem:
         module.fail_json(msg=problem)
     brought = sorted(pip.packages(given["venv"]) - before)

@@ -38,14 +38,16 @@ def target(sources: Sequence[str], origin: str, host: str, here: str) -> Target:
     ``sources`` are the inventories as -i gives them, ``origin`` the file that the host is from, ``here`` the folder to
     fall back on.
     """
-    folders = [one if os.path.isdir(one) else os.path.dirname(one) for one in sources if os.path.exists(one)]
+    folders = _folders(sources)
     aside = os.path.join(here, _ELSEWHERE, host)
     if not folders:
         made = os.path.join(here, "my-servers")
         inventory = f"auth_servers:\n  hosts:\n    {host}:\n"
+        # A folder with a file for each host is one inventory. What is there already stays as it is (-C, -n).
+        file, folder = _quoted(made, f"{host}.yml"), _quoted(made, "host_vars", host)
         command = (
-            f"mkdir -p {_quoted(made, 'host_vars')} && mv {shlex.quote(aside)} {_quoted(made, 'host_vars', host)} && "
-            f"printf {shlex.quote(inventory)} > {_quoted(made, 'hosts.yml')}"
+            f"mkdir -p {folder} && mv -n {shlex.quote(aside)}/*.yml {folder}/ && "
+            f"(set -C; printf {shlex.quote(inventory)} > {file})"
         )
         return Target(aside, "the inventory is no file, so that there is no folder beside it", command)
     beside = next((one for one in folders if origin.startswith(os.path.join(one, ""))), folders[-1])
@@ -67,6 +69,17 @@ def target(sources: Sequence[str], origin: str, host: str, here: str) -> Target:
         command = f"sudo mkdir -p {shlex.quote(folder)} && sudo mv {shlex.quote(aside)}/*.yml {shlex.quote(folder)}/"
         return Target(aside, f"you cannot write in {nearest}", command)
     return Target(folder)
+
+
+def read_from(sources: Sequence[str], host: str) -> str:
+    """Return the file for a host's variables, below the inventory's folder: Ansible reads no file beside a folder."""
+    has_folder = any(os.path.isdir(os.path.join(one, "host_vars", host)) for one in _folders(sources))
+    return f"host_vars/{host}/{VARIABLES}" if has_folder else f"host_vars/{host}.yml"
+
+
+def _folders(sources: Sequence[str]) -> list[str]:
+    """Return the folders beside which Ansible looks for the variables of hosts."""
+    return [one if os.path.isdir(one) else os.path.dirname(one) for one in sources if os.path.exists(one)]
 
 
 def _quoted(*parts: str) -> str:

@@ -102,8 +102,8 @@ def summary(changes: Sequence[Change]) -> list[str]:
     return lines
 
 
-def question(host: str, path: str, changes: Sequence[Change], variables: Variables) -> list[str]:
-    """Return the lines that show what would change unasked, and how to answer."""
+def question(host: str, path: str, changes: Sequence[Change], variables: Variables, place: str) -> list[str]:
+    """Return the lines that show what would change unasked, and how to answer: by variables in the file ``place``."""
     keeping = [change for change in changes if change["keeps"]]
     lost = [change for change in changes if not change["keeps"]]
     lines = [
@@ -116,7 +116,7 @@ def question(host: str, path: str, changes: Sequence[Change], variables: Variabl
     ]
     if keeping:
         lines += [
-            f"To keep all of it, put these lines into host_vars/{host}.yml, in the folder of your inventory.",
+            f"To keep all of it, put these lines into {place}, in the folder of your inventory.",
             "Where you want another value, write that one instead: then it is you who asks for it.",
             "",
             *(f"  {text}" for text in block(keeping, variables)),

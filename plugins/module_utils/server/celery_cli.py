@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import pwd
+import re
 import signal
 import subprocess
 from dataclasses import dataclass, field
@@ -22,6 +23,11 @@ _NOBODY_REPLIED = 69
 
 # Django, with all apps of the site: some seconds, more on a busy host.
 _LOAD_SECONDS = 180
+
+# What the last line of a traceback begins with where Redis is not there, or not yet.
+_NO_REDIS = re.compile(
+    r"(django_)?redis\.exceptions\.(ConnectionError|TimeoutError|BusyLoadingError|ConnectionInterrupted): "
+)
 
 # Asks nodes until all have answered; one that says that it could not has not. One process for all questions, and
 # without Django's apps, which the command `celery` loads each time. Its arguments: the application, a method of
@@ -193,6 +199,17 @@ def _answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any] | None:
     except (ValueError, IndexError):
         return None
     return answer if isinstance(answer, dict) else None
+
+
+def no_redis(problem: str) -> str:
+    """Return a sentence if a project does not load because Redis does not answer, "" if ``problem`` is another one."""
+    if not _NO_REDIS.match(problem):
+        return ""
+    return (
+        "Redis does not answer, and Alliance Auth looks into its cache there while it loads "
+        f"({problem.rstrip('.')}): start it (sudo systemctl start redis-server on its machine; redis.service by its "
+        "other name), or correct its address in the project's settings"
+    )
 
 
 def differences(wanted: Mapping[str, Mapping[str, Any]], pools: Mapping[str, Mapping[str, Any]]) -> list[str]:

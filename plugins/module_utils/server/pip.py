@@ -11,6 +11,7 @@ import json
 import os
 import pwd
 import re
+import shlex
 import signal
 import subprocess
 from typing import Any, Mapping, Sequence
@@ -30,8 +31,15 @@ _URLS = {
 }
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
+# Python's own words where a virtual environment has no pip, such as one that uv has made.
+_NO_PIP = re.compile(r": No module named pip$", re.MULTILINE)
+
 # Of what pip says, if none of it is an error.
 _LAST_LINES = 3
+
+
+class NoPipError(Exception):
+    """The virtual environment has no pip; the text says what helps."""
 
 
 def apart(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
@@ -51,17 +59,22 @@ def apart(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def install(given: Mapping[str, Any]) -> str:
-    """Install the package; return "" or what pip says of why it could not."""
+    """Install the package; return "" or what pip says of why it could not. Raises `NoPipError`."""
     told = json.loads(given["pip"])
     arguments, hidden = apart([str(word) for word in told.get("arguments", [])])
     requirement = f"{given['name']}=={given['version']}"
     own = {name: str(value) for name, value in told.get("environment", {}).items()}
     words = ["install", "--no-input", "--no-cache-dir", "--disable-pip-version-check", requirement, *arguments]
-    return _run(given, words, own, hidden)
+    try:
+        return _run(given, words, own, hidden)
+    except NoPipError as why:
+        python = _python(given)
+        command = shlex.join(["sudo", "-Hu", given["user"], "uv", "pip", "install", "--python", python, requirement])
+        raise NoPipError(f"{why}; or, if uv has made it, {command}") from why
 
 
 def uninstall(given: Mapping[str, Any], packages: Sequence[str]) -> str:
-    """Take packages away; return "" or what pip says of why it could not."""
+    """Take packages away; return "" or what pip says of why it could not. Raises `NoPipError`."""
     return _run(given, ["uninstall", "--yes", "--no-input", "--disable-pip-version-check", "--", *packages], {}, {})
 
 
@@ -74,7 +87,7 @@ def packages(venv: str) -> set[str]:
 
 def _run(given: Mapping[str, Any], words: Sequence[str], own: Mapping[str, str], hidden: Mapping[str, str]) -> str:
     user = pwd.getpwnam(given["user"])
-    command = [os.path.join(given["venv"], "bin", "python"), "-m", "pip"]
+    command = [_python(given), "-m", "pip"]
     try:
         running = subprocess.Popen(
             [*command, *words],
@@ -97,7 +110,15 @@ def _run(given: Mapping[str, Any], words: Sequence[str], own: Mapping[str, str],
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(running.pid, signal.SIGKILL)
             return f"it took longer than {given['timeout']} s"
+    if running.returncode and _NO_PIP.search(said):
+        command = [_python(given), "-m", "ensurepip"]
+        helps = shlex.join(["sudo", "-Hu", given["user"], *command])
+        raise NoPipError(f"{given['venv']} has no pip, which this needs; what brings it is {helps}")
     return "" if running.returncode == 0 else errors(said, managed_file.secret_values(own))
+
+
+def _python(given: Mapping[str, Any]) -> str:
+    return os.path.join(given["venv"], "bin", "python")
 
 
 def errors(said: str, secrets: set[str]) -> str:

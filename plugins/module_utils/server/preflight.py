@@ -23,19 +23,26 @@ _SENDMAIL = "/usr/sbin/sendmail -t -i"
 _DAEMON_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 
-def defined_twice(sections_by_file: Mapping[str, list[str]], ours: Iterable[str], names: Iterable[str]) -> list[str]:
-    """Return a sentence for each program or group that a file besides ``ours`` defines too.
+def defined_twice(
+    sections_by_file: Mapping[str, list[str]], ours: Iterable[str], names: Iterable[str], is_loaded: bool = False
+) -> list[str]:
+    """Return a sentence for each file besides ``ours`` that defines programs or groups of these names too.
 
-    supervisor merges sections of one name across files without a word.
+    supervisor merges sections of one name across files without a word. ``is_loaded`` says whether supervisord loads one
+    of ``ours`` already: if not, a file that has several of our sections is the one from which the programs run now.
     """
-    wanted = {name for name in names if ":" in name}
-    return [
-        f"{path} defines [{name}] as well: rename it there, or remove that file"
-        for path, found in sections_by_file.items()
-        if path not in set(ours)
-        for name in found
-        if name in wanted
-    ]
+    wanted, found = {name for name in names if ":" in name}, []
+    for path in sorted(set(sections_by_file) - set(ours)):
+        twice = [f"[{name}]" for name in sections_by_file[path] if name in wanted]
+        if len(twice) > 1 and not is_loaded:
+            found.append(
+                f"{path} is the file from which supervisord loads these programs now ({', '.join(twice)}): set "
+                f"auth_supervisor_conf: {path} to have the role write that one; if it belongs to another project, "
+                "rename its programs there"
+            )
+        elif twice:
+            found.append(f"{path} defines {' and '.join(twice)} as well: rename {'them' if twice[1:] else 'it'} there")
+    return found
 
 
 def obstacles(processes: Iterable[Mapping[str, Any]], pending: Iterable[str]) -> list[str]:
@@ -72,6 +79,59 @@ def unable_to_connect(processes: Iterable[Mapping[str, Any]], sockets: Iterable[
         for socket in sockets
         if not _may_connect(_uid(process), socket)
     ]
+
+
+def locked_out(
+    before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]], place: str, role_group: str, is_own: bool
+) -> list[str]:
+    """Return a sentence for each user or group who may connect to a control socket now and could not any more.
+
+    ``before`` and ``after`` are the sockets of `supervisor_parser.effective`, ``place`` is the file whose chown counts
+    before; ``is_own`` says whether that is the one that gets replaced. ``role_group`` is the group that the role itself
+    admits and takes back again. A socket has one owner and one group, so nobody can be added to it.
+    """
+    later = {socket["file"]: socket for socket in after}
+    found = []
+    for socket in before:
+        there = later.get(socket["file"])
+        if there is None:
+            continue
+        lost = {}
+        if socket["uid"] > 0 and socket["mode"] & 0o200 and not _may_connect(socket["uid"], there):
+            lost[f"the user {_user(socket['uid'])}"] = _user(socket["uid"])
+        group = max(0, socket["gid"])
+        if group and socket["mode"] & 0o020 and _group(group) != role_group and group != there["gid"]:
+            outside = [member for member in _members(group) if not _may_connect(member, there)]
+            # A service can be in a group without being its member (SupplementaryGroups of systemd).
+            if outside or not _members(group):
+                lost[f"the group {_group(group)}"] = " and ".join(map(_user, outside)) or "who needs it"
+        found += [
+            f"{who} may connect to {socket['file']} by chown in [unix_http_server] of {place}, and could not any more"
+            + _way_out(users, max(0, there["gid"]), place, is_own)
+            for who, users in lost.items()
+        ]
+    return found
+
+
+def _way_out(users: str, admitted: int, place: str, is_own: bool) -> str:
+    if is_own:
+        return f": move that section into a file that stays, supervisor's main one, before {place} is replaced"
+    group = _group(admitted)
+    return (
+        f", because the socket has one group, and the listeners need {group}: add {users} to the group {group}, which "
+        "may read the programs' environments; or set auth_memmon_user: root, with which the socket stays as it is; or "
+        f"take that chown out of {place} if nobody needs it"
+    )
+
+
+def _members(gid: int) -> list[int]:
+    """Return the users of a group, besides root, who may connect anyway."""
+    try:
+        named = set(grp.getgrgid(gid).gr_mem)
+    except KeyError:
+        named = set()
+    users = pwd.getpwall()
+    return sorted({user.pw_uid for user in users if user.pw_gid == gid or user.pw_name in named} - {0})
 
 
 def _may_connect(uid: int, socket: Mapping[str, Any]) -> bool:

@@ -347,3 +347,12 @@ def test_any_configuration_that_is_adopted_is_written_again(
     before = site.expanded()
     site.put(myauth=site.render(site.written(adopted)))
     assert differences(before, site.expanded()) == set()
+
+
+def test_of_several_projects_one_is_to_be_named_and_no_host_is_promised_to_the_others() -> None:
+    projects = [{"name": name, "groups": [name], "processes": []} for name in ("myauth", "second")]
+    with pytest.raises(ValueError, match="myauth and second: say which one is to be this collection's") as told:
+        auth_adopt_info.choose(projects, "")
+    assert "ansible_host" not in str(told.value)
+    assert "Programs of the others need other names" in str(told.value)
+    assert auth_adopt_info.choose(projects, "second") is projects[1]

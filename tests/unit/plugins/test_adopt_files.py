@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import adopt, adopt_files
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import adopt, adopt_files, consent
 from markdown_it import MarkdownIt
 
 CHECKOUT = Path(__file__).parents[3]
@@ -23,6 +23,17 @@ HOST = "auth1"
 
 # Text that Ansible would take for something else: a template, a list, a number.
 ODD = ['{{ 7 * 6 }} "it\'s"', "{% raw %}", "{'a': 1}", "[1, 2]", "007", "no", "größer: #1", "a\\b"]
+
+KEEPABLE = {
+    "section": "program:worker",
+    "item": "--concurrency",
+    "now": "8",
+    "then": "15",
+    "keeps": [(("auth_worker_concurrency",), 8)],
+    "settled_by": [("auth_worker_concurrency",)],
+    "hint": "",
+    "reason": "",
+}
 
 
 def run(folder: Path, *arguments: str) -> str:
@@ -116,14 +127,48 @@ def test_a_file_that_a_folder_would_hide_is_still_read(servers: Path, suffix: st
     assert adopt_files.target([str(servers)], "", HOST, str(here)).why == ""
 
 
-def test_an_inventory_that_is_no_file_gets_one(tmp_path: Path) -> None:
-    target = adopt_files.target([], "", HOST, str(tmp_path))
-    assert "is no file" in target.why
-    put(Path(target.folder), {"auth_worker_concurrency": 8, "auth_environment": {"A": adopt.Secret("x")}})
-    subprocess.run(target.command, shell=True, check=True)
-    names = ["auth_worker_concurrency", "group_names"]
-    found = read_by_ansible(tmp_path, str(tmp_path / "my-servers"), names)
-    assert found == {"auth_worker_concurrency": 8, "group_names": ["auth_servers"]}
+def test_an_inventory_that_is_no_file_gets_one_beside_what_is_there(tmp_path: Path) -> None:
+    made = tmp_path / "my-servers"
+    kept = {
+        made / "hosts.yml": '{"auth_servers": {"hosts": {"auth0": {}}}}',
+        made / "host_vars" / HOST / "x.yml": "x: 1\n",
+    }
+    for path, text in kept.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    for number, host in enumerate((HOST, "auth2")):
+        target = adopt_files.target([], "", host, str(tmp_path))
+        assert "is no file" in target.why
+        variables = {"auth_worker_concurrency": 8 + number, "auth_environment": {"A": adopt.Secret("x")}}
+        put(Path(target.folder), variables)
+        subprocess.run(target.command, shell=True, check=True)
+        # Once more, as somebody might after an edit: that stays.
+        edited = made / f"{host}.yml"
+        edited.write_text(edited.read_text() + "# mine\n")
+        kept[edited] = edited.read_text()
+        subprocess.run(target.command, shell=True, check=False, stderr=subprocess.DEVNULL)
+        put(Path(target.folder), {**variables, "auth_worker_concurrency": 1})
+        subprocess.run(target.command, shell=True, check=False, stderr=subprocess.DEVNULL)
+    assert {path: path.read_text() for path in kept} == kept
+    assert not list(made.glob("host_vars/*/auth*/"))
+    found = read_by_ansible(tmp_path, str(made), ["auth_worker_concurrency", "group_names", "x", "groups"])
+    assert (found["auth_worker_concurrency"], found["group_names"], found["x"]) == (8, ["auth_servers"], 1)
+    assert sorted(found["groups"]["auth_servers"]) == ["auth0", HOST, "auth2"]
+
+
+@pytest.mark.parametrize("has_folder", [False, True])
+def test_what_apply_has_one_put_into_a_file_is_read_from_there(servers: Path, has_folder: bool) -> None:
+    if has_folder:
+        # adopt was here.
+        put(servers / "host_vars" / HOST, {"auth_worker_numprocs": 4})
+    (servers / "host_vars").mkdir(exist_ok=True)
+    place = adopt_files.read_from([str(servers / "hosts.yml")], HOST)
+    lines = consent.question(HOST, "myauth.conf", [KEEPABLE], consent.Variables({}, []), place)
+    (said,) = [line for line in lines if "put these lines into" in line]
+    assert f"put these lines into {place}, in the folder of your inventory" in said
+    with (servers / place).open("a") as file:
+        file.write("auth_worker_concurrency: 8\n")
+    assert read_by_ansible(servers.parent, str(servers), ["auth_worker_concurrency"]) == {"auth_worker_concurrency": 8}
 
 
 def test_what_was_there_is_kept_and_not_read(servers: Path) -> None:

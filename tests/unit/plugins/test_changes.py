@@ -81,7 +81,9 @@ def test_what_no_variable_keeps_is_shown_with_what_does_and_goes_if_it_is_named(
     server = Server(defaults)
     (change,) = server.unasked(old)
     assert consent.line(change).startswith(said)
-    lines = consent.question(HOST, "/etc/supervisor/conf.d/myauth.conf", [change], server.explicit)
+    lines = consent.question(
+        HOST, "/etc/supervisor/conf.d/myauth.conf", [change], server.explicit, "host_vars/auth1.yml"
+    )
     assert yaml.safe_load("\n".join(lines[lines.index("  auth_discard:") :])) == {"auth_discard": [name]}
     assert server.unasked(old, discard=(name,)) == []
 

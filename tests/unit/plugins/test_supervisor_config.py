@@ -10,6 +10,7 @@ import errno
 import grp
 import os
 import pwd
+import re
 from collections.abc import Callable
 from glob import glob
 from itertools import count
@@ -18,7 +19,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import backup_name
-from ansible_collections.allianceauth.tuning.plugins.module_utils.server import files, proof, supervisord
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import files, preflight, proof, supervisord
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import supervisord as rpc
 from ansible_collections.allianceauth.tuning.plugins.modules import supervisor_config
 
@@ -52,6 +53,7 @@ def arguments(conf_d: Path, **more: Any) -> dict[str, Any]:
         "discard": [],
         "pending": [],
         "log_dir": "",
+        "group": "root",
         **more,
     }
 
@@ -114,7 +116,130 @@ def test_a_broken_neighbour_is_told_with_its_file(conf_d: Path) -> None:
 def test_a_neighbour_of_the_same_name_is_told(conf_d: Path) -> None:
     (conf_d / "other.conf").write_text("[program:worker]\ncommand = /bin/true\n")
     (sentence,) = check(conf_d, RIGHT)
-    assert f"{conf_d}/other.conf defines [program:worker] as well" in sentence
+    assert sentence == f"{conf_d}/other.conf defines [program:worker] as well: rename it there"
+
+
+def test_the_live_file_of_another_name_is_told_once_with_what_has_the_role_write_it(conf_d: Path) -> None:
+    live = conf_d / "allianceauth.conf"
+    (conf_d.parent / "supervisor.conf").write_text(RIGHT)
+    live.symlink_to(conf_d.parent / "supervisor.conf")
+    (sentence,) = check(conf_d, RIGHT)
+    assert f"{live} is the file from which supervisord loads these programs now" in sentence
+    assert "[program:worker], [group:myauth]" in sentence
+    assert "remove" not in sentence
+    # What it says is done, and then the role writes that file.
+    (place,) = re.findall(r"set auth_supervisor_conf: (\S+) to", sentence)
+    assert check(conf_d, RIGHT, path=place) == []
+
+
+def test_a_copy_beside_the_file_of_the_role_is_not_taken_for_the_live_one(conf_d: Path) -> None:
+    for name in ("myauth.conf", "copy.conf"):
+        (conf_d / name).write_text(RIGHT)
+    (sentence,) = check(conf_d, RIGHT)
+    assert sentence == f"{conf_d}/copy.conf defines [program:worker] and [group:myauth] as well: rename them there"
+
+
+def test_the_live_file_of_another_name_is_replaced_where_the_role_is_told_to_write_it(run: Any, conf_d: Path) -> None:
+    live, link = conf_d / "allianceauth.conf", conf_d.parent / "supervisor.conf"
+    link.write_text(RIGHT)
+    live.symlink_to(link)
+    assert "failed" not in run(content=sections(2), path=str(live))
+    assert (live.is_symlink(), link.is_symlink()) == (False, True)
+    assert "sleep 2" in live.read_text()
+    # What ran before is kept, for going back.
+    assert run(restore="list", path=str(live))["backups"]
+
+
+def chown(owners: str) -> str:
+    return f"[unix_http_server]\nfile = /run/x.sock\nchmod = 0770\nchown = {owners}\n"
+
+
+# As the template has it.
+NARROW = RIGHT + "[unix_http_server]\nchmod = 0770\nchown = root:daemon\n"
+
+
+@pytest.fixture
+def agent(conf_d: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Have the main file admit the group nogroup, whose one member is nobody; return the groups that this one is in."""
+    nobody = pwd.getpwnam("nobody")
+    assert nobody.pw_uid in preflight._members(nobody.pw_gid)
+    monkeypatch.setattr(preflight, "_members", lambda _gid: [nobody.pw_uid])
+    main, joined = conf_d.parent / "supervisord.conf", {"nogroup"}
+    main.write_text(main.read_text() + chown("root:nogroup"))
+    lists = os.getgrouplist
+
+    def groups(name: str, gid: int) -> list[int]:
+        return [grp.getgrnam(one).gr_gid for one in joined] if name == "nobody" else lists(name, gid)
+
+    monkeypatch.setattr(os, "getgrouplist", groups)
+    return joined
+
+
+def test_a_group_that_would_lose_the_socket_is_told_and_each_way_out_is_one(conf_d: Path, agent: set[str]) -> None:
+    main = conf_d.parent / "supervisord.conf"
+    (sentence,) = check(conf_d, NARROW)
+    assert sentence.startswith(
+        f"the group nogroup may connect to /run/x.sock by chown in [unix_http_server] of {main}, and could not any more"
+    )
+    # With auth_memmon_user: root, the template has no such section.
+    assert "set auth_memmon_user: root" in sentence
+    assert check(conf_d, RIGHT) == []
+    assert "add nobody to the group daemon" in sentence
+    agent.add("daemon")
+    assert check(conf_d, NARROW) == []
+    agent.remove("daemon")
+    assert f"take that chown out of {main}" in sentence
+    main.write_text(main.read_text().replace("chown = root:nogroup\n", ""))
+    assert check(conf_d, NARROW) == []
+
+
+def test_a_section_in_the_file_that_goes_is_moved_first(conf_d: Path) -> None:
+    main, mine = conf_d.parent / "supervisord.conf", conf_d / "myauth.conf"
+    mine.write_text(RIGHT + chown("root:nogroup"))
+    (sentence,) = check(conf_d, RIGHT + "[unix_http_server]\nfile = /run/x.sock\n")
+    assert f"move that section into a file that stays, supervisor's main one, before {mine} is replaced" in sentence
+    mine.write_text(RIGHT)
+    main.write_text(main.read_text() + chown("root:nogroup"))
+    assert check(conf_d, RIGHT) == []
+
+
+@pytest.mark.parametrize("more", [{"restore": "newest"}, {"group": "nogroup"}])
+def test_going_back_and_what_the_role_has_given_are_no_loss(
+    conf_d: Path, agent: set[str], more: dict[str, str]
+) -> None:
+    assert check(conf_d, NARROW, **more) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told", "not_told"),
+    [
+        ("redis.exceptions.ConnectionError: Error 111 connecting to 10.0.0.5:6379.", "Redis does not answer", "repair"),
+        (
+            "django_redis.exceptions.ConnectionInterrupted: Redis ConnectionError: Error 111",
+            "Redis does not answer",
+            "repair",
+        ),
+        ("ModuleNotFoundError: No module named 'redis'", "myauth does not load any more", "Redis does"),
+        (
+            "redis.exceptions.AuthenticationError: Authentication required.",
+            "myauth does not load any more",
+            "Redis does",
+        ),
+    ],
+)
+def test_a_project_that_does_not_load_without_redis_is_told_from_a_broken_one(
+    conf_d: Path, words: str, told: str, not_told: str
+) -> None:
+    python = conf_d.parent / "bin/python"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\necho Traceback >&2\necho "{words}" >&2\nexit 1\n')
+    python.chmod(0o755)
+    folder, me = str(conf_d.parent), pwd.getpwuid(os.getuid()).pw_name
+    application = {"venv": folder, "project": "myauth", "project_dir": folder, "user": me}
+    (sentence,) = check(conf_d, RIGHT, application=application)
+    assert sentence.startswith(told)
+    assert words.rstrip(".") in sentence
+    assert not_told not in sentence
 
 
 def test_a_command_and_folders_that_are_not_there_are_told(conf_d: Path) -> None:

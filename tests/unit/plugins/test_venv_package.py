@@ -12,9 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
+import yaml
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import pip, proc
 
+CHECKOUT = Path(__file__).parents[3]
 SECRET = "https://name:s3cret@mirror.example/simple"
 
 
@@ -62,6 +65,38 @@ def test_pip_is_told_in_its_environment(install: Any, tmp_path: Path) -> None:
     )
     assert "s3cret" not in arguments
     assert {f"PIP_INDEX_URL={SECRET}", "PIP_CERT=/my/ca"} <= set((tmp_path / "environment").read_text().splitlines())
+
+
+def test_a_venv_without_pip_is_told_with_the_commands_that_help(install: Any, tmp_path: Path) -> None:
+    python, me = f"{tmp_path}/bin/python", pwd.getpwuid(os.getuid()).pw_name
+    with pytest.raises(pip.NoPipError) as told:
+        install(f"echo '{python}: No module named pip' >&2; exit 1")
+    assert str(told.value) == (
+        f"{tmp_path} has no pip, which this needs; what brings it is sudo -Hu {me} {python} -m ensurepip; "
+        f"or, if uv has made it, sudo -Hu {me} uv pip install --python {python} superlance==2.0.0"
+    )
+
+
+@pytest.mark.parametrize(
+    ("failed", "told", "not_told"),
+    [
+        ({"msg": "ERROR: no index"}, "auth1: pip could not install superlance 2.0.0", "could not be installed"),
+        ({"msg": "it has no pip.", "has_pip": False}, "the server runs on as before: it has no pip.", "mirror"),
+        ({"msg": "auth1: the guard was here", "guard_acted": True}, "auth1: the guard was here", "superlance"),
+    ],
+)
+def test_the_role_speaks_of_mirrors_only_to_whom_has_a_pip(failed: dict[str, Any], told: str, not_told: str) -> None:
+    (install,) = yaml.safe_load((CHECKOUT / "roles/auth/tasks/steps/install.yml").read_text())
+    sentence = install["rescue"][0]["ansible.builtin.fail"]["msg"]
+    given = {"inventory_hostname": "auth1", "auth_superlance_version": "2.0.0", "auth_venv": "/venv"}
+    said = jinja2.Environment().from_string(sentence).render(**given, ansible_failed_result=failed)
+    assert told in said
+    assert not_told not in said
+
+
+def test_another_module_that_pip_lacks_is_no_missing_pip(install: Any) -> None:
+    script = "echo \"ModuleNotFoundError: No module named 'pip._vendor'\" >&2; exit 1"
+    assert install(script) == "ModuleNotFoundError: No module named 'pip._vendor'"
 
 
 def test_what_pip_says_of_a_failure_has_no_secret_in_it(install: Any) -> None:

@@ -38,7 +38,7 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
     "a neighbour with a worker": (
         lambda host: faults.written(host, f"{server.CONF_D}/other.conf", "[program:worker]\ncommand = /bin/true\n"),
         f"{server.CONF_D}/other.conf defines [program:worker] as well",
-        "rename it there, or remove that file",
+        "as well: rename it there",
     ),
     "a log folder that is read-only": (
         lambda host: faults.read_only(host, server.LOG_DIR),
