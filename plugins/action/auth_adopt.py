@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import (
     adopt,
     adopt_files,
@@ -23,9 +22,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller imp
     variables,
 )
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
-from ansible_collections.allianceauth.tuning.plugins.plugin_utils import explicit, inventory, role
-
-display = Display()
+from ansible_collections.allianceauth.tuning.plugins.plugin_utils import explicit, inventory, role, terminal
 
 _COLLECTION = "allianceauth.tuning"
 _OF_THE_LOOK = ("project", "user", "project_dir", "venv", "supervisor_conf", "log_dir")
@@ -85,7 +82,7 @@ class ActionModule(ActionBase):
             ]
         for later, names in adopt_files.read_later(target.folder, adopted.variables).items():
             lines += ["", f"{later} sets {', '.join(names)} as well, and is read later: remove that there."]
-        display.display("\n".join([*lines, *adopt.lines(self._host, adopted, self._found), ""]))
+        terminal.say("\n".join([*lines, *adopt.lines(self._host, adopted, self._found), ""]))
         return {"changed": True, "files": files}
 
     def _target(self) -> adopt_files.Target:

@@ -13,6 +13,8 @@ description:
   - Finds what the role C(auth) has put on a server beside its C(supervisor.conf), which
     M(allianceauth.tuning.supervisor_config) gives back, and the links to the logs.
   - Takes it away. Logs move into the project's folder, dated, and what somebody has changed by hand stays.
+  - Of O(log_dir) only the logs of the role's programs go, and none that a program of the configuration of before the
+    first run, or anybody else's, logs into. The folder goes if it is empty then and nobody logs into it.
 options:
   state:
     description: V(listed) only says what there is.
@@ -36,7 +38,7 @@ options:
     type: path
     required: true
   log_dir:
-    description: The folder of the programs' logs.
+    description: The folder of the programs' logs, which other programs may log into as well.
     type: path
     required: true
   gunicorn_conf:
@@ -44,7 +46,12 @@ options:
     type: path
     required: true
   files:
-    description: Files of root's that nobody but the role has put there.
+    description: Files of root's that nobody but the role has put there for this project.
+    type: list
+    elements: path
+    default: []
+  host_files:
+    description: Those that all projects of the server share. They go with the last project that the role has tuned.
     type: list
     elements: path
     default: []
@@ -70,6 +77,7 @@ EXAMPLES = r"""
     log_dir: /var/log/supervisor/myauth
     gunicorn_conf: /etc/supervisor/myauth.gunicorn.py
     files: [/etc/supervisor/myauth.gunicorn.py]
+    host_files: [/etc/systemd/system/supervisor.service.d/allianceauth-tuning.conf]
 """
 
 RETURN = r"""
@@ -94,7 +102,7 @@ by_hand:
   type: list
   elements: str
 logs:
-  description: The logs that lie in O(log_dir), or with O(state=absent) where they are now.
+  description: The logs of the role's programs in O(log_dir), or with O(state=absent) where they are now.
   returned: always
   type: list
   elements: str
@@ -108,17 +116,30 @@ brought:
 import contextlib
 import os
 import pwd
+import re
 import shutil
+import socket
 import subprocess
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import backup_name, managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import link_to
-from ansible_collections.allianceauth.tuning.plugins.module_utils.server import files, guard, origin, privileges, proof
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
+    files,
+    guard,
+    origin,
+    privileges,
+    proof,
+    supervisor_parser,
+    supervisord,
+)
 
 _UNITS = "/etc/systemd/"
 _SYSTEMD_SECONDS = 60
+
+# What supervisord appends to the name of a log that it has rotated.
+_ROTATED = re.compile(r"\.[0-9]+\Z")
 
 
 def kept_files(given: dict[str, Any], first: str | None) -> tuple[list[str], list[str]]:
@@ -132,11 +153,44 @@ def kept_files(given: dict[str, Any], first: str | None) -> tuple[list[str], lis
     return ours, others
 
 
-def logs_of(folder: str) -> list[str]:
-    """Return the files in the role's folder for logs."""
-    if not os.path.isdir(folder):
-        return []
-    return sorted(entry.path for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False))
+def written(given: dict[str, Any]) -> set[str]:
+    """Return the logs that the role's programs write, by its present file and by those that are kept of it."""
+    kept = [*files.kept_files(given["path"]), *files.kept_files(given["link"])]
+    texts = {files.readable(path) or "" for path in [given["path"], *kept]}
+    found: set[str] = set()
+    for text in texts:
+        if managed_file.is_written(text):
+            # An older one may name what is gone by now, and then says nothing.
+            with contextlib.suppress(supervisor_parser.InvalidError):
+                found |= in_use(given, text)[0]
+    return found
+
+
+def in_use(given: dict[str, Any], text: str | None) -> tuple[set[str], set[str]]:
+    """Return the logs that supervisord and all its programs write, and the folders that have to be there for it.
+
+    ``text`` is what the auth programs' file would hold, None for what it holds. Raises `InvalidError`.
+    """
+    overlay = None
+    if text is not None:
+        overlay = supervisor_parser.overlay_for(given["path"], given["link"], text, given["log_dir"])
+    effective = supervisor_parser.effective(supervisord.MAIN_CONF, overlay)
+    processes = [process for group in effective["groups"] for process in group["processes"]]
+    logs = {process[key] for process in processes for key in ("stdout_logfile", "stderr_logfile")}
+    # Not the file's real path: until the role's links are gone, a log of the project's folder may lead to ours.
+    found = {in_real_folder(log) for log in logs | {effective["logfile"]} if log}
+    return found, {os.path.dirname(log) for log in found} | {os.path.realpath(effective["childlogdir"])}
+
+
+def in_real_folder(path: str) -> str:
+    """Return the path of a file with the links of its folder followed."""
+    return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+
+
+def logs_of(folder: str, ours: set[str]) -> list[str]:
+    """Return those files of a folder that are among some logs, or what supervisord has rotated away of them."""
+    paths = [entry.path for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False)]
+    return sorted(path for path in paths if {in_real_folder(path), _ROTATED.sub("", in_real_folder(path))} & ours)
 
 
 def move(log: str, folder: str, stamp: str) -> str:
@@ -172,10 +226,12 @@ def main() -> None:
             "log_dir": {"type": "path", "required": True},
             "gunicorn_conf": {"type": "path", "required": True},
             "files": {"type": "list", "elements": "path", "default": []},
+            "host_files": {"type": "list", "elements": "path", "default": []},
             **guard.SPEC,
         },
         supports_check_mode=True,
     )
+    supervisord.find_supervisor(module)
     work(module)
 
 
@@ -197,28 +253,49 @@ def work(module: AnsibleModule) -> None:
     # Not through a folder that somebody else could have lead elsewhere meanwhile.
     own_logs = os.path.isdir(given["log_dir"]) and privileges.untrusted_owner(given["log_dir"] + "/.") is None
     own_logs = own_logs and os.path.realpath(given["log_dir"]) != os.path.realpath(project_logs)
+    logs, goes = what_goes(module, first) if own_logs else ([], False)
+    # What systemd and needrestart are told is for the whole supervisord, so for another project's programs as well.
+    own_files = [*given["files"], *([] if origin.others(given["name"]) else given["host_files"])]
     result: dict[str, Any] = {
         "origin": first.kept or first.source,
         "in_place": first.in_place(),
-        "files": [path for path in given["files"] if os.path.lexists(path)] + ours + origin.notes(given["name"]),
+        "files": [path for path in own_files if os.path.lexists(path)] + ours + origin.notes(given["name"]),
         "by_hand": by_hand,
-        "logs": logs_of(given["log_dir"]) if own_logs else [],
+        "logs": logs,
         "brought": origin.brought(given["name"]),
     }
-    changes = given["state"] == "absent" and bool(result["files"] or own_logs)
+    changes = given["state"] == "absent" and bool(result["files"] or logs or goes)
     if changes and not module.check_mode:
         with guard.as_owner(module):
-            absent(module, result, project_logs if own_logs else "")
+            absent(module, result, project_logs, goes)
     module.exit_json(changed=changes, **result)
 
 
-def absent(module: AnsibleModule, result: dict[str, Any], project_logs: str) -> None:
+def what_goes(module: AnsibleModule, first: origin.Origin) -> tuple[list[str], bool]:
+    """Return which logs of the folder go, and whether the folder goes as well, once ``first`` is in place."""
+    given = module.params
+    try:
+        used, folders = in_use(given, None if first.in_place() else first.text or "")
+    except supervisor_parser.InvalidError as why:
+        module.warn(
+            f"{socket.gethostname()}: the logs stay in {given['log_dir']}, because nobody can tell which of them are "
+            f"still written: supervisor refuses the configuration: {str(why).rstrip('.')}. Move them by hand, or put "
+            "that right and run it again."
+        )
+        return [], False
+    still = logs_of(given["log_dir"], used)
+    logs = [log for log in logs_of(given["log_dir"], written(given)) if log not in still]
+    stays = os.path.realpath(given["log_dir"]) in folders or len(os.listdir(given["log_dir"])) > len(logs)
+    return logs, not stays
+
+
+def absent(module: AnsibleModule, result: dict[str, Any], project_logs: str, folder_goes: bool) -> None:
     """Move the logs and take the files away; what cannot be done is worth a warning and no failure."""
     stamp, moved = backup_name.now(), []
     try:
         for log in result["logs"]:
             moved.append(move(log, project_logs, stamp))
-        if project_logs:
+        if folder_goes:
             os.rmdir(module.params["log_dir"])
     except OSError as why:
         module.warn(f"{why.strerror} while moving logs from {module.params['log_dir']} to {project_logs}.")

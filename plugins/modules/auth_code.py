@@ -90,6 +90,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
     celery_cli,
     code,
     code_program,
+    proof,
     supervisor_parser,
     supervisord,
 )
@@ -158,6 +159,19 @@ def shortened(names: Sequence[str]) -> str:
     return "; ".join(names[:_MOST]) + (f"; and {more} more" if more > 0 else "")
 
 
+def keep(module: AnsibleModule, host: str) -> None:
+    """Remember the packages that are in service. By now all runs, so that no failure of it may undo that."""
+    given = module.params
+    try:
+        code.keep(given["name"], given["venv"], pwd.getpwnam(given["user"]).pw_uid)
+    except (OSError, RuntimeError) as why:
+        module.warn(
+            f"{host}: the packages that are in service now could not be noted in {proof.FOLDER}, so that the next run "
+            f"compares with older versions: {str(why).rstrip('.')}. Mend that; the next restart of all programs "
+            "notes them."
+        )
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -175,7 +189,7 @@ def main() -> None:
     given, host = module.params, socket.gethostname()
     if given["state"] == "kept":
         if not module.check_mode:
-            code.keep(given["name"], given["venv"], pwd.getpwnam(given["user"]).pw_uid)
+            keep(module, host)
         module.exit_json(changed=False)
     application = celery_cli.Application.configured(given, supervisord.MAIN_CONF)
     try:

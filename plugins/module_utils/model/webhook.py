@@ -39,6 +39,13 @@ def body(given: Mapping[str, str], result: str, text: str) -> dict[str, Any]:
     return {"host": given["host"], "job": given["job"], "result": result, "text": text}
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Has a redirect be an answer like any other: urllib would follow it with a GET, which tells nobody anything."""
+
+    def redirect_request(self, *_request: Any) -> None:
+        """Return no request that would follow."""
+
+
 def send(given: Mapping[str, str], result: str, text: str) -> str:
     """Send it; return "" or why that was not possible, without the address. Never raises."""
     try:
@@ -48,7 +55,7 @@ def send(given: Mapping[str, str], result: str, text: str) -> str:
             # Discord refuses Python's own name.
             {"Content-Type": "application/json", "User-Agent": "allianceauth.tuning"},
         )
-        with urllib.request.build_opener().open(request, timeout=_SECONDS):
+        with urllib.request.build_opener(_NoRedirect).open(request, timeout=_SECONDS):
             return ""
     except urllib.error.HTTPError as why:
         return f"it answers {why.code}"

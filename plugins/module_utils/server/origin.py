@@ -105,6 +105,15 @@ def notes(name: str) -> list[str]:
     return [path for path in (_path(name, kind) for kind in kinds) if os.path.exists(path)]
 
 
+def others(name: str) -> list[str]:
+    """Return the other projects that the role has tuned here, by the notes of what was there before."""
+    ending = _path("", "origin").rpartition("/")[2]
+    entries = sorted(os.listdir(proof.FOLDER)) if os.path.isdir(proof.FOLDER) else []
+    return [
+        entry[: -len(ending)] for entry in entries if entry.endswith(ending) and entry not in (ending, name + ending)
+    ]
+
+
 def _path(name: str, kind: str) -> str:
     return os.path.join(proof.FOLDER, f"{name}.{kind}.json")
 

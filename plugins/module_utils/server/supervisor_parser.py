@@ -59,8 +59,9 @@ def effective(main_conf: str, overlay: Overlay | None = None) -> dict[str, Any]:
     names of supervisor's own ``ProcessConfig`` (``stopwaitsecs`` in seconds) and
     its ``user``'s number as ``uid`` (None: the daemon's). ``sockets``: paths of
     the control sockets with ``mode``, ``uid`` and ``gid``. ``ports``: the TCP ports with their
-    ``address`` and whether they ask for a ``password``. ``logfile``: the daemon's own. ``sections``: the
-    names of the sections of each included file. No ``environment``: it may hold secrets.
+    ``address`` and whether they ask for a ``password``. ``logfile``: the daemon's own. ``childlogdir``:
+    the folder of logs that nobody has named, without which it does not start. ``sections``: the names of the
+    sections of each included file. No ``environment``: it may hold secrets.
 
     Raises `InvalidError`. Source: ``supervisor.options.ServerOptions.realize``, which
     ends its process on an error, so it gets one of its own.
@@ -187,6 +188,7 @@ def _realize(main_conf: str, overlay: Overlay | None) -> dict[str, Any]:
             if "port" in config
         ],
         "logfile": options.logfile,
+        "childlogdir": options.childlogdir,
         "sections": included,
     }
 

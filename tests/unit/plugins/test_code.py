@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import pwd
+import socket
 import types
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils.server import code_program, serving
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import code, code_program, serving, supervisord
 from ansible_collections.allianceauth.tuning.plugins.modules import auth_code, celery_standby
 
 NOTHING: dict[str, Any] = {
@@ -67,6 +72,28 @@ def test_a_check_that_raises_is_a_warning_and_keeps_nothing_from_coming_into_ser
         "the requirements of packages could not be asked (RuntimeError: no table yet)",
     ]
     assert auth_code.refusal({"unmigrated": False, "lose_tasks": False}, found) == ""
+
+
+@pytest.mark.parametrize("why", [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), RuntimeError("a child died")])
+def test_a_full_disk_is_a_warning_and_undoes_nothing(why: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def keep(*_given: Any) -> None:
+        raise why
+
+    def end(**result: Any) -> None:
+        raise SystemExit(json.dumps(result))
+
+    said: list[str] = []
+    user = pwd.getpwuid(os.getuid()).pw_name
+    params = {"state": "kept", "name": "myauth", "venv": "/venv", "user": user}
+    module = SimpleNamespace(params=params, check_mode=False, warn=said.append, exit_json=end)
+    monkeypatch.setattr(code, "keep", keep)
+    monkeypatch.setattr(auth_code, "AnsibleModule", lambda **_given: module)
+    monkeypatch.setattr(supervisord, "find_supervisor", lambda _module: None)
+    with pytest.raises(SystemExit, match='"changed": false'):
+        auth_code.main()
+    (sentence,) = said
+    assert sentence.startswith(f"{socket.gethostname()}: the packages that are in service now could not be noted")
+    assert str(why) in sentence
 
 
 def test_workers_share_a_queue_only_if_both_have_the_same_tasks() -> None:

@@ -89,4 +89,4 @@ def test_a_supervisord_that_does_not_stop_is_killed_alone(tmp_path: Path, monkey
 
 def test_the_playbook_remove_knows_both_files() -> None:
     role = yaml.safe_load((Path(__file__).parents[3] / "roles/auth/vars/main.yml").read_text())
-    assert {texts.DROP_IN, texts.NEEDRESTART} <= set(role["__auth_own_files"])
+    assert {texts.DROP_IN, texts.NEEDRESTART} <= set(role["__auth_host_files"])

@@ -34,7 +34,7 @@ class Server:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.path, self.own = root / "conf.d/myauth.conf", root / "project/supervisor.conf"
-        self.gunicorn_conf = root / "myauth.gunicorn.py"
+        self.gunicorn_conf, self.drop_in = root / "myauth.gunicorn.py", root / "drop-in.conf"
         self.logs, self.project_logs = root / "logs", root / "project/log"
         for folder in (self.path.parent, self.logs, self.project_logs):
             folder.mkdir(parents=True)
@@ -44,13 +44,15 @@ class Server:
 
     def tune(self, number: int = 2) -> None:
         """Do what an apply does."""
-        text = managed_file.complete(STOCK.replace("sleep 1", f"sleep {number}"), {})
+        log = f"sleep {number}\nstdout_logfile = {self.logs}/worker.log"
+        text = managed_file.complete(STOCK.replace("sleep 1", log), {})
         origin.note("myauth", str(self.path), str(self.own))
         if self.path.is_symlink():
             files.keep(str(self.path), STOCK, "2026-11-22T10-00-00Z", os.getuid(), os.getgid())
         files.replace_file(str(self.path), text, os.getuid(), os.getgid())
         files.put_link(str(self.own), str(self.path), "")
         self.gunicorn_conf.write_text("reuse_port = True\n")
+        self.drop_in.write_text("[Service]\n")
         (self.logs / "worker.log").write_text("meanwhile\n")
         link = str(self.project_logs / "worker.log")
         files.put_link(link, str(self.logs / "worker.log"), f"{link}.2026-11-22T10-00-00Z")
@@ -92,6 +94,7 @@ class Server:
             "log_dir": str(self.logs),
             "gunicorn_conf": str(self.gunicorn_conf),
             "files": [str(self.gunicorn_conf)],
+            "host_files": [str(self.drop_in)],
             "guard": {},
         }
         return run(auth_belongings.work, given, check)
@@ -158,6 +161,77 @@ def test_all_is_as_before_and_logs_move(server: Server) -> None:
     assert not server.logs.exists()
     assert not Path(proof.FOLDER).exists()
     assert not server.belongings("absent")["changed"]
+
+
+def other_program(server: Server, name: str) -> None:
+    """Have another file of supervisord's with a program that logs into our folder."""
+    text = f"[program:{name}]\ncommand = /bin/sleep 1\nstdout_logfile = {server.logs}/{name}.log\n"
+    (server.path.parent / f"{name}.conf").write_text(text)
+
+
+def test_a_folder_of_everybodys_keeps_what_others_log_there(server: Server) -> None:
+    other_program(server, "shop")
+    theirs = ["shop.log", "shop.log.1", "supervisord.log", "notes.txt"]
+    for name in theirs:
+        (server.logs / name).write_text("theirs\n")
+    server.tune()
+    (server.logs / "worker.log.1").write_text("rotated\n")
+    ours = [str(server.logs / "worker.log"), str(server.logs / "worker.log.1")]
+    assert server.belongings()["logs"] == ours
+    server.restore()
+    take_links_away(server)
+    assert len(server.belongings("absent")["logs"]) == len(ours)
+    assert sorted(path.name for path in server.logs.iterdir()) == sorted(theirs)
+    again = server.belongings("absent")
+    assert (again["changed"], again["logs"]) == (False, [])
+
+
+def test_the_folder_that_the_first_file_logs_into_stays(server: Server) -> None:
+    server.own.write_text(STOCK.replace("sleep 1", f"sleep 1\nstdout_logfile = {server.logs}/worker.log"))
+    (server.logs / "worker.log.1").write_text("before\n")
+    server.tune()
+    assert server.belongings()["logs"] == []
+    server.restore()
+    take_links_away(server)
+    server.belongings("absent")
+    assert sorted(path.name for path in server.logs.iterdir()) == ["worker.log", "worker.log.1"]
+
+
+@pytest.mark.parametrize("option", ["childlogdir = {logs}", "logfile = {logs}/supervisord.log"])
+def test_the_folder_that_supervisord_needs_stays_though_it_is_empty(server: Server, option: str) -> None:
+    main = Path(supervisord.MAIN_CONF)
+    main.write_text(main.read_text().replace("[supervisord]", f"[supervisord]\n{option.format(logs=server.logs)}"))
+    server.tune()
+    server.restore()
+    take_links_away(server)
+    server.belongings("absent")
+    assert list(server.logs.iterdir()) == []
+
+
+def test_no_log_goes_while_supervisor_refuses_the_configuration(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.tune()
+    server.restore()
+    take_links_away(server)
+    (server.path.parent / "shop.conf").write_text("[program:shop]\n")
+    assert server.belongings("absent")["logs"] == []
+    assert "nobody can tell which of them are still written" in capsys.readouterr().out
+    assert (server.logs / "worker.log").exists()
+    assert not server.gunicorn_conf.exists()
+
+
+def test_the_hosts_files_go_with_the_last_project(server: Server) -> None:
+    server.tune()
+    note = Path(proof.FOLDER) / "shop.origin.json"
+    note.write_text("{}")
+    server.restore()
+    server.belongings("absent")
+    assert not server.gunicorn_conf.exists()
+    assert server.drop_in.exists()
+    note.unlink()
+    server.belongings("absent")
+    assert not server.drop_in.exists()
 
 
 def test_what_somebody_has_written_stays(server: Server) -> None:

@@ -125,6 +125,13 @@ def test_stdout_is_one_document_and_the_rest_goes_to_stderr(command: list[str], 
     assert SAID in done.stderr
 
 
+@pytest.mark.parametrize(
+    "file", sorted((Path(__file__).parents[3] / "plugins/action").glob("*.py")), ids=lambda file: file.stem
+)
+def test_no_plugin_prints_past_that(file: Path) -> None:
+    assert ".display(" not in file.read_text()
+
+
 @pytest.mark.parametrize(("callback", "more"), [("default", {}), ("minimal", {}), ("default", {"yaml": "1"})])
 def test_other_callbacks_have_it_on_stdout(
     command: list[str], tmp_path: Path, callback: str, more: dict[str, Any]

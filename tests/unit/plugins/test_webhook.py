@@ -40,6 +40,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.server.heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
         self.send_response(self.server.answer)
+        if self.server.answer == 301:
+            self.send_header("Location", self.server.url)
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.send_response(200)
         self.end_headers()
 
     def log_message(self, format: str, *words: Any) -> None:  # noqa: A002 - as the base class has it
@@ -81,6 +87,11 @@ def test_one_that_cannot_be_reached_raises_nothing_and_shows_no_address(url: str
 def test_one_that_refuses_is_told(listener: Listener) -> None:
     listener.answer = 404
     assert webhook.send(config(listener.url), "ok", "text") == "it answers 404"
+
+
+def test_one_that_leads_elsewhere_is_told_and_not_followed(listener: Listener) -> None:
+    listener.answer = 301
+    assert webhook.send(config(listener.url), "ok", "text") == "it answers 301"
 
 
 def test_as_a_program_it_needs_nothing_and_no_argument_has_the_address(listener: Listener, tmp_path: Path) -> None:
