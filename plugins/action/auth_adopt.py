@@ -130,11 +130,9 @@ class ActionModule(ActionBase):
         return {name: self._templar.template(defaults[name]) for name in adopt.COMMENTS}
 
     def _declare(self, given: Mapping[str, Any]) -> tuple[Declared, list[str]]:
-        left = variables.left_to_gunicorn(self._info, self._found["name"], given) if self._has_file() else {}
-        return variables.declare({**self._base, **given}, self._host, self._info["routed_queues"], left)
-
-    def _has_file(self) -> bool:
-        return bool(self._info["own_gunicorn_conf"])
+        together = {**self._base, **given}
+        left = variables.left_to_gunicorn(self._info, self._found["name"], given, together)
+        return variables.declare(together, self._host, self._info["routed_queues"], left)
 
     def _compare(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return how the server's configuration differs from what these variables give."""

@@ -271,6 +271,15 @@ def _arguments(kind: str, words: list[str]) -> Iterator[Argument]:
         yield Argument(name, spelling, canonical_argument(kind, name, value), taken)
 
 
+def argument_of(kind: str, words: list[str], name: str) -> str | None:
+    """Return the value of an argument, by the name that we use, in a program's command or in further arguments of it.
+
+    The last one, which counts if it is given more than once; None if it is not given.
+    """
+    found = [one.value for one in _arguments(kind, words) if one.name == name]
+    return found[-1] if found else None
+
+
 def _is_option(word: str) -> bool:
     # A dash alone is a value: gunicorn's standard output.
     return word.startswith("-") and word != "-"
