@@ -78,7 +78,7 @@ class ListenerChanges:
         keeps: tuple[tuple[Path, Any], ...] = ((path, memmon.size_text(now.size) if now else ""),)
         if now and now.cumulative and section.kind == "extra":
             keeps += ((("auth_extra_programs", name, CUMULATIVE), True),)
-        listener = next((one.name for one in self.before.memmons if _limits_program(one, name)), "eventlistener:memmon")
+        listener, argument = self._gives_limit(name)
         return Change(
             section.name,
             "memory limit",
@@ -88,22 +88,34 @@ class ListenerChanges:
             keeps,
             # It takes all limits away, and brings none.
             settled if self.after.memmons else (*settled, ("auth_memmon",)),
-            (f"{listener} -p {name}", f"{listener} -p"),
+            tuple(dict.fromkeys((f"{listener} -p {name}", f"{listener} -p", f"{listener} {argument}"))),
             reason=reason,
         )
 
     def _foreign_limit(self, name: str, now: Limit) -> Change:
-        listener = next((one.name for one in self.before.memmons if _limits_program(one, name)), "eventlistener:memmon")
+        listener, argument = self._gives_limit(name)
         stock = name in templates.LIMITED and now.sizes == {templates.LIMIT}
         return Change(
             listener,
-            f"-p {name}",
+            argument,
             _shown(now),
             NOTHING,
             chosen=not stock,
-            names=(f"{listener} -p {name}", f"{listener} -p"),
+            names=(f"{listener} {argument}", f"{listener} {argument[:2]}"),
             hint=f"{name} is not in this file: give it a memmon of another name in a file of its own in conf.d",
         )
+
+    def _gives_limit(self, name: str) -> tuple[str, str]:
+        """Return the memmon that a program has its limit from, and the argument as auth_discard names it."""
+        found = []
+        for listener in self.before.memmons:
+            for one in listener.arguments:
+                if one.name == "-p" and description.program_of(one.value) == name:
+                    return listener.name, f"-p {name}"
+                group = one.value.partition("=")[0]
+                if one.name == "-g" and name in description.members(group, self.before.programs, self.before.other):
+                    found.append((listener.name, f"-g {group}"))
+        return found[0] if found else ("eventlistener:memmon", f"-p {name}")
 
     def listeners(self) -> Iterator[Change]:
         """Yield the changes of the listeners themselves."""
@@ -185,10 +197,6 @@ def _shown(limit: Limit | None) -> str:
     if limit.in_steps:
         sizes += " in steps downwards"
     return f"{sizes} with its children" if limit.cumulative else sizes
-
-
-def _limits_program(listener: Section, name: str) -> bool:
-    return any(one.name == "-p" and description.program_of(one.value) == name for one in listener.arguments)
 
 
 def _page(listener: Section) -> str:
