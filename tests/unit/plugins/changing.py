@@ -263,9 +263,9 @@ CHOSEN: dict[str, tuple[dict[str, str], list[str]]] = {
             ),
         ],
     ),
-    "a smaller log of memmon": (
+    "a smaller log of memmon, which is the role's own": (
         {"events = TICK_60": "events = TICK_60\nstderr_logfile_maxbytes = 1MB"},
-        ["memmon stderr_logfile_maxbytes: 1MB -> 50MB (auth_stdout_logfile_maxbytes)"],
+        [],
     ),
     "options and an argument": (
         {OF_THE_WORKER: "umask = 027\nstartsecs = 30\n" + OF_THE_WORKER, "--concurrency=5": "--concurrency=5 -E"},
