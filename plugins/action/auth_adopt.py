@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible import constants, context
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import (
@@ -52,6 +53,15 @@ class ActionModule(ActionBase):
             result.update(self._adopt())
         except CannotAdoptError as why:
             result["problem"] = f"{self._host}: {why}"
+        except OSError as why:
+            result["problem"] = f"{self._host}: {why.strerror or type(why).__name__}: {why.filename or 'a file'}."
+        except (AnsibleError, ValueError) as why:
+            # Its text may have a secret in it, and the task shows nothing of its own (no_log).
+            result["problem"] = (
+                f"{self._host}: {type(why).__name__} while the variables were read or written; its text is not shown, "
+                "because there may be secrets in it. A run of apply with --check reads the same variables of your "
+                "inventory, and shows it if one of them is the cause."
+            )
         return result
 
     def _adopt(self) -> dict[str, Any]:
