@@ -380,6 +380,7 @@ def _worker(reader: _Reader, origin: str, name: str, pool: Mapping[str, Any], ow
         pool=kind,
         loglevel=read("loglevel", values.loglevel(_LOGLEVELS), ""),
         handover=read("handover", values.boolean, True),
+        of_its_own=tuple(sorted(key for key in own if key in POOL_KEYS)),
         queues=tuple(reader.read(f"{origin}.queues", pool.get("queues") or [], values.queues, [])),
         options=tuple(read("options", values.worker_arguments(refused_arguments("worker"), kind), [])),
     )
