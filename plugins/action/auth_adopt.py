@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import (
     adopt,
@@ -48,6 +49,15 @@ class ActionModule(ActionBase):
             result.update(self._adopt())
         except CannotAdoptError as why:
             result["problem"] = f"{self._host}: {why}"
+        except OSError as why:
+            result["problem"] = f"{self._host}: {why.strerror or type(why).__name__}: {why.filename or 'a file'}."
+        except (AnsibleError, ValueError) as why:
+            # Its text may have a secret in it, and the task shows nothing of its own (no_log).
+            result["problem"] = (
+                f"{self._host}: {type(why).__name__} while the variables were read or written; its text is not shown, "
+                "because there may be secrets in it. A run of apply with --check reads the same variables of your "
+                "inventory, and shows it if one of them is the cause."
+            )
         return result
 
     def _adopt(self) -> dict[str, Any]:
@@ -128,11 +138,9 @@ class ActionModule(ActionBase):
         return {name: self._templar.template(defaults[name]) for name in adopt.COMMENTS}
 
     def _declare(self, given: Mapping[str, Any]) -> tuple[Declared, list[str]]:
-        left = variables.left_to_gunicorn(self._info, self._found["name"], given) if self._has_file() else {}
-        return variables.declare({**self._base, **given}, self._host, self._info["routed_queues"], left)
-
-    def _has_file(self) -> bool:
-        return bool(self._info["own_gunicorn_conf"])
+        together = {**self._base, **given}
+        left = variables.left_to_gunicorn(self._info, self._found["name"], given, together)
+        return variables.declare(together, self._host, self._info["routed_queues"], left)
 
     def _compare(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return how the server's configuration differs from what these variables give."""

@@ -87,9 +87,9 @@ class ActionModule(ActionBase):
 
     def _left_to_gunicorn(self) -> dict[str, Any]:
         info = self._given["info"]
-        if not info["own_gunicorn_conf"]:
+        if not info["own_gunicorn_conf"] and not info["named_gunicorn_conf"]:
             return {}
-        return variables.left_to_gunicorn(info, str(self._values["auth_project"]), self._explicit())
+        return variables.left_to_gunicorn(info, str(self._values["auth_project"]), self._explicit(), self._values)
 
     def _explicit(self) -> set[str]:
         return explicit.names(self._task, self._vars, variables.NAMES)

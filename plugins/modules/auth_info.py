@@ -170,6 +170,12 @@ own_gunicorn_conf:
       where it has none. A value is null where the file calculates it.
   returned: always
   type: dict
+named_gunicorn_conf:
+  description:
+    - The C(file) that gunicorn's command names with C(-c), if it is another than O(gunicorn_conf), and the C(settings)
+      in it as in RV(own_gunicorn_conf); null if it names none.
+  returned: always
+  type: dict
 effective:
   description: The whole configuration on disk as supervisor's parser reads it, with groups, processes and sockets.
   returned: if supervisor's parser accepts it
@@ -368,6 +374,7 @@ def main() -> None:
         "log_dir_exists": os.path.isdir(given["log_dir"]),
         "log_links": project.links(os.path.join(given["project_dir"], "log")),
         "own_gunicorn_conf": project.gunicorn_settings(os.path.join(given["project_dir"], "gunicorn.conf.py")),
+        "named_gunicorn_conf": None,
         "unit": proc.unit_exists(),
         "outside": outside.look(),
         "guard": guard.look(given["project"]),
@@ -379,6 +386,8 @@ def main() -> None:
         own = (given["supervisor_conf"], link)
         groups = own_groups(found["effective"], *own)
         found["own_groups"] = [group["name"] for group in groups]
+        ours = [process for group in groups for process in group["processes"]]
+        found["named_gunicorn_conf"] = project.named_gunicorn_conf(ours, given["gunicorn_conf"])
         found["expected"] = expected(groups)
         loaded = [supervisord.MAIN_CONF, *found["effective"]["sections"]]
         found["exposed"] = {

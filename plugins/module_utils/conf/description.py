@@ -158,7 +158,7 @@ def describe(
         else:
             other[title] = options
     memmons = [listener for listener in listeners.values() if listener.kind == "memmon"]
-    return Description(programs, listeners, _limits(memmons, programs), other, daemon)
+    return Description(programs, listeners, _limits(memmons, programs, other), other, daemon)
 
 
 def _section(title: str, raw: Options, daemon: Mapping[str, str], kind: str, outside: Mapping[str, str]) -> Section:
@@ -271,25 +271,66 @@ def _arguments(kind: str, words: list[str]) -> Iterator[Argument]:
         yield Argument(name, spelling, canonical_argument(kind, name, value), taken)
 
 
+def argument_of(kind: str, words: list[str], name: str) -> str | None:
+    """Return the value of an argument, by the name that we use, in a program's command or in further arguments of it.
+
+    The last one, which counts if it is given more than once; None if it is not given.
+    """
+    found = [one.value for one in _arguments(kind, words) if one.name == name]
+    return found[-1] if found else None
+
+
 def _is_option(word: str) -> bool:
     # A dash alone is a value: gunicorn's standard output.
     return word.startswith("-") and word != "-"
 
 
-def _limits(memmons: list[Section], programs: Mapping[str, Section]) -> dict[str, Limit]:
-    found: dict[str, list[int]] = {}
+def members(group: str, programs: Mapping[str, Section], other: Mapping[str, Options]) -> list[str]:
+    """Return the programs of a group; of a group that is not in the file its name, for want of them."""
+    named = {title: options.get("programs", "") for title, options in other.items() if title.startswith("group:")}
+    if f"group:{group}" in named:
+        return [name.strip() for name in named[f"group:{group}"].split(",") if name.strip()]
+    # A program is a group of its own name unless it is in another.
+    elsewhere = {name.strip() for text in named.values() for name in text.split(",")}
+    return [] if group in programs and group in elsewhere else [group]
+
+
+def _limits(memmons: list[Section], programs: Mapping[str, Section], other: Mapping[str, Options]) -> dict[str, Limit]:
+    """Return the limits by program. A process that ``-p``, ``-g`` and ``-a`` name is restarted at the least of them.
+
+    Source: superlance/memmon.py (runforever), which compares a process with each in turn.
+    """
+    own: dict[str, list[int]] = {}
+    common: dict[str, int] = {}
     with_children: dict[str, bool] = {}
     for memmon_section in memmons:
         cumulative = memmon_section.argument("-c") is not None
         for one in memmon_section.arguments:
-            names = [program_of(one.value)] if one.name == "-p" else list(programs) if one.name == "-a" else []
             size = _bytes(one.value.rpartition("=")[2])
-            for name in names if size else []:
-                if name in found and one.name == "-a":
-                    continue
-                found.setdefault(name, []).append(size)
-                with_children[name] = cumulative
-    return {name: _limit(sizes, with_children[name]) for name, sizes in found.items()}
+            if not size or one.name not in ("-p", "-g", "-a"):
+                continue
+            if one.name == "-p":
+                names = [program_of(one.value)]
+                own.setdefault(names[0], []).append(size)
+            else:
+                group = one.value.partition("=")[0]
+                names = list(programs) if one.name == "-a" else members(group, programs, other)
+                common.update((name, min(size, common.get(name, size))) for name in names)
+            for name in names:
+                with_children[name] = with_children.get(name, False) or cumulative
+    return {
+        name: _limit(_sizes(own.get(name, []), common.get(name), programs.get(name)), with_children[name])
+        for name in dict.fromkeys([*own, *common])
+    }
+
+
+def _sizes(own: list[int], common: int | None, program: Section | None) -> list[int]:
+    """Return the limits of a program's processes, of which ``common`` is for all and each may have one of its own."""
+    if common is None:
+        return own
+    numprocs = program.options.get("numprocs", "1") if program else "1"
+    others = [common] if len(own) < (int(numprocs) if numprocs.isdecimal() else 1) else []
+    return [min(size, common) for size in own] + others
 
 
 def _limit(sizes: list[int], cumulative: bool) -> Limit:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Iterator
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import description, templates
-from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change import NOTHING, Change, Path, yaml_value
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change import NOTHING, Change, Path, joined
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.description import Description, Limit, Section
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options import CUMULATIVE
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
@@ -17,6 +17,13 @@ _WHY_CUMULATIVE = "its children count as well, whose memory it was meant for"
 _WHY_STEPS = "processes of a pool that leak alike are not restarted at the same moment"
 _WHY_MEMMON = "each process has a memmon of its own, which no other one keeps waiting"
 _WHY_NO_MEMMON = "no process has a limit that it could watch"
+_WHY_ROTATION = "the role rotates the logs of its listeners as those of the programs"
+_APART = "only a listener of another name, in a file of its own in conf.d, can have it"
+
+# Options of a listener that say where it is and who it is.
+_PLACES = frozenset({"user", "directory", "stdout_logfile", "stderr_logfile"})
+_ROTATION = frozenset({"stderr_logfile_maxbytes", "stderr_logfile_backups"})
+
 _WHY_LIMIT = "it was that of gunicorn's small main process alone, and never reached"
 
 
@@ -78,7 +85,7 @@ class ListenerChanges:
         keeps: tuple[tuple[Path, Any], ...] = ((path, memmon.size_text(now.size) if now else ""),)
         if now and now.cumulative and section.kind == "extra":
             keeps += ((("auth_extra_programs", name, CUMULATIVE), True),)
-        listener = next((one.name for one in self.before.memmons if _limits_program(one, name)), "eventlistener:memmon")
+        listener, argument = self._gives_limit(name)
         return Change(
             section.name,
             "memory limit",
@@ -88,30 +95,49 @@ class ListenerChanges:
             keeps,
             # It takes all limits away, and brings none.
             settled if self.after.memmons else (*settled, ("auth_memmon",)),
-            (f"{listener} -p {name}", f"{listener} -p"),
+            tuple(dict.fromkeys((f"{listener} -p {name}", f"{listener} -p", f"{listener} {argument}"))),
             reason=reason,
         )
 
     def _foreign_limit(self, name: str, now: Limit) -> Change:
-        listener = next((one.name for one in self.before.memmons if _limits_program(one, name)), "eventlistener:memmon")
+        listener, argument = self._gives_limit(name)
         stock = name in templates.LIMITED and now.sizes == {templates.LIMIT}
         return Change(
             listener,
-            f"-p {name}",
+            argument,
             _shown(now),
             NOTHING,
             chosen=not stock,
-            names=(f"{listener} -p {name}", f"{listener} -p"),
+            names=(f"{listener} {argument}", f"{listener} {argument[:2]}"),
             hint=f"{name} is not in this file: give it a memmon of another name in a file of its own in conf.d",
         )
+
+    def _gives_limit(self, name: str) -> tuple[str, str]:
+        """Return the memmon that a program has its limit from, and the argument as auth_discard names it."""
+        found = []
+        for listener in self.before.memmons:
+            for one in listener.arguments:
+                if one.name == "-p" and description.program_of(one.value) == name:
+                    return listener.name, f"-p {name}"
+                group = one.value.partition("=")[0]
+                if one.name == "-g" and name in description.members(group, self.before.programs, self.before.other):
+                    found.append((listener.name, f"-g {group}"))
+        return found[0] if found else ("eventlistener:memmon", f"-p {name}")
 
     def listeners(self) -> Iterator[Change]:
         """Yield the changes of the listeners themselves."""
         for listener in self.before.listeners.values():
             if listener.kind == "memmon":
                 yield from self._memmon(listener)
-            elif listener.name.partition(":")[2] not in self.after.listeners:
+                continue
+            after = self.after.listeners.get(listener.name.partition(":")[2])
+            if after is None:
                 yield self._listener_gone(listener)
+            elif after.kind == listener.kind:
+                yield from self._changed(listener, after)
+            else:
+                now, then = joined(listener.words), joined(after.words)
+                yield self._only_apart(listener, "command", now, then, f"{listener.name}.command")
 
     def _memmon(self, before: Section) -> Iterator[Change]:
         after = self.after.memmons
@@ -143,29 +169,64 @@ class ListenerChanges:
                 tuple(f"{before.name}{joint}{name}" for name in item.names),
                 reason="" if item.name != "user" else "memmon need not be root",
             )
-        for option, value in before.options.items():
-            known = before.table.find(option)
-            then = after[0].options.get(option) if after else None
-            if known and (not known.default or value in (known.default, then)):
-                continue
-            given = known is not None and not known.is_read_only
-            path = (known.variable,) if known else ()
-            yield Change(
-                before.name,
-                option,
-                value,
-                then if then and given else NOTHING,
-                chosen=True,
-                keeps=((path, yaml_value(value)),) if given else (),
-                settled_by=(path,) if given else (),
-                names=(f"{before.name}.{option}",),
-                hint="" if given else "only a listener of another name, in a file of its own in conf.d, can have it",
-            )
+        yield from self._options(before, after[0] if after else None)
         if before.name not in [one.name for one in self.after.memmons] and self.after.memmons:
             names = ", ".join(one.name.partition(":")[2] for one in self.after.memmons)
             yield Change(before.name, "", "one memmon", names, chosen=False, reason=_WHY_MEMMON)
         if not self.after.memmons:
             yield Change(before.name, "", "one memmon", NOTHING, chosen=False, reason=_WHY_NO_MEMMON)
+
+    def _options(self, before: Section, after: Section | None) -> Iterator[Change]:
+        """Yield the options of a listener's section that the role writes otherwise, if somebody has written them."""
+        for option, value in before.options.items():
+            known = before.table.find(option)
+            then = after.options.get(option) if after else None
+            if value == then or known and (value == known.default or option in _PLACES):
+                continue
+            if option == "events":
+                if before.kind != "memmon":
+                    yield self._only_apart(before, option, value, then, f"{before.name}.events")
+                continue
+            if option in _ROTATION:
+                # The variable would change that of the programs too.
+                yield Change(before.name, option, value, then or NOTHING, chosen=False, reason=_WHY_ROTATION)
+                continue
+            yield self._only_apart(before, option, value, None, f"{before.name}.{option}")
+
+    def _only_apart(self, before: Section, item: str, now: str, then: str | None, *names: str) -> Change:
+        """Return the change of what no variable keeps, though one that was set may ask for it."""
+        known = before.table.find(item)
+        variable = known.variable if known and not known.is_read_only else ""
+        return Change(
+            before.name,
+            item,
+            now,
+            then or NOTHING,
+            chosen=True,
+            settled_by=((variable,),) if variable else (),
+            names=names,
+            hint=_APART,
+        )
+
+    def _changed(self, before: Section, after: Section) -> Iterator[Change]:
+        """Yield the changes of a crashmail or httpok that both files have."""
+        for name in dict.fromkeys(one.name for one in before.arguments if one.name.startswith("-")):
+            known = before.table.find(name)
+            # crashmail never looks at these, and its address and httpok's page are there because they were set.
+            if before.kind == "crashmail" and name in ("-a", "-p", "-m"):
+                continue
+            now, then = before.argument(name), after.argument(name)
+            if name == "-p":
+                # httpok takes the bare name as well.
+                now, then = (text and text.rpartition(":")[2] for text in (now, then))
+            if now == then:
+                continue
+            spelling = next(one.spelling for one in before.arguments if one.name == name)
+            spellings = dict.fromkeys([spelling, name, *(known.names if known else ())])
+            yield self._only_apart(
+                before, spelling, before.argument(name) or "given", then, *(f"{before.name} {one}" for one in spellings)
+            )
+        yield from self._options(before, after)
 
     def _listener_gone(self, listener: Section) -> Change:
         variable = {"crashmail": ("-m", "auth_crashmail_email"), "httpok": ("", "auth_httpok_url")}.get(listener.kind)
@@ -185,10 +246,6 @@ def _shown(limit: Limit | None) -> str:
     if limit.in_steps:
         sizes += " in steps downwards"
     return f"{sizes} with its children" if limit.cumulative else sizes
-
-
-def _limits_program(listener: Section, name: str) -> bool:
-    return any(one.name == "-p" and description.program_of(one.value) == name for one in listener.arguments)
 
 
 def _page(listener: Section) -> str:

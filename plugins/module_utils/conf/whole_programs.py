@@ -35,6 +35,9 @@ _WORKER_SETTINGS = {
 _EXTRA_SETTINGS = {"autostart": "true", "autorestart": "true", "redirect_stderr": "true"}
 
 
+_WHY_OFF = "it did not start by itself, and needs no section to go on so"
+
+
 class WholePrograms:
     """The programs that are gone, new, or not what their name says."""
 
@@ -49,6 +52,8 @@ class WholePrograms:
         title = program.name
         if name in ("beat", "gunicorn"):
             variable: Path = (f"auth_{name}",)
+            if program.options.get("autostart") == "false":
+                return Change(title, "", A_PROGRAM, NOTHING, False, settled_by=(variable,), reason=_WHY_OFF)
             return Change(title, "", A_PROGRAM, NOTHING, True, ((variable, True),), (variable,), (title,))
         if program.kind == "worker" and self._is_ours(program):
             keeps = self._worker_entry(name, program)

@@ -162,8 +162,10 @@ def texts(variables: Mapping[str, Any], taken: Iterable[str], when: str) -> tupl
     referring = _refer(variables, (), secrets, set(taken))
     order = [*PLACES, *COMMENTS]
     lines = [f"# This server as adopt found it on {when}: what differs from the defaults of allianceauth.tuning."]
-    for name in sorted(referring, key=order.index):
-        lines += ["", f"# {PLACES.get(name) or COMMENTS[name]}", _yaml({name: referring[name]}).rstrip()]
+    # One that has no place in the order comes last.
+    for name in sorted(referring, key=lambda one: order.index(one) if one in order else len(order)):
+        comment = PLACES.get(name) or COMMENTS.get(name)
+        lines += ["", *([f"# {comment}"] if comment else []), _yaml({name: referring[name]}).rstrip()]
     if not referring:
         lines += ["", "# Nothing does.", "{}"]
     head = "# Secrets that auth.yml refers to. Encrypt this file with ansible-vault.\n---\n"

@@ -69,7 +69,9 @@ def _what_fits(declared: Declared, info: Mapping[str, Any]) -> str:
             f"it takes {_megabytes(missing)} more for every worker to have twice what it holds at rest, or fewer "
             "processes (auth_worker_numprocs, auth_gunicorn_workers)"
         )
+    # One variable changes them all if no pool has a limit of its own.
     alike = len({worker.memory_limit for worker in workers}) == 1
+    alike = alike and not any("memory_limit" in worker.of_its_own for worker in workers)
     size = there // max(1, sum(worker.numprocs for worker in workers)) // 1024**2 * 1024**2
     # Each process but the first has less, so that a little more fits.
     while sum(_together(worker, size + 1024**2) for worker in workers) <= there:
@@ -258,7 +260,7 @@ def variable(program: Program, declared: Declared) -> str:
     """Return the variable that gives a program's limit."""
     if isinstance(program, Worker):
         alike = len({worker.memory_limit for worker in declared.workers}) == 1
-        if program.name == "worker" or alike:
+        if "memory_limit" not in program.of_its_own and (program.name == "worker" or alike):
             return "auth_worker_memory_limit"
         return f"memory_limit of {program.name} in auth_workers"
     if program in declared.extra:

@@ -39,7 +39,7 @@ def pools(declared: Declared) -> list[dict[str, Any]]:
             "queues": list(worker.queues),
             "processes": worker.numprocs,
             "variable": "auth_worker_numprocs"
-            if worker.name == "worker"
+            if worker.name == "worker" and "numprocs" not in worker.of_its_own
             else f"numprocs of {worker.name} in auth_workers",
         }
         for worker in declared.workers

@@ -69,7 +69,8 @@ class Program:
 class Worker(Program):
     """A pool of Celery workers: ``numprocs`` processes of ``concurrency`` tasks each.
 
-    ``handover`` says that another worker may take its tasks while it restarts.
+    ``handover`` says that another worker may take its tasks while it restarts. ``of_its_own`` are the keys that its
+    entry in auth_workers has, which the variables for all pools do not change.
     """
 
     concurrency: int = 10
@@ -77,6 +78,7 @@ class Worker(Program):
     loglevel: str = ""
     queues: tuple[str, ...] = ()
     handover: bool = True
+    of_its_own: tuple[str, ...] = ()
 
     @property
     def can_hand_over(self) -> bool:

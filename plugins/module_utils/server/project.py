@@ -13,9 +13,14 @@ import os
 import pwd
 import re
 import stat
-from typing import Any
+from typing import Any, Iterable, Mapping
 
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.description import argument_of
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import privileges
+
+# What gunicorn's configuration file may give, and the role's variables as well, where nobody can read it.
+_UNKNOWN: Mapping[str, Any] = {"bind": None, "timeout": None, "workers": None}
 
 # Those whose version decides something or is worth telling.
 _PACKAGES = ("allianceauth", "celery", "eventlet", "gevent", "gunicorn", "superlance")
@@ -106,23 +111,44 @@ def gunicorn_settings(path: str) -> dict[str, Any] | None:
     """Return what a gunicorn.conf.py assigns, by name: a number or text as it is, None where it is calculated.
 
     None if there is no such file. Reads the source: to run it would be to run what others can write. Names that are
-    not assigned in it, because it imports them, are not found.
+    not assigned in it, because it imports them, are not found. One that cannot be read may give all that the role's
+    variables give as well.
     """
     if not os.path.exists(path):
         return None
     try:
         tree = ast.parse(privileges.read(path))
     except (OSError, SyntaxError, ValueError):
-        return {}
+        return dict(_UNKNOWN)
     found: dict[str, Any] = {}
     for statement in ast.walk(tree):
-        if isinstance(statement, ast.Assign):
+        # One that only names a type (``bind: str``) assigns nothing.
+        if isinstance(statement, (ast.Assign, ast.AnnAssign)) and statement.value:
             value = statement.value.value if isinstance(statement.value, ast.Constant) else None
-            for target in statement.targets:
+            for target in statement.targets if isinstance(statement, ast.Assign) else [statement.target]:
                 if isinstance(target, ast.Name):
                     # One that is assigned twice may be either.
                     found[target.id] = value if target.id not in found and isinstance(value, (int, str)) else None
     return found
+
+
+def named_gunicorn_conf(processes: Iterable[Mapping[str, Any]], roles_own: str) -> dict[str, Any] | None:
+    """Return the configuration file that gunicorn's command names with ``-c``, and its settings; None without one.
+
+    ``processes`` are supervisor's; ``roles_own`` is the file that the role gives gunicorn, which sets none of them.
+    """
+    for process in processes:
+        named = argument_of("gunicorn", split_command(process["command"]), "-c")
+        if process["name"] != "gunicorn" or named in (None, "", roles_own):
+            continue
+        settings = dict(_UNKNOWN)
+        # Source: gunicorn/app/base.py (load_config_from_module_name_or_filename)
+        if not named.startswith("python:"):
+            path = os.path.join(process["directory"] or "/", named.removeprefix("file:"))
+            read = gunicorn_settings(path)
+            settings = settings if read is None else read
+        return {"file": named, "settings": settings}
+    return None
 
 
 def links(folder: str) -> dict[str, str] | None:

@@ -141,6 +141,24 @@ CHOSEN: dict[str, tuple[dict[str, str], list[str]]] = {
             "worker memory limit: 900MB with its children -> 512MB (auth_worker_memory_limit)",
         ],
     ),
+    "a limit for the group": (
+        {LIMITS: "  -g myauth=700MB -p gunicorn=900MB\n"},
+        [
+            "beat memory limit: 700MB -> none (auth_beat_memory_limit)",
+            "worker memory limit: 700MB -> 512MB (auth_worker_memory_limit)",
+            "worker_services memory limit: 700MB -> 512MB (memory_limit of worker_services in auth_workers)",
+            "gunicorn memory limit: 700MB -> none (auth_gunicorn_memory_limit)",
+        ],
+    ),
+    "a limit for all before that of one": (
+        {LIMITS: "  -a 700MB -p worker_00=600MB\n"},
+        [
+            "beat memory limit: 700MB -> none (auth_beat_memory_limit)",
+            "worker memory limit: 600MB -> 512MB (auth_worker_memory_limit)",
+            "worker_services memory limit: 700MB -> 512MB (memory_limit of worker_services in auth_workers)",
+            "gunicorn memory limit: 700MB -> none (auth_gunicorn_memory_limit)",
+        ],
+    ),
     "a limit for all": (
         {LIMITS: "  -a 700MB\n"},
         [
@@ -245,9 +263,9 @@ CHOSEN: dict[str, tuple[dict[str, str], list[str]]] = {
             ),
         ],
     ),
-    "a smaller log of memmon": (
+    "a smaller log of memmon, which is the role's own": (
         {"events = TICK_60": "events = TICK_60\nstderr_logfile_maxbytes = 1MB"},
-        ["memmon stderr_logfile_maxbytes: 1MB -> 50MB (auth_stdout_logfile_maxbytes)"],
+        [],
     ),
     "options and an argument": (
         {OF_THE_WORKER: "umask = 027\nstartsecs = 30\n" + OF_THE_WORKER, "--concurrency=5": "--concurrency=5 -E"},
@@ -319,6 +337,11 @@ LOST: dict[str, tuple[dict[str, str], str, str]] = {
         {"-p gunicorn=256MB": "-p gunicorn=256MB -p other=1GB"},
         "memmon -p other: 1GB -> none (other is not in this file: give it a memmon of another name",
         "eventlistener:memmon -p other",
+    ),
+    "the limit of a group of another file": (
+        {"-p gunicorn=256MB": "-p gunicorn=256MB -g bots=1GB"},
+        "memmon -g bots: 1GB -> none (bots is not in this file: give it a memmon of another name",
+        "eventlistener:memmon -g bots",
     ),
     "an option of memmon": (
         {"TICK_60": "TICK_60\nbuffer_size = 100"},

@@ -56,6 +56,7 @@ INFO: dict[str, Any] = {
     "gunicorn_conf": {"checksum": "gunicorn's sum"},
     "guard": {"pending": False, "said": ""},
     "own_gunicorn_conf": None,
+    "named_gunicorn_conf": None,
     "venv": {"exists": True, "programs": ["celery", "gunicorn", "python"], "versions": {"superlance": "2.0.0"}},
     "now": 1_795_643_137.0,
     "memory_total": 4 * GIGABYTE,

@@ -32,6 +32,7 @@ def look(given_variables: Mapping[str, Any]) -> dict[str, Any]:
         "log_dir_exists": True,
         "log_links": {},
         "own_gunicorn_conf": None,
+        "named_gunicorn_conf": None,
         "venv": {
             "exists": True,
             "programs": ["celery", "gunicorn", "memmon", "pip", "python"],

@@ -86,6 +86,7 @@ def by_hand(site: Site, more: str = "", **edits: str) -> str:
         "gunicorn": "--workers=3 --timeout 120 --bind 127.0.0.1:8000",
         "memmon": "-p worker_00=256MB",
         "programs": "beat,worker,gunicorn",
+        "beat": "true",
         **edits,
     }
     user, log = getpass.getuser(), f"{site.project}/log"
@@ -96,7 +97,8 @@ def by_hand(site: Site, more: str = "", **edits: str) -> str:
         return f"stdout_logfile={log}/{name}.log\nstderr_logfile={log}/{name}.log\n"
 
     return (
-        f"[program:beat]\ncommand={celery} beat\n{common}{logs('beat')}startsecs=10\npriority=998\n"
+        f"[program:beat]\ncommand={celery} beat\n"
+        f"{common.replace('autostart=true', 'autostart=' + places['beat'])}{logs('beat')}startsecs=10\npriority=998\n"
         f"[program:worker]\ncommand={celery} worker {places['worker']} -n %(program_name)s_%(process_num)02d\n{common}"
         f"{logs('worker')}process_name=%(program_name)s_%(process_num)02d\nstartsecs=10\nstopwaitsecs=600\n"
         f"killasgroup=true\npriority=998\n{places['worker_options']}"
@@ -178,6 +180,14 @@ VARIATIONS: dict[str, tuple[Callable[[Site], dict[str, str]], dict[str, Any], se
             }
         },
         set(),
+    ),
+    "a smaller log of memmon, and beat that runs elsewhere": (
+        lambda site: {
+            "memmon": "-p worker_00=256MB\nstderr_logfile_maxbytes=5MB",
+            "beat": "false",
+        },
+        {"auth_beat": False},
+        {("memmon", ""), ("beat", "")},
     ),
     "a second memmon": (
         lambda site: {
@@ -262,6 +272,11 @@ def test_what_somebody_wrote_is_described(
     assert more <= said
     found = seen(site, adopted)
     assert {(name, item) for name, item in found if (name, item) not in SAID} <= said
+
+
+def test_a_variable_without_a_place_in_the_order_comes_last() -> None:
+    text, _secrets, _count = adopt.texts({"auth_new": 1, "auth_memmon_name": "a"}, (), "2026-11-29")
+    assert text.endswith("auth_memmon_name: a\n\nauth_new: 1\n")
 
 
 def test_a_file_split_in_two_is_described_as_one(site: Site) -> None:

@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible_collections.allianceauth.tuning.plugins.action import auth_adopt
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import adopt, adopt_files, consent
 from markdown_it import MarkdownIt
 
@@ -209,3 +212,24 @@ def test_the_order_is_that_of_the_readme() -> None:
     described = [name for name in readme if name in adopt.COMMENTS]
     assert [name for name in adopt.COMMENTS if name in described] == described
     assert len(described) > 10
+
+
+@pytest.mark.parametrize(
+    ("why", "said"),
+    [
+        (ValueError("hunter2 is not in list"), "auth1: ValueError while the variables were read or written"),
+        (AnsibleError("hunter2 is no template"), "auth1: AnsibleError while the variables were read or written"),
+        (PermissionError(13, "Permission denied", "/inventory/host_vars"), "Permission denied: /inventory/host_vars."),
+    ],
+)
+def test_what_nobody_expected_is_told_without_secrets(
+    monkeypatch: pytest.MonkeyPatch, why: Exception, said: str
+) -> None:
+    def fails(_self: Any) -> Any:
+        raise why
+
+    monkeypatch.setattr(ActionBase, "run", lambda *_arguments: {})
+    monkeypatch.setattr(auth_adopt.ActionModule, "_adopt", fails)
+    result = object.__new__(auth_adopt.ActionModule).run(None, {"inventory_hostname": "auth1"})
+    assert said in result["problem"]
+    assert "hunter2" not in str(result)

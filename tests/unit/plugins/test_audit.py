@@ -55,6 +55,30 @@ def test_a_guide_without_memmon_has_workers_without_limits() -> None:
     assert "supervisord runs no memmon at all" in finding.evidence
 
 
+def test_a_beat_that_was_started_by_hand_runs() -> None:
+    by_hand = looks.good()
+    named(by_hand, "beat").update(autostart=False)
+    assert found(by_hand) == []
+    judged = beat.findings({"auth1": by_hand, "auth2": looks.good()})
+    assert judged["auth1"][0].rule == "several-beats"
+    # Where supervisord does not answer, the one that starts by itself counts.
+    named(by_hand, "beat").update(state=None)
+    assert [one.rule for one in beat.findings({"auth1": by_hand})["auth1"]] == ["no-beat"]
+
+
+def test_workers_of_other_hosts_have_places_too() -> None:
+    look = looks.good()
+    asked(look, countdown={"tasks": 250, "seconds": 600})
+    nodes = look["projects"][0]["asked"]["nodes"]
+    nodes["worker_00@auth2"] = {**nodes["worker_00@auth1"]}
+    nodes["worker_services_00@auth2"] = {**nodes["worker_services_00@auth1"]}
+    (finding,) = [one for one in found(look) if one.rule == "waiting-places"]
+    assert "2 worker processes have 200 places" in finding.evidence
+    assert finding.remedy == "auth_worker_numprocs: 2"
+    nodes["worker_01@auth2"] = {**nodes["worker_00@auth1"]}
+    assert [one for one in found(look) if one.rule == "waiting-places"] == []
+
+
 def test_two_hosts_on_one_broker_have_one_beat_and_no_node_twice() -> None:
     both = {"auth1": looks.good(), "auth2": looks.good()}
     judged = beat.findings(both)

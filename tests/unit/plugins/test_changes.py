@@ -15,7 +15,9 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change im
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import consent, variables
 
 from tests.unit.plugins.changing import (
+    BEAT_STARTS,
     BOT,
+    CELERY,
     CHOSEN,
     HOST,
     IN_THE_GROUP,
@@ -86,6 +88,49 @@ def test_what_no_variable_keeps_is_shown_with_what_does_and_goes_if_it_is_named(
     )
     assert yaml.safe_load("\n".join(lines[lines.index("  auth_discard:") :])) == {"auth_discard": [name]}
     assert server.unasked(old, discard=(name,)) == []
+
+
+HTTPOK = (
+    f"[eventlistener:httpok]\ncommand = {CELERY[:-6]}httpok -e -t 120 -m admin@example.com --code=302 -p gunicorn "
+    "http://127.0.0.1:8000/\nevents = TICK_3600\nstderr_logfile_maxbytes = 1MB\n"
+)
+CRASHMAIL = (
+    f"[eventlistener:crashmail]\ncommand = {CELERY[:-6]}crashmail -a -m me@example.com -o Site\n"
+    "events = PROCESS_STATE_EXITED\n"
+)
+
+
+def test_what_a_listener_has_beside_its_variable_is_asked_about_once_that_is_set(
+    defaults: dict[str, Any], stock: dict[str, str]
+) -> None:
+    old = edited(stock["5.5.0"], {IN_THE_GROUP: HTTPOK + CRASHMAIL + IN_THE_GROUP})
+    given = {"auth_httpok_url": "http://127.0.0.1:8000/", "auth_crashmail_email": "me@example.com"}
+    server = Server(defaults, given)
+    asked = server.unasked(old)
+    where = "(only a listener of another name, in a file of its own in conf.d, can have it"
+    assert sorted(consent.line(change).partition(where)[0].rstrip() for change in asked) == [
+        "crashmail -o: Site -> none",
+        "httpok --code: 302 -> none",
+        "httpok -e: given -> none",
+        "httpok -m: admin@example.com -> none",
+        "httpok -t: 120 -> 45",
+        "httpok events: TICK_3600 -> TICK_60",
+    ]
+    names = [str(change["names"][0]) for change in asked]
+    assert server.unasked(old, discard=tuple(names)) == []
+    # It was asked for.
+    later = Server(defaults, {**given, "auth_memmon_event": "TICK_60"})
+    assert [change for change in later.unasked(old) if change["item"] == "events"] == []
+    # What the role has written itself is none of that.
+    assert server.unasked(edited(server.file(), {"--timeout 120": "--timeout 90"}))[0]["section"] == "program:gunicorn"
+
+
+def test_a_program_that_did_not_start_by_itself_goes_for_that_reason(
+    defaults: dict[str, Any], stock: dict[str, str]
+) -> None:
+    old = edited(stock["5.5.0"], {BEAT_STARTS: BEAT_STARTS.replace("autostart = true", "autostart = false", 1)})
+    said = consent.summary(Server(defaults, {"auth_beat": False}).changes(old))
+    assert "[program:beat]: a program -> none (it did not start by itself, and needs no section to go on so)" in said
 
 
 def test_what_was_set_is_done_and_shown(defaults: dict[str, Any], stock: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import memory, plan
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import memory, places, plan
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 
 from tests.unit.plugins.planning import GIGABYTE, INFO, STEPS, WANTED, decide, declare, process
@@ -165,3 +165,25 @@ def test_a_host_where_nothing_runs_is_judged_by_the_guides_figure(defaults: dict
     declared: Declared = declare(defaults)
     # beat, gunicorn with three children, a memmon.
     assert f"hold {80 + 4 * 80 + 24} MB" in memory.excess(declared, {**host, "memory_available": 0})
+
+
+def test_the_variable_that_is_named_is_the_one_that_counts(defaults: dict[str, Any]) -> None:
+    for given, limit, processes in (
+        ({}, "auth_worker_memory_limit", "auth_worker_numprocs"),
+        (
+            {"memory_limit": "512MB", "numprocs": 2},
+            "memory_limit of worker in auth_workers",
+            "numprocs of worker in auth_workers",
+        ),
+    ):
+        declared = declare(defaults, auth_workers=[{"name": "worker", **given}])
+        (worker,) = declared.workers
+        assert memory.variable(worker, declared) == limit
+        assert places.pools(declared)[0]["variable"] == processes
+
+
+def test_a_limit_that_fits_is_advised_only_where_it_changes_something(defaults: dict[str, Any]) -> None:
+    assert "auth_worker_memory_limit: " in memory.excess(declare(defaults, auth_worker_numprocs=4), server(2300))
+    own = [{"name": "worker", "memory_limit": "512MB"}]
+    said = memory.excess(declare(defaults, auth_worker_numprocs=4, auth_workers=own), server(2300))
+    assert "the memory limits of the pools in auth_workers" in said

@@ -10,7 +10,7 @@ from typing import Any, Iterable, Mapping
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit.finding import Finding, listed
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit.worker import workers
 
-_ALIVE = ("RUNNING", "STARTING", None)
+_ALIVE = ("RUNNING", "STARTING")
 
 
 def broker(host: str, one: Mapping[str, Any]) -> str:
@@ -41,7 +41,7 @@ def _beats(
         for process in looks[host]["processes"]
         if process["kind"] == "beat" and process["namespec"] in one["processes"]
     ]
-    running = [(host, process) for host, process in beats if process["state"] in _ALIVE and process["autostart"]]
+    running = [(host, process) for host, process in beats if _runs(process)]
     orphans = [
         (host, orphan)
         for host in sorted({host for host, _one in members})
@@ -83,6 +83,11 @@ def _beats(
                     name,
                 ),
             )
+
+
+def _runs(process: Mapping[str, Any]) -> bool:
+    """Whether a beat runs, also if somebody has started it by hand; without a state, whether it would by itself."""
+    return bool(process["autostart"]) if process["state"] is None else process["state"] in _ALIVE
 
 
 def _elsewhere(looks: Mapping[str, Mapping[str, Any]], members: list[tuple[str, Mapping[str, Any]]]) -> list[str]:

@@ -135,18 +135,25 @@ def _backlog(look: Mapping[str, Any], one: Mapping[str, Any], own: list[Worker])
 
 
 def places(one: Mapping[str, Any], own: list[Worker]) -> dict[str, Any] | None:
-    """Return the places for tasks with a countdown and what a model update needs; None where there is no limit."""
+    """Return the places for tasks with a countdown and what a model update needs; None where there is no limit.
+
+    Workers of other hosts that answer and take from the same queue have places too.
+    """
     default = one["asked"].get("default_queue", DEFAULT_QUEUE)
     serving = [worker for worker in own if default in (worker.queues or (default,))]
-    counted = counting.places(one["asked"], len(serving))
+    nodes = one["asked"].get("nodes") or {}
+    here = {worker.node for worker in own}
+    elsewhere = [name for name, node in nodes.items() if name not in here and default in node["queues"]]
+    counted = counting.places(one["asked"], len(serving) + len(elsewhere))
     if counted is None:
         return None
-    nodes = one["asked"].get("nodes") or {}
     # More of the first pool that serves the queue are as good as more of any.
     pool = program(serving[0].process) if serving else "worker"
+    others = counted["processes"] - sum(program(worker.process) == pool for worker in serving)
     return {
         "queue": default,
         "variable": variable("worker", "numprocs", pool),
+        "numprocs": counted["processes_needed"] - others,
         **counted,
         "held": sum(node["scheduled"] for node in nodes.values()),
     }
@@ -165,6 +172,6 @@ def _places(one: Mapping[str, Any], own: list[Worker]) -> Iterator[Finding]:
         f"(worker_eta_task_limit {counted['limit']}), {counted['held']} are held now",
         "A full worker takes nothing else, whatever its concurrency: at each model update all other tasks wait for "
         f"up to {counted['seconds'] // 60} minutes.",
-        f"{counted['variable']}: {counted['processes_needed']}",
+        f"{counted['variable']}: {counted['numprocs']}",
         one["name"],
     )
