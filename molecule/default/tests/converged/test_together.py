@@ -72,6 +72,11 @@ def test_a_drain_says_every_ten_seconds_what_still_runs(seen: tuple[playbook.Run
     assert [pair for pair in pairwise(ages) if pair[1] - pair[0] > 10 + 1] == []
 
 
+def pids(host: Host) -> list[list[str]]:
+    """Return each program with its state and number, but without how long it has been running."""
+    return [line.split()[:4] for line in programs.status(host)]
+
+
 @pytest.fixture
 def one_broker() -> Iterator[list[Host]]:
     """Have all servers use the first one's broker."""
@@ -90,7 +95,7 @@ def one_broker() -> Iterator[list[Host]]:
 
 
 def test_two_hosts_with_a_beat_on_one_broker_are_refused(one_broker: list[Host]) -> None:
-    before = [programs.status(host) for host in one_broker]
+    before = [pids(host) for host in one_broker]
     # Whoever looks first cannot know of the other one; whoever comes later is refused, and nothing of it is touched.
     run = playbook.start("apply", "--check", *playbook.extra_vars({"auth_worker_concurrency": 7}))
     said = playbook.finish(run)
@@ -98,7 +103,7 @@ def test_two_hosts_with_a_beat_on_one_broker_are_refused(one_broker: list[Host])
     refused = re.search(r"(\S+): auth_beat is true here and for (\S+), on one and the same broker", said.sentence)
     assert refused
     assert {*refused.groups()} == {host.name for host in one_broker}
-    assert [programs.status(host) for host in one_broker] == before
+    assert [pids(host) for host in one_broker] == before
     # With the advice followed.
     (_first, second) = one_broker
     path = playbook.SERVERS / "host_vars" / second.name / "beat.yml"
@@ -125,14 +130,13 @@ def broken() -> Iterator[Host]:
 
 def test_a_host_that_fails_does_not_stop_the_programs_on_the_others(broken: Host) -> None:
     others = [host for host in hosts.existing(servers.LAB) if host != broken]
-    before = programs.status(broken)
+    before = pids(broken)
     run = playbook.apply(*playbook.extra_vars({"auth_worker_concurrency": 8}))
     assert run.status != 0
     assert run.sentence.startswith(f"{broken.name}: ")
     assert BROKEN in run.sentence
     assert run.changed[broken.name] == 0
-    # By name, state and number.
-    assert [line.split()[:4] for line in programs.status(broken)] == [line.split()[:4] for line in before]
+    assert pids(broken) == before
     assert others
     for other in others:
         assert run.changed[other.name] > 0
