@@ -210,7 +210,7 @@ class ListenerChanges:
 
     def _changed(self, before: Section, after: Section) -> Iterator[Change]:
         """Yield the changes of a crashmail or httpok that both files have."""
-        for name in dict.fromkeys(one.name for one in before.arguments if one.name.startswith("-")):
+        for name, spelling in {one.name: one.spelling for one in before.arguments if one.name.startswith("-")}.items():
             known = before.table.find(name)
             # crashmail never looks at these, and its address and httpok's page are there because they were set.
             if before.kind == "crashmail" and name in ("-a", "-p", "-m"):
@@ -221,7 +221,6 @@ class ListenerChanges:
                 now, then = (text and text.rpartition(":")[2] for text in (now, then))
             if now == then:
                 continue
-            spelling = next(one.spelling for one in before.arguments if one.name == name)
             spellings = dict.fromkeys([spelling, name, *(known.names if known else ())])
             yield self._only_apart(
                 before, spelling, before.argument(name) or "given", then, *(f"{before.name} {one}" for one in spellings)
