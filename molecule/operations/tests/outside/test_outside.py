@@ -79,9 +79,15 @@ def _flapper(host: Any) -> Iterator[None]:
     server.run(host, f"rm {FLAPPER} && supervisorctl update flapper")
 
 
+@pytest.fixture
+def bot() -> Iterator[dict[str, Any]]:
+    """Return a program of a community app; in the end the server is as its variables say."""
+    yield {"bot": {"command": BOT, "startretries": 0}}
+    assert play.run("apply").status == 0
+
+
 @pytest.mark.usefixtures("_flapper")
-def test_what_did_not_work_before_is_named_and_no_reason_to_fail(host: Any) -> None:
-    bot = {"bot": {"command": BOT, "startretries": 0}}
+def test_what_did_not_work_before_is_named_and_no_reason_to_fail(host: Any, bot: dict[str, Any]) -> None:
     server.run(host, f"printf '#!/bin/sh\\nexec sleep 9999\\n' > {BOT} && chmod 755 {BOT}")
     assert play.run("apply", auth_extra_programs=bot).status == 0
     server.run(host, f"printf '#!/bin/sh\\nexit 1\\n' > {BOT} && (supervisorctl restart myauth:bot || true)")
