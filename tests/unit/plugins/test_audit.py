@@ -34,6 +34,15 @@ def test_one_change_makes_one_finding(
     assert finding.why
 
 
+def test_the_least_of_several_limits_is_what_a_process_has() -> None:
+    look = looks.good()
+    (listener,) = [one for one in look["limits"] if "worker_00" in one["programs"]]
+    listener.update(programs={"worker_00": "500MB"}, groups={"myauth": "400MB"}, any="300MB")
+    assert worker.limits(look)["myauth:worker_00"][0] == 300 * 1024**2
+    listener["any"] = None
+    assert worker.limits(look)["myauth:worker_00"][0] == 400 * 1024**2
+
+
 def test_a_silent_daemon_and_invalid_files_are_found() -> None:
     look = looks.good()
     look.update(daemon={"problem": "supervisord does not answer at unix:///s", "drift": {}}, invalid="bad [program:x]")

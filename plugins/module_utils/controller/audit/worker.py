@@ -133,15 +133,19 @@ def holds(process: Mapping[str, Any], children: bool) -> int:
 def limits(look: Mapping[str, Any]) -> dict[str, tuple[int, bool, str]]:
     """Return each process's limit: bytes, whether children count, and the listener; by the process's namespec.
 
-    Source: superlance/memmon.py (runforever): the process's name, then its group's, then any.
+    Of several it is the least. Source: superlance/memmon.py (runforever), which compares a process with its own, its
+    group's and the one for any in turn.
     """
     found: dict[str, tuple[int, bool, str]] = {}
     for listener in look["limits"]:
         for process in look["processes"]:
-            size = (
-                listener["programs"].get(process["name"]) or listener["groups"].get(process["group"]) or listener["any"]
+            given = (
+                listener["programs"].get(process["name"]),
+                listener["groups"].get(process["group"]),
+                listener["any"],
             )
-            limit = memmon.size_in_bytes(size) if size else None
-            if limit is not None and process["namespec"] != listener["listener"]:
-                found[process["namespec"]] = (limit, listener["children"], listener["listener"])
+            sizes = [size for size in (memmon.size_in_bytes(text) for text in given if text) if size is not None]
+            if sizes and process["namespec"] != listener["listener"]:
+                limit = (min(sizes), listener["children"], listener["listener"])
+                found[process["namespec"]] = min(limit, found.get(process["namespec"], limit))
     return found
