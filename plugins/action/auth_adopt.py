@@ -18,6 +18,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import (
     adopt,
     adopt_files,
+    gunicorn_file,
     sections,
     values,
     variables,
@@ -139,7 +140,7 @@ class ActionModule(ActionBase):
 
     def _declare(self, given: Mapping[str, Any]) -> tuple[Declared, list[str]]:
         together = {**self._base, **given}
-        left = variables.left_to_gunicorn(self._info, self._found["name"], given, together)
+        left = gunicorn_file.left_to_it(self._info, self._found["name"], given, together)
         return variables.declare(together, self._host, self._info["routed_queues"], left)
 
     def _compare(self, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import (
     consent,
+    gunicorn_file,
     plan,
     refusals,
     report,
@@ -89,7 +90,7 @@ class ActionModule(ActionBase):
         info = self._given["info"]
         if not info["own_gunicorn_conf"] and not info["named_gunicorn_conf"]:
             return {}
-        return variables.left_to_gunicorn(info, str(self._values["auth_project"]), self._explicit(), self._values)
+        return gunicorn_file.left_to_it(info, str(self._values["auth_project"]), self._explicit(), self._values)
 
     def _explicit(self) -> set[str]:
         return explicit.names(self._task, self._vars, variables.NAMES)

@@ -15,8 +15,6 @@ from dataclasses import replace
 from typing import Any, Callable, Iterable, Mapping, Sequence, TypeVar
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import quoting
-from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
-from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.description import argument_of
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options import (
     CUMULATIVE,
     KINDS,
@@ -105,12 +103,6 @@ _LOGLEVELS = ("debug", "info", "warning", "error", "critical", "fatal")
 # to wait longer than that, or it kills a request that gunicorn still lets finish.
 _GUNICORN_STOPWAITSECS = 40
 
-# What a variable gives to gunicorn's command, and its own configuration file can give as well.
-_IN_GUNICORNS_FILE = ("bind", "timeout", "workers")
-
-# As what auth_discard may call the file that gunicorn's command names.
-_NAMES_OF_GUNICORNS_FILE = frozenset({"program:gunicorn", "program:gunicorn -c", "program:gunicorn --config"})
-
 # Keys of an entry of auth_workers.
 _KEYS_OF_A_POOL = ("name", "enabled", "queues", *POOL_KEYS)
 
@@ -180,7 +172,7 @@ def declare(
 
     ``variables`` are the role's, by name. ``routed_queues`` are the queues that the
     project's ``celery.py`` routes tasks to: Alliance Auth 5 has ``services``.
-    ``left_to_file`` is what `left_to_gunicorn` returns.
+    ``left_to_file`` is what `gunicorn_file.left_to_it` returns.
     With any sentence in the second value the first must not be used.
     """
     reader = _Reader(host, [])
@@ -395,62 +387,6 @@ def _with_file(gunicorn: Gunicorn, found: Mapping[str, Any]) -> Gunicorn:
         workers=workers if isinstance(workers, int) else gunicorn.workers,
         left_to_file=tuple(sorted(found)),
     )
-
-
-def left_to_gunicorn(
-    info: Mapping[str, Any], project: str, explicit: Iterable[str], given: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """Return what gunicorn's own configuration file is to give, by name, with its values (None: calculated there).
-
-    That is what it does give, unless the command that is there now overrides it already, or a variable was set.
-    ``info`` is `auth_info`'s result, ``explicit`` are the variables that were set, ``given`` are all of them.
-    """
-    settings = _file_of_gunicorn(info, set(explicit), given or {})
-    if not settings:
-        return {}
-    commands = [
-        split_command(process["command"])
-        for group in info.get("effective", {}).get("groups", [])
-        if group["name"] in (project, *info.get("own_groups", []))
-        for process in group["processes"]
-        if process["name"] == "gunicorn"
-    ]
-    on_command_line = {
-        word.partition("=")[0] if word.startswith("--") else word[:2] for words in commands for word in words
-    }
-    table = {item.names[-1].lstrip("-"): item for item in KINDS["gunicorn"].arguments}
-    return {
-        name: value
-        for name, value in settings.items()
-        if name in _IN_GUNICORNS_FILE and f"auth_gunicorn_{name}" not in set(explicit)
-        if not on_command_line & set(table[name].names)
-    }
-
-
-def _file_of_gunicorn(
-    info: Mapping[str, Any], explicit: set[str], given: Mapping[str, Any]
-) -> Mapping[str, Any] | None:
-    """Return the settings of the configuration file that gunicorn goes on with: that of ``-c``, or the project's.
-
-    A file that the command names now stays if the variables name it as well. It also stays while nobody has decided:
-    then `apply` asks about ``-c`` and stops, and what the file gives must not be among what it offers to paste.
-    """
-    try:
-        options = values.arguments(given.get("auth_gunicorn_options", []))
-        discard = set(values.arguments(given.get("auth_discard", [])))
-    except ValueError:
-        # `declare` says what is wrong with them.
-        return None
-    wanted, named = argument_of("gunicorn", options, "-c"), info["named_gunicorn_conf"]
-    if wanted is not None:
-        same = named is not None and named["file"] == wanted
-        return named["settings"] if same else None
-    open_to_all = not info.get("tuned") and "auth_gunicorn_options" not in explicit
-    if named is not None and open_to_all and not discard & _NAMES_OF_GUNICORNS_FILE:
-        settings: Mapping[str, Any] = named["settings"]
-        return settings
-    own: Mapping[str, Any] | None = info["own_gunicorn_conf"]
-    return own
 
 
 def renamed(variables: Mapping[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import variables
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import gunicorn_file, variables
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import project
 
 from tests.unit.plugins.rendering import look, render
@@ -89,7 +89,7 @@ def test_it_gives_what_neither_the_command_nor_a_variable_does(
     defaults: dict[str, Any], command: str, explicit: set[str], left: set[str]
 ) -> None:
     info = {**look(defaults), "own_gunicorn_conf": GIVEN, "effective": on_disk(command)}
-    found = variables.left_to_gunicorn(info, "myauth", explicit)
+    found = gunicorn_file.left_to_it(info, "myauth", explicit)
     assert set(found) == left
     declared, refusals = variables.declare(defaults, "auth1", (), found)
     assert refusals == []
@@ -133,7 +133,7 @@ def test_the_file_that_the_command_names_gives_what_it_gives_as_long_as_it_stays
         "named_gunicorn_conf": NAMED,
         "effective": on_disk(f"gunicorn myauth.wsgi -c {NAMED['file']}"),
     }
-    found = variables.left_to_gunicorn(info, "myauth", given, {**defaults, **given})
+    found = gunicorn_file.left_to_it(info, "myauth", given, {**defaults, **given})
     assert set(found) == left
     declared, refusals = variables.declare({**defaults, **given}, "auth1", (), found)
     assert refusals == []
