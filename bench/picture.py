@@ -56,7 +56,8 @@ def measure() -> dict[str, Any]:
         last = time.time()
         watcher.stop()
     counted = going.settle(TASK_SECONDS + 60)
-    starts = [line for line in going.ledger() if line["event"] == "start"]
+    probe = f"{going.prefix}-0-"
+    starts = [line for line in going.ledger() if line["event"] == "start" and line["key"].startswith(probe)]
     once = {line["event"]: line["time"] for line in going.ledger() if line["key"].endswith("-once0")}
 
     def since(moment: float) -> float:
@@ -116,7 +117,7 @@ def draw(seen: Mapping[str, Any]) -> str:
         ("beat runs", "program", seen["processes"]["beat"]),
         ("workers run", "program", seen["processes"]["workers"]),
         (f"a task of {seen['task_seconds']} s", "task", [seen["task"]]),
-        ("new tasks begin", "tick", [(moment, moment) for moment in seen["begun"]]),
+        ("queued tasks begin", "tick", [(moment, moment) for moment in seen["begun"]]),
         ("ansible-playbook runs", "run", [seen["run"]]),
     ]
     height = _TOP + len(rows) * _ROW + _BOTTOM

@@ -1,4 +1,4 @@
-"""Three ways to bring another concurrency into effect."""
+"""Ways to bring another concurrency into effect, and ways to bring new code into service."""
 
 from __future__ import annotations
 
@@ -22,9 +22,24 @@ class Way:
     go: Callable[[Host, int], None]
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """Ways to the same end: what happens, in a sentence's first half, and the keys of ours and of those by hand."""
+
+    what: str
+    ways: tuple[Way, ...]
+    ours: str
+    by_hand: tuple[str, ...]
+
+
 def by_hand(host: Host, concurrency: int) -> None:
     """Edit the file, then the tuning guide's two commands, in the spelling that works."""
     edit(host, concurrency)
+    stop_and_restart(host, concurrency)
+
+
+def stop_and_restart(host: Host, _concurrency: int) -> None:
+    """Stop the programs and restart the service, as the tuning guide says."""
     on_host(host, "supervisorctl", "stop", "myauth:")
     on_host(host, "systemctl", "restart", "supervisor")
 
@@ -35,11 +50,33 @@ def by_restart(host: Host, concurrency: int) -> None:
     on_host(host, "systemctl", "restart", "supervisor")
 
 
-def by_collection(host: Host, concurrency: int) -> None:
+def by_supervisorctl(host: Host, _concurrency: int) -> None:
+    """Restart the programs, as Alliance Auth's documentation says after an upgrade."""
+    on_host(host, "supervisorctl", "restart", "myauth:")
+
+
+def by_apply(host: Host, concurrency: int) -> None:
     """Run the playbook with another value."""
-    done = ansible_cli.run(ansible_cli.apply(host.lab, "-e", f"auth_worker_concurrency={concurrency}"))
+    play(ansible_cli.apply(host.lab, "-e", f"auth_worker_concurrency={concurrency}"))
+
+
+def by_apply_alone(host: Host, concurrency: int) -> None:
+    """Run the playbook with another value, and without workers that take tasks meanwhile."""
+    play(
+        ansible_cli.apply(host.lab, "-e", f"auth_worker_concurrency={concurrency}", "-e", "auth_worker_handover=false")
+    )
+
+
+def by_playbook_restart(host: Host, _concurrency: int) -> None:
+    """Run the playbook that restarts the programs."""
+    play(ansible_cli.playbook(host.lab, "allianceauth.tuning.restart"))
+
+
+def play(command: list[str]) -> None:
+    """Run a playbook, which must succeed."""
+    done = ansible_cli.run(command)
     if done.returncode != 0:
-        raise LabError(f"The playbook apply failed:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
+        raise LabError(f"`{' '.join(command)}` failed:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
 
 
 def edit(host: Host, concurrency: int) -> None:
@@ -52,8 +89,25 @@ def on_host(host: Host, *words: str) -> None:
     engine.podman("exec", host.container, *words, timeout=900)
 
 
-WAYS = (
-    Way("a", "(a) the guide's two commands", by_hand),
-    Way("b", "(b) systemctl restart alone", by_restart),
-    Way("c", "(c) this collection", by_collection),
+CHANGE = Comparison(
+    "The concurrency changes",
+    (
+        Way("a", "(a) the guide's two commands", by_hand),
+        Way("b", "(b) systemctl restart alone", by_restart),
+        Way("c", "(c) this collection", by_apply),
+        Way("d", "(d) the same, no handover", by_apply_alone),
+    ),
+    ours="c",
+    by_hand=("a", "b"),
+)
+
+RESTART = Comparison(
+    "All programs restart, as after an upgrade,",
+    (
+        Way("e", "(e) supervisorctl restart myauth:", by_supervisorctl),
+        Way("f", "(f) the guide's two commands", stop_and_restart),
+        Way("g", "(g) the playbook restart", by_playbook_restart),
+    ),
+    ours="g",
+    by_hand=("e", "f"),
 )

@@ -38,7 +38,12 @@ def inventory(lab: str) -> str:
 
 def apply(lab: str, *arguments: str) -> list[str]:
     """Return the command that tunes the lab's servers."""
-    return ["ansible-playbook", "-i", inventory(lab), APPLY, *arguments]
+    return playbook(lab, APPLY, *arguments)
+
+
+def playbook(lab: str, name: str, *arguments: str) -> list[str]:
+    """Return the command that runs a playbook of the collection on the lab's servers."""
+    return ["ansible-playbook", "-i", inventory(lab), name, *arguments]
 
 
 def ping(lab: str) -> list[str]:

@@ -34,7 +34,8 @@ ANSWER_SECONDS = 300
 class Traffic:
     """What went to a host, complete once the traffic has ended.
 
-    `requests` are the visitor's, `sent` are the tasks, and `answered` are the statuses in nginx's own log.
+    `requests` are the visitor's, `sent` are the tasks, `answered` are the statuses in nginx's own log, and `held` is
+    what the auth user's processes held, as `memory.py` says it.
     """
 
     host: Host
@@ -42,6 +43,7 @@ class Traffic:
     requests: list[dict[str, Any]] = field(default_factory=list)
     sent: list[dict[str, Any]] = field(default_factory=list)
     answered: list[int] = field(default_factory=list)
+    held: list[dict[str, Any]] = field(default_factory=list)
 
     def ledger(self) -> list[dict[str, Any]]:
         """Return the ledger's lines on this traffic's tasks."""
@@ -60,10 +62,18 @@ class Traffic:
 
 @contextmanager
 def traffic(
-    host: Host, prefix: str, tasks: Sequence[str] = (), once: Sequence[float] = (), seconds: int = 900
+    host: Host,
+    prefix: str,
+    tasks: Sequence[str] = (),
+    once: Sequence[float] = (),
+    seconds: int = 900,
+    weigh: bool = False,
 ) -> Iterator[Traffic]:
-    """Have a visitor and a sender at work, at most for so many seconds; `tasks` and `once` are those of `load.py`."""
-    for script in ("visitor.py", "load.py"):
+    """Have a visitor and a sender at work, at most for so many seconds; `tasks` and `once` are those of `load.py`.
+
+    With `weigh` it is seen what the auth user's processes hold.
+    """
+    for script in ("visitor.py", "load.py", "memory.py"):
         engine.podman("cp", str(SCRIPTS / script), f"{host.container}:{ON_HOST}/{script}")
     # The ledger keeps what earlier traffic of the same prefix has left.
     unique = f"{prefix}-{time.time_ns()}"
@@ -71,7 +81,11 @@ def traffic(
     load += [f"--task={text}" for text in tasks] + [f"--once={seconds}" for seconds in once]
     as_auth = ["--user", "allianceserver", "--workdir", PROJECT_DIR]
     going = Traffic(host, unique)
-    with tempfile.TemporaryFile("w+") as asked, tempfile.TemporaryFile("w+") as queued:
+    with (
+        tempfile.TemporaryFile("w+") as asked,
+        tempfile.TemporaryFile("w+") as queued,
+        tempfile.TemporaryFile("w+") as weighed,
+    ):
         processes = [_start(host, [], ["python3", f"{ON_HOST}/visitor.py", f"--seconds={seconds}"], asked)]
         try:
             _await_answer(asked)
@@ -79,6 +93,8 @@ def traffic(
             answers, began = len(_answers(host)), time.time()
             processes.append(_start(host, as_auth, load, queued))
             _await_first(queued, processes[-1])
+            if weigh:
+                processes.append(_start(host, [], ["python3", f"{ON_HOST}/memory.py", "allianceserver"], weighed))
             yield going
         finally:
             for process in processes:
@@ -87,6 +103,7 @@ def traffic(
         going.requests = [request for request in _read(asked) if request["time"] >= began]
         going.answered = _answers(host)[answers:]
         going.sent = _read(queued)
+        going.held = _read(weighed)
 
 
 def _start(host: Host, options: list[str], words: list[str], output: IO[str]) -> subprocess.Popen[bytes]:
