@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import socket
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,16 @@ ROLE = Path(__file__).parents[3] / "roles/auth"
 
 # supervisord looks after its children once a second; far more than any test here needs.
 PATIENCE_SECONDS = 60
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Return a TCP port of 127.0.0.1 that no other test gets before the test's own program listens there."""
+    with socket.socket() as held:
+        # Bound until the end: with SO_REUSEADDR it keeps only those out that do not set it.
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
 
 
 @dataclass(frozen=True)

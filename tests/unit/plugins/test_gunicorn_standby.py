@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -221,10 +220,7 @@ def test_absent_ends_it_without_asking_anybody(on_disk: OnDisk, second: Second) 
     assert work("absent") == refused("")
 
 
-def test_a_real_gunicorn_gets_a_second_and_loses_it(supervised: Supervised, wait: Wait) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def test_a_real_gunicorn_gets_a_second_and_loses_it(supervised: Supervised, wait: Wait, port: int) -> None:
     config = str(Path(__file__).parents[3] / "roles/auth/files/gunicorn.py")
     # Any application does, and Python has this one.
     command = f"{sys.executable} {sys.exec_prefix}/bin/gunicorn wsgiref.simple_server:demo_app"
@@ -237,11 +233,8 @@ def test_a_real_gunicorn_gets_a_second_and_loses_it(supervised: Supervised, wait
 
 
 def test_one_that_is_tried_is_gone_once_it_answers_and_what_does_not_load_is_said(
-    supervised: Supervised, wait: Wait, tmp_path: Path, note: str
+    supervised: Supervised, wait: Wait, tmp_path: Path, note: str, port: int
 ) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     config = str(Path(__file__).parents[3] / "roles/auth/files/gunicorn.py")
     application = tmp_path / "app.py"
     application.write_text("from wsgiref.simple_server import demo_app as application\n")

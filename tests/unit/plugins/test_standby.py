@@ -140,12 +140,9 @@ def note(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(tmp_path: Path, port: int) -> Iterator[Site]:
     (tmp_path / "application.py").write_text(APPLICATION.replace("LOAD_SECONDS", "1"))
     (tmp_path / "status").write_text("200 OK")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     built = Site(tmp_path, port, ["--config", str(ROLE / "files/gunicorn.py")])
     yield built
     if built.process:
@@ -292,7 +289,8 @@ def test_the_second_gunicorn_ends_with_the_process_that_looks_after_it(site: Sit
 
 def test_a_gunicorn_does_not_start_beside_another_program_on_its_address(site: Site) -> None:
     with socket.socket() as other:
-        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+            other.setsockopt(socket.SOL_SOCKET, option, 1)
         other.bind(("127.0.0.1", site.port))
         other.listen()
         site.start()
