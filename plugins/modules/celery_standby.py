@@ -24,8 +24,10 @@ options:
     description:
       - V(present) starts them, after it has ended those of a run before.
       - V(absent) has all of them finish the tasks that they run, and end.
+      - V(replaced) starts them, and then has those that took tasks before beside the same O(processes) finish. If one
+        cannot work, those go on, RV(problem) says why, and the module does not fail.
     type: str
-    choices: [present, absent]
+    choices: [present, absent, replaced]
     default: present
   processes:
     description: The supervised processes (C(GROUP:PROCESS)) to start another of each, one for each pool.
@@ -136,10 +138,9 @@ _ROUND_SECONDS = 5
 
 def weight(processes: list[str]) -> int:
     """Return the bytes that as many workers more will hold, by those that run."""
-    pids = {process.namespec: process.pid for process in supervisord.Daemon().processes() if process.pid}
-    below = proc.children(pids.values())
-    weights = {name: proc.rss(pid) + sum(map(proc.rss, below.get(pid, []))) for name, pid in pids.items()}
-    return sum(weights.get(name, _AT_REST) for name in processes)
+    pids = {process.namespec: process.pid for process in supervisord.Daemon().processes()}
+    weights = proc.trees_rss(filter(None, pids.values()))
+    return sum(weights.get(pids.get(name, 0), _AT_REST) for name in processes)
 
 
 def begin(given: dict[str, Any]) -> list[serving.Worker]:
@@ -191,7 +192,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "state": {"type": "str", "choices": ["present", "absent", "replaced"], "default": "present"},
             "processes": {"type": "list", "elements": "str", "default": []},
             "reserve": {"type": "int", "default": 0},
             "longest": {"type": "int", "default": 600},
@@ -209,13 +210,19 @@ def main() -> None:
         module.exit_json(changed=False, running=[], problem="", ending=[])
     with guard.as_owner(module):
         before: list[str] = []
+        replaces = given["state"] == "replaced"
         try:
             before = serving.units(given["name"])
-            serving.stop(before)
+            if not replaces:
+                serving.stop(before)
             if given["state"] == "absent":
                 module.exit_json(changed=bool(before), running=[], problem="", ending=serving.units(given["name"]))
             started = begin(given)
+            if replaces:
+                serving.stop([unit for unit in before if serving.beside(given["name"], unit) in given["processes"]])
         except (RuntimeError, celery_cli.CannotAskError) as why:
+            if replaces:
+                module.exit_json(changed=False, running=[], problem=str(why).rstrip("."))
             module.fail_json(
                 msg=f"{socket.gethostname()}: the new {given['brings']} does not work, so nothing was stopped: "
                 f"{str(why).rstrip('.')}."

@@ -73,4 +73,6 @@ def test_a_pool_of_one_task_at_a_time_is_never_handed_over(defaults: dict[str, A
 
 def test_one_of_each_pool_takes_tasks(defaults: dict[str, Any]) -> None:
     declared, _refusals = variables.declare({**defaults, "auth_worker_numprocs": 3}, "auth1")
-    assert plan.handover(declared) == ("myauth:worker_00",)
+    assert plan.handover(declared) == {"myauth:worker_00": plan.Serving(512 * 1024**2, 10)}
+    unwatched, _refusals = variables.declare({**defaults, "auth_memmon": False}, "auth1")
+    assert plan.handover(unwatched) == {"myauth:worker_00": plan.Serving(0, 10)}
