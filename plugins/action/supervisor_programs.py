@@ -108,6 +108,7 @@ class ActionModule(ActionBase):
             state="replaced",
             name=process.partition(":")[0],
             processes=[process],
+            connections=serving.limited[process]["concurrency"],
             longest=max(map(int, self._task.args["stopwaitsecs"].values()), default=DEFAULT_STOPWAITSECS),
             **self._task.args["celery"],
         )

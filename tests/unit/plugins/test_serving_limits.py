@@ -49,6 +49,7 @@ def test_one_past_its_limit_gets_a_successor() -> None:
         "state": "replaced",
         "name": "myauth",
         "processes": [PROCESS],
+        "connections": 10,
         "longest": 900,
         "venv": "/venv",
     }
