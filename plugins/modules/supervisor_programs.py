@@ -184,6 +184,10 @@ finishing:
   returned: O(state=running)
   type: list
   elements: str
+starts:
+  description: When each of O(processes) was started last, in seconds since 1970.
+  returned: O(state=running)
+  type: dict
 site:
   description: The C(status) of the site's first answer and when it came (C(at), seconds since 1970).
   returned: O(state=running) and O(site) is given
@@ -319,6 +323,7 @@ def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: 
             )
         pending = [known[name] for name in wanted if not settled(known[name], module.params["settle"])]
         pending = [process for process in pending if not given_up(process, module.params["tolerate"])]
+        result["starts"] = {name: known[name].start for name in wanted}
         state = "answered by the second gunicorn" if second else "no answer"
         silent = [{"name": f"the site at {site}", "state": state}] if site and not result["site"] else []
         result["pending"] = silent + [

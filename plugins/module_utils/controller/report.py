@@ -145,12 +145,19 @@ class Report:
         return f"{self.plan['files']['path']} {self._was} replaced.{before}"
 
     def _restart(self) -> str:
-        meanwhile = f"{self._absence()}{self._served()}"
+        meanwhile = f"{self._absence()}{self._without_beat()}{self._served()}"
         if self.plan["job"] == "restart":
             names = [name.rpartition(":")[2] for name in self.plan["expected"]["processes"]]
             was = self._was if self.check_mode or len(names) == 1 else "were"
             return f"{', '.join(names)} {was} restarted{meanwhile}; supervisord runs on."
         return f"supervisord {self._was} restarted{meanwhile}." if self._changed("supervisord") else ""
+
+    def _without_beat(self) -> str:
+        """Return how long nothing was queued regularly, by the server's clock."""
+        asked: Mapping[str, Any] = self._results.get("drained", {}).get("stop_requests", {})
+        starts: Mapping[str, float] = self._results.get("started", {}).get("starts", {})
+        gaps = [starts[name] - asked[name]["at"] for name in starts if name in asked and name.endswith(":beat")]
+        return f", beat was away for {gaps[0]:.0f} s" if gaps else ""
 
     def _served(self) -> str:
         """Return whose tasks other workers took meanwhile, or why nobody did."""
