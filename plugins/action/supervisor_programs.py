@@ -12,6 +12,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import progress
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import DEFAULT_STOPWAITSECS
 from ansible_collections.allianceauth.tuning.plugins.plugin_utils import terminal
 
 # A supervisord that has just been started answers within a second or two, on a busy host later.
@@ -22,6 +23,9 @@ _AGAIN_SECONDS = 60
 
 # For what did not work before: a program that ends again and again is up in between.
 _TOLERATED_SECONDS = 30
+
+# As often as memmon looks (TICK_60).
+_WEIGH_SECONDS = 60
 
 # Between two attempts to reach a server.
 _LINE_SECONDS = 3
@@ -40,7 +44,7 @@ class ActionModule(ActionBase):
             return self._stop(result)
         return self._start(result)
 
-    def _call(self, **arguments: Any) -> dict[str, Any]:
+    def _call(self, module: str = "supervisor_programs", **arguments: Any) -> dict[str, Any]:
         """Call the module; if the line is cut, again and again until the guard on the server has to act."""
         guard = self._task.args.get("guard") or {}
         until = time.monotonic() + int(guard.get("seconds", 0))
@@ -51,7 +55,7 @@ class ActionModule(ActionBase):
                 raise AnsibleActionFail("The run was killed, so this task goes no further.")
             try:
                 answer: dict[str, Any] = self._execute_module(
-                    module_name="allianceauth.tuning.supervisor_programs",
+                    module_name=f"allianceauth.tuning.{module}",
                     module_args={**arguments, "guard": guard},
                     task_vars=self._vars,
                 )
@@ -68,12 +72,21 @@ class ActionModule(ActionBase):
         host, arguments = self._vars["inventory_hostname"], dict(self._task.args)
         drained = progress.Drained(host, arguments.get("stopwaitsecs", {}), arguments.get("workers", []))
         kills = arguments.get("timeout_action") == "kill"
+        serving = progress.Serving(host, arguments.pop("serving", {}))
+        weighed = time.monotonic()
         while True:
+            weighs = time.monotonic() - weighed >= _WEIGH_SECONDS
+            weighed = time.monotonic() if weighs else weighed
             answer = self._call(
-                **arguments, stop_requests=drained.stop_requests, kill=drained.overdue() if kills else []
+                **arguments,
+                serving=serving.limited if weighs else {},
+                stop_requests=drained.stop_requests,
+                kill=drained.overdue() if kills else [],
             )
             drained.update(answer)
-            result.update(answer, changed=drained.changed, tasks=drained.tasks)
+            result.update(answer, changed=drained.changed, tasks=drained.tasks, replaced=serving.replaced)
+            if serving.warnings:
+                result["warnings"] = [*answer.get("warnings", []), *serving.warnings]
             if answer.get("failed") or not drained.pending:
                 if kills and drained.killed():
                     result.setdefault("warnings", []).append(drained.lost_tasks_warning())
@@ -84,6 +97,22 @@ class ActionModule(ActionBase):
                 result.update(failed=True, msg=drained.abort_message(trouble, back))
                 return result
             terminal.say(drained.line())
+            for process, held in answer.get("heavy", {}).items():
+                self._replace(serving, process, held)
+
+    def _replace(self, serving: progress.Serving, process: str, held: int) -> None:
+        """Have another worker take the tasks of one that is past its memory limit, and that one finish."""
+        terminal.say(serving.line(process, held))
+        answer = self._call(
+            "celery_standby",
+            state="replaced",
+            name=process.partition(":")[0],
+            processes=[process],
+            connections=serving.limited[process]["concurrency"],
+            longest=max(map(int, self._task.args["stopwaitsecs"].values()), default=DEFAULT_STOPWAITSECS),
+            **self._task.args["celery"],
+        )
+        serving.update(process, held, answer)
 
     def _start_again(self, drained: progress.Drained) -> tuple[str, list[str]]:
         """Start what a drain has stopped, or stops yet, and have workers take tasks again that take no more.

@@ -14,7 +14,8 @@ description:
     own, and waits until it answers. It is a transient unit of systemd's, run by the program's user.
   - If one of them cannot work, the module ends all that it has started and fails with that one's last words. Nothing
     else has changed then, so this is how a configuration shows that it works before anything stops.
-  - Where there is no memory for them, nothing happens and RV(problem) says why.
+  - Where the memory, or MariaDB or MySQL's connections, do not suffice for them, nothing happens and RV(problem) says
+    why.
 options:
   name:
     description: Whose workers they are; the supervisor group.
@@ -24,8 +25,10 @@ options:
     description:
       - V(present) starts them, after it has ended those of a run before.
       - V(absent) has all of them finish the tasks that they run, and end.
+      - V(replaced) starts them, and then has those that took tasks before beside the same O(processes) finish. If one
+        cannot work, those go on, RV(problem) says why, and the module does not fail.
     type: str
-    choices: [present, absent]
+    choices: [present, absent, replaced]
     default: present
   processes:
     description: The supervised processes (C(GROUP:PROCESS)) to start another of each, one for each pool.
@@ -34,6 +37,10 @@ options:
     default: []
   reserve:
     description: Bytes of memory that something else needs at the same time.
+    type: int
+    default: 0
+  connections:
+    description: Connections to the database that they, and what else begins at the same time, may take.
     type: int
     default: 0
   longest:
@@ -109,6 +116,8 @@ ending:
   elements: str
 """
 
+import contextlib
+import inspect
 import socket
 import time
 from typing import Any
@@ -116,6 +125,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
+    audit_program,
     celery_cli,
     guard,
     proc,
@@ -130,16 +140,39 @@ _AT_REST = 120 * 1024**2
 # What a run takes beside two drains: programs start, and it may go back.
 _RUN_SECONDS = 1800
 
+# Asks the project's database; its settings come with its Celery application, and its apps are not needed.
+_DATABASE = f"""
+from __future__ import annotations
+import importlib, json, sys
+from typing import Any
+{inspect.getsource(audit_program.database)}
+importlib.import_module(sys.argv[1] + ".celery")
+print(json.dumps(database() or {{}}))
+"""
+_DATABASE_SECONDS = 180
+
 # Between two looks at units that have to answer.
 _ROUND_SECONDS = 5
 
 
 def weight(processes: list[str]) -> int:
     """Return the bytes that as many workers more will hold, by those that run."""
-    pids = {process.namespec: process.pid for process in supervisord.Daemon().processes() if process.pid}
-    below = proc.children(pids.values())
-    weights = {name: proc.rss(pid) + sum(map(proc.rss, below.get(pid, []))) for name, pid in pids.items()}
-    return sum(weights.get(name, _AT_REST) for name in processes)
+    pids = {process.namespec: process.pid for process in supervisord.Daemon().processes()}
+    weights = proc.trees_rss(filter(None, pids.values()))
+    return sum(weights.get(pids.get(name, 0), _AT_REST) for name in processes)
+
+
+def missing_connections(given: dict[str, Any]) -> str:
+    """Return why the database has too few connections left, "" if it has enough, has no limit or cannot say."""
+    application = celery_cli.Application.configured(given, supervisord.MAIN_CONF)
+    with contextlib.suppress(celery_cli.CannotAskError):
+        found = application.ask(_DATABASE, [given["project"]], _DATABASE_SECONDS)
+        if found and given["connections"] > found["max_connections"] - found["threads_connected"]:
+            return (
+                f"the database has {found['max_connections']} connections, of which {found['threads_connected']} are "
+                f"taken, and it takes up to {given['connections']} more; raise its max_connections"
+            )
+    return ""
 
 
 def begin(given: dict[str, Any]) -> list[serving.Worker]:
@@ -152,6 +185,8 @@ def begin(given: dict[str, Any]) -> list[serving.Worker]:
     needed = weight(given["processes"]) + given["reserve"]
     if needed > proc.memory_available():
         raise serving.ImpossibleError(f"there is no memory for {needed // 1024**2} MB more")
+    if why := missing_connections(given):
+        raise serving.ImpossibleError(why)
     programs = supervisor_parser.programs(supervisord.MAIN_CONF, given["processes"])
     started: list[serving.Worker] = []
     try:
@@ -191,9 +226,10 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "state": {"type": "str", "choices": ["present", "absent", "replaced"], "default": "present"},
             "processes": {"type": "list", "elements": "str", "default": []},
             "reserve": {"type": "int", "default": 0},
+            "connections": {"type": "int", "default": 0},
             "longest": {"type": "int", "default": 600},
             "timeout": {"type": "int", "default": 180},
             "apart": {"type": "str", "default": ""},
@@ -209,13 +245,19 @@ def main() -> None:
         module.exit_json(changed=False, running=[], problem="", ending=[])
     with guard.as_owner(module):
         before: list[str] = []
+        replaces = given["state"] == "replaced"
         try:
             before = serving.units(given["name"])
-            serving.stop(before)
+            if not replaces:
+                serving.stop(before)
             if given["state"] == "absent":
                 module.exit_json(changed=bool(before), running=[], problem="", ending=serving.units(given["name"]))
             started = begin(given)
+            if replaces:
+                serving.stop([unit for unit in before if serving.beside(given["name"], unit) in given["processes"]])
         except (RuntimeError, celery_cli.CannotAskError) as why:
+            if replaces:
+                module.exit_json(changed=False, running=[], problem=str(why).rstrip("."))
             module.fail_json(
                 msg=f"{socket.gethostname()}: the new {given['brings']} does not work, so nothing was stopped: "
                 f"{str(why).rstrip('.')}."

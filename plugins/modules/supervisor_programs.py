@@ -65,6 +65,15 @@ options:
         busy when the drain is called off does not take tasks again; it finishes, and supervisord starts it again.
     type: str
     default: ''
+  serving:
+    description:
+      - The processes (C(GROUP:PROCESS)) beside which a further worker takes tasks during the drain, as
+        M(allianceauth.tuning.celery_standby) starts them, each with its C(memory_limit) in bytes (0 for none) and its
+        C(concurrency).
+      - Once a minute each is weighed with its children. One that holds more than its limit gets a successor, and is
+        told to finish once that has answered; if none can start it goes on, which is a warning.
+    type: dict
+    default: {}
   stop_requests:
     description: What an earlier call returned as RV(stop_requests), to go on with its drain.
     type: dict
@@ -155,6 +164,14 @@ tasks:
   description: What each worker ran when it was told to stop, each task with its C(name), C(id) and C(age) in seconds.
   returned: O(state=stopped)
   type: dict
+heavy:
+  description: The bytes that each of O(serving) holds that is past its limit.
+  returned: O(state=stopped) and O(serving) is given
+  type: dict
+replaced:
+  description: Those of O(serving) that got a successor, each with the bytes that it held (C(held)) and its C(limit).
+  returned: O(state=stopped)
+  type: dict
 back:
   description: Workers (C(GROUP:PROCESS)) that take tasks again.
   returned: O(state=running)
@@ -167,6 +184,10 @@ finishing:
   returned: O(state=running)
   type: list
   elements: str
+starts:
+  description: When each of O(processes) was started last, in seconds since 1970.
+  returned: O(state=running)
+  type: dict
 site:
   description: The C(status) of the site's first answer and when it came (C(at), seconds since 1970).
   returned: O(state=running) and O(site) is given
@@ -190,6 +211,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
     guard,
     http_probe,
     proc,
+    serving,
     standby,
     supervisor_parser,
     supervisord,
@@ -231,6 +253,19 @@ def stop(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: f
             result["tasks"] = known.tasks
     result.update(changed=work.changed, stop_requests=work.stop_requests, now=time.time())
     result["pending"] = [{"name": name, "state": state} for name, state in pending]
+    result["heavy"] = heavy(given["serving"])
+
+
+def heavy(given: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """Return the bytes of each worker that takes tasks meanwhile and holds more than its limit."""
+    held: dict[str, int] = {}
+    # It is no reason to keep a drain from going on.
+    with contextlib.suppress(serving.ImpossibleError):
+        for name in {process.partition(":")[0] for process in given}:
+            held.update(serving.held(name))
+    return {
+        process: held[process] for process, one in given.items() if 0 < int(one["memory_limit"]) < held.get(process, 0)
+    }
 
 
 def workers_of(daemon: Daemon, module: AnsibleModule) -> consumers.Consumers:
@@ -288,6 +323,7 @@ def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: 
             )
         pending = [known[name] for name in wanted if not settled(known[name], module.params["settle"])]
         pending = [process for process in pending if not given_up(process, module.params["tolerate"])]
+        result["starts"] = {name: known[name].start for name in wanted}
         state = "answered by the second gunicorn" if second else "no answer"
         silent = [{"name": f"the site at {site}", "state": state}] if site and not result["site"] else []
         result["pending"] = silent + [
@@ -386,6 +422,7 @@ def main() -> None:
             "timeout_action": {"type": "str", "choices": ["abort", "kill"], "default": "abort"},
             "celery": {"type": "dict", "default": {}},
             "apart": {"type": "str", "default": ""},
+            "serving": {"type": "dict", "default": {}},
             "stop_requests": {"type": "dict", "default": {}},
             "kill": {"type": "list", "elements": "str", "default": []},
             "processes": {"type": "list", "elements": "str", "default": []},

@@ -104,6 +104,17 @@ class Expected:
 
 
 @dataclass(frozen=True)
+class Serving:
+    """A worker that takes a pool's tasks during a restart: its ``memory_limit`` (bytes, 0 for none) and how many tasks.
+
+    Its ``concurrency`` is also how many connections to the database it takes at most.
+    """
+
+    memory_limit: int
+    concurrency: int
+
+
+@dataclass(frozen=True)
 class Plan:
     """What a run does to a server.
 
@@ -113,7 +124,7 @@ class Plan:
     ``outside`` are the files for whoever restarts supervisord besides us.
     ``daemon_problem`` says why supervisord does not answer, if it does not.
     ``found`` says what was not as it had to be before the run. ``unread`` are our groups that differ from the disk,
-    ``handover`` are the processes, one of each pool, beside which another worker may take tasks during a restart.
+    ``handover`` has the processes, one of each pool, beside which another worker may take tasks during a restart.
     ``stopped`` the processes that shall run and do not, ``tolerated`` those that did not work before, so that it is no
     failure if they do not at the end. ``new_page`` is what httpok would ask for and never did.
     ``outdated`` is the sentence on programs that run older code than what is installed, ``code`` what has to be asked
@@ -134,7 +145,7 @@ class Plan:
     unread: tuple[str, ...] = ()
     stopped: tuple[str, ...] = ()
     tolerated: tuple[str, ...] = ()
-    handover: tuple[str, ...] = ()
+    handover: Mapping[str, Serving] = field(default_factory=dict)
     new_page: str = ""
     outdated: str = ""
     code: restarting.Code = field(default_factory=restarting.Code)
@@ -243,7 +254,7 @@ def restart(declared: Declared, info: Mapping[str, Any], wanted: Wanted, only: s
             nodes={node: in_file.nodes[node] for name, node in ours.items() if name in names},
         ),
         # Further workers are started as the file has them, which is not what supervisord has loaded.
-        handover=() if plan.unread else tuple(name for name in plan.handover if name in names),
+        handover={} if plan.unread else _among(plan.handover, names),
         # This job never replaces the file, so that none is to be put back either.
         unread=(),
         outdated=outdated.sentence(
@@ -275,7 +286,7 @@ def _with_code(plan: Plan, declared: Declared, info: Mapping[str, Any]) -> Plan:
             f"nobody takes tasks while the workers restart: which tasks {', '.join(unknown)} know cannot be asked, and "
             "the new code may have others."
         )
-    return replace(plan, code=code, handover=() if unknown else plan.handover, warnings=(*plan.warnings, *said))
+    return replace(plan, code=code, handover={} if unknown else plan.handover, warnings=(*plan.warnings, *said))
 
 
 def _process_of(node: str) -> str:
@@ -296,7 +307,7 @@ def rollback(declared: Declared, info: Mapping[str, Any], wanted: Wanted, replac
         plan,
         job="rollback",
         expected=_in_file(declared, info),
-        handover=tuple(name for name in plan.handover if name in info.get("expected", [])),
+        handover=_among(plan.handover, info.get("expected", [])),
         actions={"restart": why} if why else {},
     )
     return _with_code(plan, declared, info) if why else plan
@@ -354,7 +365,7 @@ def revert(
     if not file_is_back and not plan.daemon_problem:
         known = [process["namespec"] for process in info["daemon"]["processes"]]
         expected = Expected(tuple(name for name in known if name in ran))
-        return replace(plan, job="revert", handover=(), expected=expected)
+        return replace(plan, job="revert", handover={}, expected=expected)
     back = dict.fromkeys([*info.get("expected", []), *(name for name in on_disk if name in ran)])
     # An orphan alone is no reason: the run may have failed because it did not end.
     why = [plan.daemon_problem] if plan.daemon_problem else []
@@ -363,7 +374,7 @@ def revert(
         plan,
         job="revert",
         # The workers that the failed run has started go on. New ones would have the configuration that does not work.
-        handover=(),
+        handover={},
         # One that works on is no reason to leave the server without the others.
         drain=plan.drain.without_orphan_workers(),
         expected=Expected(tuple(name for name in back if name not in failed)),
@@ -419,11 +430,19 @@ def _plan(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
     )
 
 
-def handover(declared: Declared) -> tuple[str, ...]:
+def handover(declared: Declared) -> dict[str, Serving]:
     """Return a process of each pool whose tasks another worker may take while its workers restart."""
-    return tuple(
-        make_namespec(declared.project, worker.process_names[0]) for worker in declared.workers if worker.can_hand_over
-    )
+    return {
+        make_namespec(declared.project, worker.process_names[0]): Serving(
+            worker.memory_limit if declared.watches else 0, worker.concurrency
+        )
+        for worker in declared.workers
+        if worker.can_hand_over
+    }
+
+
+def _among(serving: Mapping[str, Serving], names: Iterable[str]) -> dict[str, Serving]:
+    return {name: serving[name] for name in serving if name in names}
 
 
 def _expected(declared: Declared, info: Mapping[str, Any], trouble: Iterable[str]) -> Expected:

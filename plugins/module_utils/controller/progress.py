@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Iterable, Mapping, Sequence
 
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.memmon import size_text
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import is_orphan, short_name
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import DEFAULT_STOPWAITSECS
 
@@ -120,6 +121,43 @@ class Drained:
         tasks = self.tasks.get(short_name(name), [])
         running = ", ".join(f"{task['name']} for {round(task['age'] + self._now - requested)} s" for task in tasks)
         return f" ({running})" if running else ""
+
+
+class Serving:
+    """The workers that take tasks during a drain; ``given`` is as the module has them.
+
+    ``limited`` are those that are still weighed, ``replaced`` those that got a successor, and ``warnings`` has a
+    sentence on each that could not get one.
+    """
+
+    def __init__(self, host: str, given: Mapping[str, Mapping[str, Any]]) -> None:
+        self.host = host
+        self.limited = {process: one for process, one in given.items() if one["memory_limit"]}
+        self.replaced: dict[str, dict[str, int]] = {}
+        self.warnings: list[str] = []
+
+    def line(self, process: str, held: int) -> str:
+        """Return the line on one that is past its limit."""
+        return f"{self.host}: {self._heavy(process, held)} so another one is started, and then it is told to finish"
+
+    def update(self, process: str, held: int, answer: Mapping[str, Any]) -> None:
+        """Take in what `celery_standby` has answered; without a successor it is weighed no more."""
+        problem = answer.get("msg", "") if answer.get("failed") else answer.get("problem", "")
+        if not problem:
+            self.replaced[process] = {"held": held, "limit": int(self.limited[process]["memory_limit"])}
+            return
+        self.warnings.append(
+            f"{self.host}: {self._heavy(process, held)} and goes on, for no other one could take its place: "
+            f"{problem.rstrip('.')}. It ends with this run; if workers hold so much as a rule, raise the limit."
+        )
+        del self.limited[process]
+
+    def _heavy(self, process: str, held: int) -> str:
+        limit = size_text(int(self.limited[process]["memory_limit"]))
+        return (
+            f"the worker that takes tasks beside {short_name(process)} holds {held // 1024**2} MB, more than its "
+            f"memory limit of {limit},"
+        )
 
 
 class Starts:

@@ -76,8 +76,8 @@ class Report:
     """The sentences on one host.
 
     ``plan`` is the run's. ``results`` are the registered results of its steps by name: ``checked``, ``installed``,
-    ``outside``, ``configured``, ``serving``, ``standby``, ``site_stopped``, ``supervisord``, ``started``, ``resumed``,
-    ``linked``, ``verified``; what was not run has none, or no ``changed``.
+    ``outside``, ``configured``, ``serving``, ``drained``, ``standby``, ``site_stopped``, ``supervisord``, ``started``,
+    ``resumed``, ``linked``, ``verified``; what was not run has none, or no ``changed``.
     """
 
     def __init__(
@@ -145,20 +145,37 @@ class Report:
         return f"{self.plan['files']['path']} {self._was} replaced.{before}"
 
     def _restart(self) -> str:
+        meanwhile = f"{self._absence()}{self._without_beat()}{self._served()}"
         if self.plan["job"] == "restart":
             names = [name.rpartition(":")[2] for name in self.plan["expected"]["processes"]]
             was = self._was if self.check_mode or len(names) == 1 else "were"
-            return f"{', '.join(names)} {was} restarted{self._absence()}{self._served()}; supervisord runs on."
-        restarted = self._changed("supervisord")
-        return f"supervisord {self._was} restarted{self._absence()}{self._served()}." if restarted else ""
+            return f"{', '.join(names)} {was} restarted{meanwhile}; supervisord runs on."
+        return f"supervisord {self._was} restarted{meanwhile}." if self._changed("supervisord") else ""
+
+    def _without_beat(self) -> str:
+        """Return how long nothing was queued regularly, by the server's clock."""
+        asked: Mapping[str, Any] = self._results.get("drained", {}).get("stop_requests", {})
+        starts: Mapping[str, float] = self._results.get("started", {}).get("starts", {})
+        gaps = [starts[name] - asked[name]["at"] for name in starts if name in asked and name.endswith(":beat")]
+        return f", beat was away for {gaps[0]:.0f} s" if gaps else ""
 
     def _served(self) -> str:
         """Return whose tasks other workers took meanwhile, or why nobody did."""
         serving = self._results.get("serving", {})
         names = " and ".join(name.rpartition(":")[2].rpartition("_")[0] for name in serving.get("running", []))
         if names:
-            return f", another worker took the tasks of {names}"
+            return f", another worker took the tasks of {names}{self._replaced()}"
         return f", nobody took tasks ({serving['problem']})" if serving.get("problem") else ""
+
+    def _replaced(self) -> str:
+        """Return which of them came to hold too much meanwhile."""
+        found: Mapping[str, Any] = self._results.get("drained", {}).get("replaced", {})
+        said = [
+            f"the one of {name.rpartition(':')[2].rpartition('_')[0]} came to hold {one['held'] // _MEGABYTE} MB, more "
+            f"than its limit of {memmon.size_text(one['limit'])}, and finished once another one had answered"
+            for name, one in found.items()
+        ]
+        return f" ({'; '.join(said)})" if said else ""
 
     def _absence(self) -> str:
         """Return how long the site was away, and why."""

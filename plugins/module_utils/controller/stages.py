@@ -29,7 +29,8 @@ class Drain:
 
     ``stages`` are stopped one after the other, ``site`` after them. ``workers`` are those of them that run tasks.
     ``stopwaitsecs`` has the seconds of each process, ``longest`` is the highest of them. ``other_memory`` is what
-    all but the site hold, in bytes, and ``site_memory`` what the site holds.
+    all but the site hold, in bytes, and ``site_memory`` what the site holds. ``site_connections`` are those to the
+    database that another one of the site may take.
     """
 
     stages: tuple[tuple[str, ...], ...]
@@ -39,6 +40,7 @@ class Drain:
     longest: int
     other_memory: int
     site_memory: int
+    site_connections: int = 0
 
     def only(self, names: set[str]) -> Drain:
         """Return it without the supervised programs that are not among ``names``."""
@@ -70,7 +72,15 @@ def drain(declared: Declared, info: Mapping[str, Any]) -> Drain:
         longest=max(seconds.values(), default=0),
         other_memory=memory.held(info, lambda kind: kind != "gunicorn"),
         site_memory=memory.held(info, lambda kind: kind == "gunicorn"),
+        site_connections=_site_connections(declared),
     )
+
+
+def _site_connections(declared: Declared) -> int:
+    """Return how many connections to the database a gunicorn takes at most: one for each thread of each worker."""
+    words = [part for word in (declared.gunicorn.options if declared.gunicorn else ()) for part in word.split("=", 1)]
+    threads = dict(zip(words, words[1:])).get("--threads", "")
+    return declared.gunicorn_options.workers * (int(threads) if threads.isdigit() else 1)
 
 
 def _running(info: Mapping[str, Any], kinds: tuple[str, ...]) -> tuple[str, ...]:

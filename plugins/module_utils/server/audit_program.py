@@ -131,7 +131,10 @@ def identity(connection: Any) -> str | None:
 
 
 def database() -> dict[str, Any] | None:
-    """Return MariaDB's or MySQL's limit of connections and the most that there were, None for another database."""
+    """Return MariaDB's or MySQL's limit of connections, those that there are and the most that there were.
+
+    None for another database.
+    """
     from django.db import connection
 
     if connection.vendor != "mysql":
@@ -141,7 +144,9 @@ def database() -> dict[str, Any] | None:
         (_name, limit) = cursor.fetchone()
         cursor.execute("SHOW GLOBAL STATUS LIKE 'Max_used_connections'")
         (_name, most) = cursor.fetchone()
-    return {"max_connections": int(limit), "max_used_connections": int(most)}
+        cursor.execute("SHOW GLOBAL STATUS LIKE 'Threads_connected'")
+        (_name, now) = cursor.fetchone()
+    return {"max_connections": int(limit), "max_used_connections": int(most), "threads_connected": int(now)}
 
 
 def attempt(question: Callable[..., Any], *arguments: Any) -> Any:

@@ -228,6 +228,11 @@ def children(pids: Iterable[int]) -> dict[int, list[int]]:
     return found
 
 
+def trees_rss(pids: Iterable[int]) -> dict[int, int]:
+    """Return the resident memory of each of ``pids`` with all processes below it, in bytes, as memmon's ``-c`` does."""
+    return {pid: sum(map(rss, [pid, *below])) for pid, below in children(pids).items()}
+
+
 def cpu_seconds(pid: int) -> float:
     """Return the processor time that a process with its threads has used, 0 if it is gone. Source: proc(5), stat."""
     fields = _stat(pid)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Mapping, Sequence
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import proc
 
 # Where systemd reads a unit's environment, before what it starts is there.
 _RUN_FOLDER = "/run"
@@ -52,6 +53,23 @@ def units(name: str) -> list[str]:
     """Return the units that systemd runs or stops now."""
     listed = _run("systemctl", "list-units", "--all", "--plain", "--no-legend", f"{prefix(name)}*.service").stdout
     return [line.split()[0] for line in listed.splitlines() if line.split()]
+
+
+def beside(name: str, unit: str) -> str:
+    """Return the supervised process (GROUP:PROCESS) whose configuration a unit's worker has."""
+    return f"{name}:{unit[len(prefix(name)) :].rpartition('-')[0]}"
+
+
+def held(name: str) -> dict[str, int]:
+    """Return the bytes that the worker beside each supervised process holds, with its children.
+
+    One that was told to finish already does not count. Raises `ImpossibleError`.
+    """
+    shown = _run("systemctl", "show", "--property=Id,ActiveState,MainPID", f"{prefix(name)}*.service").stdout
+    found = [dict(line.split("=", 1) for line in unit.splitlines()) for unit in shown.split("\n\n")]
+    pids = {beside(name, unit["Id"]): int(unit["MainPID"]) for unit in found if unit.get("ActiveState") == "active"}
+    weights = proc.trees_rss(pids.values())
+    return {process: weights[pid] for process, pid in pids.items()}
 
 
 def stop(names: Sequence[str]) -> None:

@@ -114,11 +114,12 @@ class Action(action.ActionModule):
         self._task = task
         self._vars = {"inventory_hostname": "auth1"}
 
-    def _call(self, **arguments: Any) -> dict[str, Any]:
+    def _call(self, module: str = "supervisor_programs", **arguments: Any) -> dict[str, Any]:
         defaults = {
             "workers": [],
             "timeout_action": "abort",
             "celery": {},
+            "serving": {},
             "site": "",
             "standby_of": "nobody",
             "guard": {},
@@ -127,12 +128,12 @@ class Action(action.ActionModule):
         result: dict[str, Any] = {"changed": False, "pending": [], "tasks": {}, "site": None}
         # Shorter than the module's own: a slice shall end at every moment of the drain.
         until = time.monotonic() + 0.3
-        module: Any = Module(given)
+        called: Any = Module(given)
         if given["state"] == "stopped":
-            supervisor_programs.stop(self.found.daemon, module, result, until)
+            supervisor_programs.stop(self.found.daemon, called, result, until)
         else:
             try:
-                supervisor_programs.start_with_patience(self.found.daemon, module, result, until)
+                supervisor_programs.start_with_patience(self.found.daemon, called, result, until)
             except Failed as failed:
                 return {**failed.args[0], "failed": True}
         return result

@@ -163,3 +163,25 @@ def test_the_sites_absence_is_told_in_seconds_with_its_cause() -> None:
     assert changes(**restarted) == ["supervisord was restarted, the site was away for 2.3 s."]
     (sentence,) = changes(**restarted, standby={"running": False, "problem": "there is no memory for it"})
     assert sentence.endswith("away for 2.3 s (without a second gunicorn: there is no memory for it).")
+
+
+def test_beats_absence_is_told_in_seconds() -> None:
+    restarted: dict[str, Any] = {
+        "supervisord": {"changed": True},
+        "drained": {"stop_requests": {"myauth:beat": {"at": 100.2}, "myauth:worker_00": {"at": 101.0}}},
+    }
+    starts = {"myauth:worker_00": 140, "myauth:beat": 141}
+    assert changes(**restarted, started={"starts": starts}) == ["supervisord was restarted, beat was away for 41 s."]
+    # One that was not stopped was not away.
+    assert changes(**{**restarted, "drained": {}}, started={"starts": starts}) == ["supervisord was restarted."]
+
+
+def test_a_worker_that_took_tasks_and_came_to_hold_too_much_is_told() -> None:
+    replaced = {"myauth:worker_00": {"held": 601 * 1024**2, "limit": 512 * 1024**2}}
+    (sentence,) = changes(
+        supervisord={"changed": True}, serving={"running": ["myauth:worker_00"]}, drained={"replaced": replaced}
+    )
+    assert sentence == (
+        "supervisord was restarted, another worker took the tasks of worker (the one of worker came to hold 601 MB, "
+        "more than its limit of 512MB, and finished once another one had answered)."
+    )

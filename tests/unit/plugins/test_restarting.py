@@ -48,7 +48,7 @@ def test_all_of_ours_is_restarted_in_the_stages_of_a_drain_and_no_neighbour(
     ]
     assert set(decided.expected.processes) == set(stopped(decided))
     assert decided.expected.site == "127.0.0.1:8000"
-    assert decided.handover == ("myauth:worker_00",)
+    assert list(decided.handover) == ["myauth:worker_00"]
     assert set(decided.expected.nodes) == set(decided.code.nodes) == {"worker_00@auth1"}
     assert decided.code.gunicorn == "myauth:gunicorn"
 
@@ -96,7 +96,7 @@ def test_what_differs_on_disk_stays_there_and_is_said(defaults: dict[str, Any], 
     decided = decide(defaults, info)
     assert decided.unread == ()
     # It would be as the disk has it.
-    assert decided.handover == ()
+    assert decided.handover == {}
     assert decided.expected.nodes == {}
     (said,) = decided.warnings
     assert said.startswith("myauth is changed on disk")
@@ -137,7 +137,7 @@ def test_workers_of_alliance_auths_own_file_are_asked_for_their_tasks(
     # One that nobody can ask may have other tasks than the new code.
     info["orphans"] = INFO["orphans"]
     alone = plan.apply(declare(defaults), info, other, steps)
-    assert alone.handover == ()
+    assert alone.handover == {}
     assert any("nobody takes tasks while the workers restart" in said for said in alone.warnings)
 
 

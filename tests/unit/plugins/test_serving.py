@@ -5,14 +5,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import types
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import plan, variables
-from ansible_collections.allianceauth.tuning.plugins.module_utils.server import celery_cli, serving, supervisord
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import plan, stages, variables
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
+    celery_cli,
+    serving,
+    supervisor_parser,
+    supervisord,
+)
 from ansible_collections.allianceauth.tuning.plugins.modules import celery_standby
+
+from tests.unit.plugins.planning import INFO, declare
 
 CELERY = ["/venv/bin/celery", "-A", "myauth", "worker", "--pool=threads"]
 
@@ -73,4 +81,45 @@ def test_a_pool_of_one_task_at_a_time_is_never_handed_over(defaults: dict[str, A
 
 def test_one_of_each_pool_takes_tasks(defaults: dict[str, Any]) -> None:
     declared, _refusals = variables.declare({**defaults, "auth_worker_numprocs": 3}, "auth1")
-    assert plan.handover(declared) == ("myauth:worker_00",)
+    assert plan.handover(declared) == {"myauth:worker_00": plan.Serving(512 * 1024**2, 10)}
+    unwatched, _refusals = variables.declare({**defaults, "auth_memmon": False}, "auth1")
+    assert plan.handover(unwatched) == {"myauth:worker_00": plan.Serving(0, 10)}
+
+
+@pytest.mark.parametrize(
+    ("options", "most"), [([], 3), (["--threads=4"], 12), (["--threads", "2", "--keep-alive=5"], 6)]
+)
+def test_a_gunicorn_takes_a_connection_for_each_thread(defaults: dict[str, Any], options: list[str], most: int) -> None:
+    declared = declare(defaults, auth_gunicorn_options=options)
+    assert stages.drain(declared, INFO).site_connections == most
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({"max_connections": 151, "threads_connected": 139}, "has 151 connections, of which 139 are taken, and"),
+        ({"max_connections": 151, "threads_connected": 138}, ""),
+        # Another database, and one that does not answer.
+        ({}, ""),
+        (celery_cli.CannotAskError("no"), ""),
+    ],
+)
+def test_no_worker_is_started_for_which_the_database_has_no_connections(
+    monkeypatch: pytest.MonkeyPatch, found: Any, said: str
+) -> None:
+    def ask(*_given: Any) -> Any:
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    started: list[str] = []
+    monkeypatch.setattr(celery_cli.Application, "configured", lambda *_: types.SimpleNamespace(ask=ask))
+    monkeypatch.setattr(celery_standby, "weight", lambda _processes: 0)
+    monkeypatch.setattr(celery_standby, "wait", lambda *_: None)
+    monkeypatch.setattr(supervisor_parser, "programs", lambda *_: {"myauth:worker_00": {}})
+    monkeypatch.setattr(serving, "start", lambda _name, process, *_: started.append(process))
+    params = {"name": "myauth", "project": "myauth", "processes": [], "apart": "", "reserve": 0, "longest": 1}
+    given = {**params, "connections": 13}
+    with pytest.raises(serving.ImpossibleError, match=said) if said else contextlib.nullcontext():
+        celery_standby.begin(given)
+    assert started == ([] if said else ["myauth:worker_00"])
