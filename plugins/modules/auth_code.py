@@ -76,6 +76,10 @@ apart:
     - A worker discards a task that its code does not have.
   returned: O(state=checked)
   type: str
+logs:
+  description: How long the workers' logs are now, by their paths, if RV(apart) is not empty.
+  returned: O(state=checked)
+  type: dict
 """
 
 import inspect
@@ -87,6 +91,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
+    audit_logs,
     celery_cli,
     code,
     code_program,
@@ -216,7 +221,8 @@ def main() -> None:
     secrets = managed_file.secret_values(application.environment)
     for said in warnings(found):
         module.warn(f"{host}: {managed_file.redacted(said, secrets)}.")
-    module.exit_json(changed=False, apart=found["apart"])
+    logs = supervisor_parser.worker_logs(supervisord.MAIN_CONF, given["project"]) if found["apart"] else []
+    module.exit_json(changed=False, apart=found["apart"], logs={path: audit_logs.size_of(path) for path in logs})
 
 
 if __name__ == "__main__":
