@@ -19,7 +19,7 @@ options:
   state:
     description:
       - V(checked) checks it, and changes nothing.
-      - V(kept) remembers the versions of all packages as those that are in service.
+      - V(kept) remembers the versions of all packages as those that are in service, and the broker.
     type: str
     choices: [checked, kept]
     default: checked
@@ -32,6 +32,10 @@ options:
     type: list
     elements: str
     default: []
+  broker:
+    description: For O(state=kept), the broker as M(allianceauth.tuning.supervisor_config) has it, to remember it too.
+    type: dict
+    default: {}
   gunicorn:
     description: The process (C(GROUP:PROCESS)) whose configuration has to load, empty for none.
     type: str
@@ -168,7 +172,7 @@ def keep(module: AnsibleModule, host: str) -> None:
     """Remember the packages that are in service. By now all runs, so that no failure of it may undo that."""
     given = module.params
     try:
-        code.keep(given["name"], given["venv"], pwd.getpwnam(given["user"]).pw_uid)
+        code.keep(given["name"], given["venv"], pwd.getpwnam(given["user"]).pw_uid, given["broker"])
     except (OSError, RuntimeError) as why:
         module.warn(
             f"{host}: the packages that are in service now could not be noted in {proof.FOLDER}, so that the next run "
@@ -183,6 +187,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["checked", "kept"], "default": "checked"},
             "name": {"type": "str", "required": True},
             "nodes": {"type": "list", "elements": "str", "default": []},
+            "broker": {"type": "dict", "default": {}},
             "gunicorn": {"type": "str", "default": ""},
             "unmigrated": {"type": "bool", "default": False},
             "lose_tasks": {"type": "bool", "default": False},
