@@ -1,7 +1,10 @@
 # Copyright (c) 2026, the allianceauth.tuning authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Name the run that takes a lock, and find out whether the one that holds it is still alive."""
+"""Name the run that takes a lock, and find out whether the one that holds it is still alive.
+
+Whoever takes it is about to change the server: here a second beat on one broker is refused.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import socket
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import refusals
 
 
 class ActionModule(ActionBase):
@@ -23,6 +27,12 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         # Tasks run in children of the process that the user has started.
         owner = name_of(os.getppid())
+        known = task_vars or {}
+        host = known["inventory_hostname"]
+        if self._task.args.get("state", "present") == "present":
+            hosts = {name: known["hostvars"][name] for name in known.get("ansible_play_hosts_all", [])}
+            if why := refusals.second_beat(host, {**hosts, host: known}):
+                return {**result, "failed": True, "msg": why}
         arguments = {**self._task.args, "owner": owner}
         answer = self._execute_module(module_args=arguments, task_vars=task_vars)
         holder = answer.get("held_by", "")
@@ -30,7 +40,6 @@ class ActionModule(ActionBase):
             answer = self._execute_module(module_args={**arguments, "dead": holder}, task_vars=task_vars)
         result.update(answer)
         if answer.get("held_by"):
-            host = (task_vars or {})["inventory_hostname"]
             # Which machine that is, its name tells people.
             holder = re.sub(r" on \S*/\S*/\S*\Z", "", answer["held_by"])
             result.update(

@@ -42,7 +42,7 @@ class ActionModule(ActionBase):
         if arguments.get("application"):
             # For whoever asks whether another host of the run has a beat there, too.
             beat = values.boolean(role.read_variables(self._templar, task_vars or {})["auth_beat"])
-            result["beat_broker"] = (result.get("waiting", {}).get("broker") or "") if beat else ""
+            result["beat_broker"] = (result.get("waiting", {}).get("broker") or {}).get("identity", "") if beat else ""
         changes = result.get("value_changes", [])
         # Only before anything is touched; see the task that checks the new file.
         if changes and self._task.check_mode:

@@ -19,7 +19,7 @@ options:
   state:
     description:
       - V(checked) checks it, and changes nothing.
-      - V(kept) remembers the versions of all packages as those that are in service.
+      - V(kept) remembers the versions of all packages as those that are in service, and the broker.
     type: str
     choices: [checked, kept]
     default: checked
@@ -32,6 +32,10 @@ options:
     type: list
     elements: str
     default: []
+  broker:
+    description: For O(state=kept), the broker as M(allianceauth.tuning.supervisor_config) has it, to remember it too.
+    type: dict
+    default: {}
   gunicorn:
     description: The process (C(GROUP:PROCESS)) whose configuration has to load, empty for none.
     type: str
@@ -76,6 +80,10 @@ apart:
     - A worker discards a task that its code does not have.
   returned: O(state=checked)
   type: str
+logs:
+  description: How long the workers' logs are now, by their paths, if RV(apart) is not empty.
+  returned: O(state=checked)
+  type: dict
 """
 
 import inspect
@@ -87,6 +95,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
+    audit_logs,
     celery_cli,
     code,
     code_program,
@@ -163,7 +172,7 @@ def keep(module: AnsibleModule, host: str) -> None:
     """Remember the packages that are in service. By now all runs, so that no failure of it may undo that."""
     given = module.params
     try:
-        code.keep(given["name"], given["venv"], pwd.getpwnam(given["user"]).pw_uid)
+        code.keep(given["name"], given["venv"], pwd.getpwnam(given["user"]).pw_uid, given["broker"])
     except (OSError, RuntimeError) as why:
         module.warn(
             f"{host}: the packages that are in service now could not be noted in {proof.FOLDER}, so that the next run "
@@ -178,6 +187,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["checked", "kept"], "default": "checked"},
             "name": {"type": "str", "required": True},
             "nodes": {"type": "list", "elements": "str", "default": []},
+            "broker": {"type": "dict", "default": {}},
             "gunicorn": {"type": "str", "default": ""},
             "unmigrated": {"type": "bool", "default": False},
             "lose_tasks": {"type": "bool", "default": False},
@@ -216,7 +226,8 @@ def main() -> None:
     secrets = managed_file.secret_values(application.environment)
     for said in warnings(found):
         module.warn(f"{host}: {managed_file.redacted(said, secrets)}.")
-    module.exit_json(changed=False, apart=found["apart"])
+    logs = supervisor_parser.worker_logs(supervisord.MAIN_CONF, given["project"]) if found["apart"] else []
+    module.exit_json(changed=False, apart=found["apart"], logs={path: audit_logs.size_of(path) for path in logs})
 
 
 if __name__ == "__main__":

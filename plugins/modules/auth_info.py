@@ -140,6 +140,12 @@ code:
       C(folder) of all packages - and which versions a run has C(kept) as those in service.
   returned: always
   type: dict
+broker:
+  description:
+    - The broker that a run has noted, as it is now. Its C(address), its C(identity), the same for all who use it, and
+      the C(problem) if it does not answer. Empty if none was noted, or the project has changed since.
+  returned: always
+  type: dict
 tuned:
   description: Whether what is at O(supervisor_conf) was written by the role.
   returned: always
@@ -218,6 +224,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.model import m
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import link_to, make_namespec
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
     audit_logs,
+    broker,
     code,
     files,
     guard,
@@ -381,6 +388,7 @@ def main() -> None:
         "daemon": look_at_daemon(),
         "orphans": proc.orphans(given["venv"]),
     }
+    found["broker"] = broker.look(found["code"], user["uid"] if user else None)
     try:
         found["effective"] = supervisor_parser.effective(supervisord.MAIN_CONF)
         own = (given["supervisor_conf"], link)

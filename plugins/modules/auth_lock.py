@@ -12,6 +12,7 @@ version_added: 0.1.0
 description:
   - Takes or gives back a lock on the server. The action plugin says whose it is.
   - There is one for all projects of a server, because a supervisord restarts with all that it runs.
+  - Who takes it is about to change something, so the action plugin refuses a second beat on one broker there.
   - A run that is dead holds no lock. On the controller that it ran on, that is seen at once; elsewhere its lease ends.
   - Who takes the lock takes the guard of a dead run as well, and who gives it back ends it;
     see M(allianceauth.tuning.auth_guard).

@@ -22,6 +22,11 @@ options:
     description: Seconds after which nodes that do not answer are a failure.
     type: int
     default: 120
+  logs:
+    description:
+      - How long the workers' logs were before old and new code with different tasks took turns, as C(auth_code) has it.
+    type: dict
+    default: {}
 author:
   - The allianceauth.tuning authors (@allianceauth)
 extends_documentation_fragment:
@@ -54,13 +59,23 @@ pools:
   description: What each node says of its pool.
   returned: success
   type: dict
+discarded:
+  description: How many tasks workers have discarded since O(logs), by the names of the tasks, as their code lacks them.
+  returned: success
+  type: dict
 """
 
 from typing import Any, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import IMPLEMENTATIONS
-from ansible_collections.allianceauth.tuning.plugins.module_utils.server import celery_cli, guard, supervisord
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
+    audit_logs,
+    celery_cli,
+    guard,
+    supervisor_parser,
+    supervisord,
+)
 
 # With this pool a node runs its task in the very thread that would answer.
 _SOLO = IMPLEMENTATIONS["solo"]
@@ -85,6 +100,7 @@ def main() -> None:
             **celery_cli.APPLICATION_SPEC,
             "nodes": {"type": "dict", "required": True},
             "timeout": {"type": "int", "default": 120},
+            "logs": {"type": "dict", "default": {}},
             **guard.SPEC,
         },
         supports_check_mode=True,
@@ -114,7 +130,8 @@ def main() -> None:
     problems = celery_cli.differences({node: figures for node, figures in nodes.items() if node not in busy}, pools)
     if problems:
         module.fail_json(msg=" ".join(problems), pools=pools)
-    module.exit_json(changed=False, pools=pools)
+    logs = supervisor_parser.worker_logs(supervisord.MAIN_CONF, given["project"]) if given["logs"] else []
+    module.exit_json(changed=False, pools=pools, discarded=audit_logs.discarded(logs, given["logs"]))
 
 
 if __name__ == "__main__":

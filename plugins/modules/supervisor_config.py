@@ -136,11 +136,11 @@ waiting:
   description:
     - What the project says of tasks that wait for their time, as far as it can be asked. The C(default_queue), how many
       of them a worker process holds at most (C(eta_limit)), how many a model update queues (C(countdown), with
-      C(tasks) and C(seconds)), and what all that use the same C(broker) have in common.
+      C(tasks) and C(seconds)), and the C(broker), with its C(address), and the C(identity) that all who use it see.
   returned: O(application) is given
   type: dict
 beat_broker:
-  description: The C(broker) of RV(waiting) that a beat is to use, empty if the role's variables have none there.
+  description: The identity of the broker that a beat is to use, empty if the role's variables have none there.
   returned: O(application) is given
   type: str
 kept:

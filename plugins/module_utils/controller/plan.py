@@ -419,6 +419,7 @@ def _plan(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
         pools=tuple(places.pools(declared)),
         warnings=(
             *filter(None, [info["guard"]["said"]]),
+            *_silent_broker(info["broker"]),
             *memory.warnings(declared, info),
             *ineffective(declared),
             *logs.shared(declared),
@@ -428,6 +429,15 @@ def _plan(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
             *_exposed(declared, info),
         ),
     )
+
+
+def _silent_broker(broker: Mapping[str, str]) -> list[str]:
+    sentence = (
+        f"Redis at {broker.get('address')}, the broker when a run has restarted this server last, does not answer "
+        f"({broker.get('problem')}), so that no task is queued or done: start it (sudo systemctl start redis-server on "
+        "its machine), or correct its address in the project's settings."
+    )
+    return [sentence] if broker.get("problem") else []
 
 
 def handover(declared: Declared) -> dict[str, Serving]:

@@ -57,3 +57,30 @@ def refusals(declared: Declared, info: Mapping[str, Any], host: str) -> list[str
                 f"{host}: the pool {pool} needs the package {pool} in {declared.venv}; install it there first."
             )
     return found + memory.limits_below_rest(declared, info, host)
+
+
+def second_beat(host: str, known: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return why the host must not get a beat that another host of the run has on the same broker, "" if it may.
+
+    ``known`` has the variables of all hosts, with what the steps of this run have registered.
+    """
+    ours = _broker_of_beat(known[host])
+    others = [name for name, one in known.items() if name != host and ours and _broker_of_beat(one) == ours]
+    return (
+        f"{host}: auth_beat is true here and for {', '.join(others)}, on one and the same broker, so that all that has "
+        "to happen regularly would happen twice; set auth_beat: false for all of them but one."
+        if others
+        else ""
+    )
+
+
+def _broker_of_beat(known: Mapping[str, Any]) -> str:
+    """Return the identity of the broker that a host's beat uses, "" if it has none or nobody knows."""
+    checked = known.get("__auth_checked") or {}
+    if "beat_broker" in checked:
+        return str(checked["beat_broker"])
+    plan = (known.get("__auth_decided") or {}).get("plan") or {}
+    # A host with nothing to do goes no further than its look: what an earlier run has noted counts.
+    idle = plan.get("job") == "apply" and not plan["actions"]
+    has_beat = idle and any(name.endswith(":beat") for name in plan["expected"]["processes"])
+    return str(known["__auth_info"]["broker"].get("identity", "")) if has_beat else ""

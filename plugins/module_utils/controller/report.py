@@ -77,7 +77,7 @@ class Report:
 
     ``plan`` is the run's. ``results`` are the registered results of its steps by name: ``checked``, ``installed``,
     ``outside``, ``configured``, ``serving``, ``drained``, ``standby``, ``site_stopped``, ``supervisord``, ``started``,
-    ``resumed``, ``linked``, ``verified``; what was not run has none, or no ``changed``.
+    ``resumed``, ``linked``, ``nodes``, ``verified``; what was not run has none, or no ``changed``.
     """
 
     def __init__(
@@ -111,7 +111,19 @@ class Report:
 
     def warnings(self) -> list[str]:
         """Return a sentence for what only the run has found out."""
-        return [f"{self.host}: {said}" for said in [self._places()[1]] if said]
+        return [f"{self.host}: {said}" for said in [self._places()[1], self._discarded()] if said]
+
+    def _discarded(self) -> str:
+        """Return which tasks were lost because old code has queued them for workers with the new one."""
+        found: Mapping[str, int] = self._results.get("nodes", {}).get("discarded", {})
+        counted = ", ".join(f"{count} of {name}" for name, count in found.items())
+        return (
+            f"workers discarded tasks that their code does not have while the new code came into service: {counted}. "
+            "Queue again what you miss, by what the new code has for it; the workers' logs have the arguments, and "
+            "name those that may still come (unregistered task)."
+            if counted
+            else ""
+        )
 
     def _places(self) -> tuple[str, str]:
         return places.lines(self._results.get("checked", {}).get("waiting", {}), self.plan["pools"])

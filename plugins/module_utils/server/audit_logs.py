@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the allianceauth.tuning authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Read the logs: what died, what memmon restarted, how long tasks took."""
+"""Read the logs: what died, what memmon restarted, how long tasks took, which ones workers discarded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import os
 import re
 import stat
 import time
-from typing import Any, Iterable
+from typing import Any, Iterable, Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import privileges
 
@@ -26,19 +26,25 @@ _RESTARTED = re.compile(r"^Restarting (?:[^\s:]+:)?(\S+)$", re.MULTILINE)
 # Celery's own line, in the words of Alliance Auth's celery.py or its own.
 _SUCCEEDED = re.compile(r"Task (\S+)\[[0-9a-f-]+\] succeeded in ([0-9.]+)s")
 
+# Source: celery/worker/consumer/consumer.py (UNKNOWN_TASK_ERROR)
+_UNREGISTERED = re.compile(r"Received unregistered task of type '([^'\n]+)'\.$", re.MULTILINE)
+
 # supervisord starts what memmon restarts as soon as it has stopped.
 _AT_ONCE = 3
 
 
-def end_of(path: str, most_bytes: int = _MOST_BYTES) -> str:
-    """Return the end of a log, read with the rights of whoever owns the way to it; "" if it cannot be read."""
+def end_of(path: str, most_bytes: int = _MOST_BYTES, start: int = 0) -> str:
+    """Return the end of a log, read with the rights of whoever owns the way to it; "" if it cannot be read.
+
+    What stands before the byte ``start`` is left out, unless the log has been rotated since it was that long.
+    """
 
     def text() -> str:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.EINVAL, "Not a regular file", path)
-            file.seek(max(0, status.st_size - most_bytes))
+            file.seek(max(start if start <= status.st_size else 0, status.st_size - most_bytes))
             return file.read(most_bytes).decode(errors="replace")
 
     try:
@@ -109,6 +115,20 @@ def memmon_restarts(daemon_log: str, memmon_logs: Iterable[str]) -> dict[str, An
     said = "".join(end_of(path) for path in sorted(set(memmon_logs)))
     log = since_started(events(end_of(daemon_log))) if _RESTARTED.search(said) else []
     return {"since": log[0][0] if log else None, "restarts": restarts(log, said)}
+
+
+def size_of(path: str) -> int:
+    """Return how long a log is now, 0 if nobody can tell."""
+    try:
+        return privileges.as_untrusted_owner(path, lambda: os.stat(path).st_size)
+    except (OSError, RuntimeError):
+        return 0
+
+
+def discarded(logs: Iterable[str], sizes: Mapping[str, int]) -> dict[str, int]:
+    """Return how many tasks workers have discarded by name, as their code lacks them, since the logs had ``sizes``."""
+    names = [name for path in logs for name in _UNREGISTERED.findall(end_of(path, start=sizes.get(path, 0)))]
+    return {name: names.count(name) for name in sorted(set(names))}
 
 
 def longest_task(text: str) -> dict[str, Any] | None:

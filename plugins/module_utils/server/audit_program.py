@@ -197,17 +197,25 @@ def answers(project: str, seconds: float) -> dict[str, Any]:
         return {**found, "queues": queues, "nodes": consumers, "redis": asked}
 
 
-def which_broker(app: Any) -> str | None:
-    """Return the broker's `identity`. Raises whatever comes where there is no way to it."""
+def address(connection: Any) -> str:
+    """Return where Redis is, HOST:PORT or the path of a socket, "" for another broker and for one behind TLS."""
+    if connection.transport.driver_type != "redis" or connection.ssl:
+        return ""
+    given = connection.default_channel.client.connection_pool.connection_kwargs
+    return str(given.get("path") or f"{given['host']}:{given['port']}")
+
+
+def which_broker(app: Any) -> dict[str, Any]:
+    """Return the broker's `identity` and `address`. Raises whatever comes where there is no way to it."""
     with app.connection_for_read(connect_timeout=_ANSWER_SECONDS) as connection:
         connection.ensure_connection(max_retries=1, timeout=_ANSWER_SECONDS)
-        return identity(connection)
+        return {"identity": identity(connection) or "", "address": attempt(address, connection) or ""}
 
 
 def waiting(project: str) -> dict[str, Any]:
     """Load the project as gunicorn does, and return what it takes to count places for tasks with a countdown.
 
-    With the ``broker``'s identity, None if it cannot be had.
+    With the ``broker``'s identity and address, None if they cannot be had.
 
     Raises whatever loading the project raises; what cannot be asked is left out.
     """

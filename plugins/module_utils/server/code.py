@@ -16,7 +16,7 @@ import json
 import os
 import re
 import time
-from typing import Any, Iterable
+from typing import Any, Iterable, Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import guard_program, privileges, proof
 
@@ -39,21 +39,24 @@ def look(venv: str, project_dir: str, name: str, uid: int | None) -> dict[str, A
     ``packages``: each with its ``name``, ``version`` and ``time`` (seconds since 1970, as all times here), without
     the tools by which packages are installed; ``sources``: the newest ``.py`` file of the project and of each editable
     install, with its ``name``, ``path`` and ``time``; ``folder``: when a package was added or removed last;
-    ``kept``: what `keep` has kept for the project ``name``: the ``versions`` of packages by name, and when (``time``).
+    ``kept``: what `keep` has kept for the project ``name``: the ``versions`` of packages by name, and when (``time``),
+    and the ``broker``, with the time of its own, since when it has been known.
     """
     nothing: dict[str, Any] = {"packages": [], "sources": [], "folder": 0.0}
     try:
         found = privileges.in_child(lambda: _look(venv, project_dir), uid)
     except (OSError, RuntimeError):
         found = nothing
-    return {**found, "kept": {"versions": {}, "time": 0.0, **guard_program.load(_kept(name))}}
+    return {**found, "kept": {"versions": {}, "time": 0.0, "broker": {}, **guard_program.load(_kept(name))}}
 
 
-def keep(name: str, venv: str, uid: int | None) -> None:
-    """Remember which packages are in service now."""
+def keep(name: str, venv: str, uid: int | None, broker: Mapping[str, str] | None = None) -> None:
+    """Remember which packages are in service now, and the ``broker``; nothing stands for the one of before."""
     versions = privileges.in_child(lambda: {one["name"]: one["version"] for one in _packages(venv)}, uid)
     os.makedirs(proof.FOLDER, 0o700, exist_ok=True)
-    guard_program.save(_kept(name), {"versions": versions, "time": time.time()})
+    now = time.time()
+    known = {**broker, "time": now} if broker else guard_program.load(_kept(name)).get("broker", {})
+    guard_program.save(_kept(name), {"versions": versions, "time": now, "broker": known})
 
 
 def loaded(venv: str, package: str, began: float) -> tuple[int, int] | None:

@@ -22,8 +22,9 @@ from dataclasses import dataclass
 from typing import Any, Callable, Sequence
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import make_namespec
-from ansible_collections.allianceauth.tuning.plugins.module_utils.server import privileges
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import privileges, proc
 
 # Source: supervisor/datatypes.py (dict_of_key_value_pairs), supervisor/options.py (expand), configparser.ParsingError
 _QUOTED_VALUES = (
@@ -110,6 +111,21 @@ def programs(main_conf: str, namespecs: Sequence[str]) -> dict[str, dict[str, An
         }
 
     return _outcome(found)
+
+
+def worker_logs(main_conf: str, project: str) -> list[str]:
+    """Return the logs of a project's Celery workers, none if the configuration is invalid."""
+    try:
+        groups = effective(main_conf)["groups"]
+    except InvalidError:
+        return []
+    workers = [
+        process
+        for group in groups
+        for process in group["processes"]
+        if group["name"] == project and proc.kind(split_command(process["command"])) == "worker"
+    ]
+    return sorted({process[log] for process in workers for log in ("stdout_logfile", "stderr_logfile") if process[log]})
 
 
 def client(main_conf: str) -> dict[str, Any]:

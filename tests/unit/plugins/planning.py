@@ -44,6 +44,7 @@ WANTED = plan.Wanted("[program:beat]", "sum", "gunicorn's sum", "2.0.0", ())
 INFO: dict[str, Any] = {
     "tuned": True,
     "code": {"packages": [], "sources": [], "folder": 0.0, "kept": {"versions": {}, "time": 0.0}},
+    "broker": {},
     "unit": True,
     "outside": {"stop_seconds": None, "set_by": "", "drop_in": "", "needrestart": "", "has_needrestart": False},
     "hostname": "auth1",

@@ -11,11 +11,20 @@ import os
 import pwd
 import socket
 import types
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils.server import code, code_program, serving, supervisord
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import report
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
+    audit_logs,
+    code,
+    code_program,
+    serving,
+    supervisor_parser,
+    supervisord,
+)
 from ansible_collections.allianceauth.tuning.plugins.modules import auth_code, celery_standby
 
 NOTHING: dict[str, Any] = {
@@ -28,6 +37,23 @@ NOTHING: dict[str, Any] = {
     "apart": "",
     "problem": "",
 }
+# Of a worker with Celery 5.7; the body of a message may say anything.
+UNREGISTERED = """\
+[2026-11-30 15:00:12,345: ERROR/MainProcess] Received unregistered task of type 'app.gone'.
+The message has been ignored and discarded.
+
+Did you remember to import the module containing this task?
+Or maybe you're using relative imports?
+
+The full contents of the message body was:
+b'[[], {"key": "Received unregistered task of type \'app.other\'."}, {"callbacks": null}]' (97b)
+
+Traceback (most recent call last):
+  File "/venv/lib/python3.11/site-packages/celery/worker/consumer/consumer.py", line 824, in on_task_received
+    strategy = strategies[type_]
+               ~~~~~~~~~~^^^^^^^
+KeyError: 'app.gone'
+"""
 WAITS = {"task": "app.gone", "where": "in the queue celery", "count": 3}
 
 
@@ -84,7 +110,7 @@ def test_a_full_disk_is_a_warning_and_undoes_nothing(why: Exception, monkeypatch
 
     said: list[str] = []
     user = pwd.getpwuid(os.getuid()).pw_name
-    params = {"state": "kept", "name": "myauth", "venv": "/venv", "user": user}
+    params = {"state": "kept", "name": "myauth", "venv": "/venv", "user": user, "broker": {}}
     module = SimpleNamespace(params=params, check_mode=False, warn=said.append, exit_json=end)
     monkeypatch.setattr(code, "keep", keep)
     monkeypatch.setattr(auth_code, "AnsibleModule", lambda **_given: module)
@@ -124,6 +150,30 @@ def test_a_node_that_says_that_it_cannot_counts_as_one_that_does_not_answer() ->
 def test_no_worker_is_started_beside_one_that_lacks_a_task() -> None:
     with pytest.raises(serving.ImpossibleError, match="app.b is not both"):
         celery_standby.begin({"apart": "app.b is not both in the old code and in the new one"})
+
+
+def test_what_new_workers_discard_is_counted_from_where_their_logs_ended_before(tmp_path: Path) -> None:
+    log, rotated = tmp_path / "worker_00.log", tmp_path / "worker_01.log"
+    main = tmp_path / "supervisord.conf"
+    command = "command = /venv/bin/celery -A myauth worker\nredirect_stderr = true\nstdout_logfile ="
+    main.write_text(
+        f"[supervisord]\n[program:a]\n{command} {log}\n[program:b]\n{command} {rotated}\n"
+        f"[program:bot]\ncommand = /bin/sleep 1\nstdout_logfile = {tmp_path}/bot.log\n"
+        f"[program:other]\n{command} {tmp_path}/other.log\n[group:myauth]\nprograms = a,b,bot\n"
+    )
+    logs = supervisor_parser.worker_logs(str(main), "myauth")
+    assert logs == [str(log), str(rotated)]
+    log.write_text(UNREGISTERED)
+    sizes = {**{path: audit_logs.size_of(path) for path in logs}, str(rotated): 10**6}
+    assert audit_logs.discarded(logs, sizes) == {}
+    log.write_text(UNREGISTERED * 3)
+    rotated.write_text(UNREGISTERED + UNREGISTERED.replace("app.gone", "app.away"))
+    found = audit_logs.discarded(logs, sizes)
+    assert found == {"app.away": 1, "app.gone": 3}
+    plan = {"pools": [], "job": "restart"}
+    (said,) = report.Report("auth1", plan, {"nodes": {"discarded": found}}, check_mode=False).warnings()
+    assert "auth1: workers discarded tasks that their code does not have" in said
+    assert ": 1 of app.away, 3 of app.gone. " in said
 
 
 class Redis:

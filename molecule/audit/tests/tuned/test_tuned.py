@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shared import server
+from shared import playbook, server
 from shared.audits import audit
 
 
@@ -48,6 +48,15 @@ def test_a_redis_that_is_stopped_is_named(host: Any, tmp_path: Path) -> None:
     finding = audit(host, tmp_path).finding("broker-silent")
     assert "Connection refused" in finding["evidence"]
     assert finding["remedy"] == "systemctl status redis-server"
+
+
+@pytest.mark.usefixtures("without_redis")
+def test_apply_names_it_too_though_it_has_nothing_to_do() -> None:
+    run = playbook.apply()
+    assert (run.status, sum(run.changed.values())) == (0, 0)
+    said = " ".join(run.output.split())
+    assert "Redis at localhost:6379, the broker when" in said
+    assert "does not answer (Connection refused)" in said
 
 
 @pytest.fixture
