@@ -24,6 +24,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller imp
     values,
     variables,
 )
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.decided import Plan, Wanted
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 from ansible_collections.allianceauth.tuning.plugins.plugin_utils import explicit, role, terminal
 
@@ -95,7 +96,7 @@ class ActionModule(ActionBase):
     def _explicit(self) -> set[str]:
         return explicit.names(self._task, self._vars, variables.NAMES)
 
-    def _decide(self, job: str, declared: Declared, info: dict[str, Any]) -> plan.Plan:
+    def _decide(self, job: str, declared: Declared, info: dict[str, Any]) -> Plan:
         wanted = self._wanted(declared, info)
         if job == "drain":
             return plan.drain(declared, info, wanted)
@@ -112,12 +113,12 @@ class ActionModule(ActionBase):
             return plan.revert(declared, info, wanted, self._given["before"], self._given["file_is_back"])
         return plan.apply(declared, info, wanted, self._steps())
 
-    def _wanted(self, declared: Declared, info: dict[str, Any]) -> plan.Wanted:
+    def _wanted(self, declared: Declared, info: dict[str, Any]) -> Wanted:
         template = Path(self._find_needle("templates", "supervisor.conf.j2")).read_text(encoding="utf-8")
         content = role.render(template, sections.context(declared, info, self._given["gunicorn_conf"]))
         gunicorn_conf = Path(self._find_needle("files", "gunicorn.py")).read_bytes()
         environments = variables.environments(self._values, [program.name for program in declared.programs])
-        return plan.Wanted(
+        return Wanted(
             content=content,
             checksum=hashlib.sha1(managed_file.complete(content, environments).encode()).hexdigest(),
             gunicorn_conf_checksum=hashlib.sha1(gunicorn_conf).hexdigest(),

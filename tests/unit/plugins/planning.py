@@ -12,6 +12,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller imp
     plan,
     variables,
 )
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.decided import Plan, Wanted
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 
 GIGABYTE = 1024**3
@@ -38,7 +39,7 @@ def on_disk(name: str, command: str, stopwaitsecs: int = 10) -> dict[str, Any]:
 
 
 STEPS = ("install", "configure", "restart", "verify")
-WANTED = plan.Wanted("[program:beat]", "sum", "gunicorn's sum", "2.0.0", ())
+WANTED = Wanted("[program:beat]", "sum", "gunicorn's sum", "2.0.0", ())
 
 # In no order that would do for a drain.
 INFO: dict[str, Any] = {
@@ -93,5 +94,5 @@ def declare(defaults: dict[str, Any], **changes: Any) -> Declared:
     return declared
 
 
-def decide(defaults: dict[str, Any], info: dict[str, Any], steps: tuple[str, ...] = STEPS, **changes: Any) -> plan.Plan:
+def decide(defaults: dict[str, Any], info: dict[str, Any], steps: tuple[str, ...] = STEPS, **changes: Any) -> Plan:
     return plan.apply(declare(defaults, **changes), info, WANTED, steps)

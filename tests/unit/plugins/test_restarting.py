@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import plan, restarting
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.decided import Plan, Wanted
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 
 from tests.unit.plugins.planning import INFO, WANTED, declare, on_disk, process
@@ -27,11 +28,11 @@ def info() -> dict[str, Any]:
     return found
 
 
-def decide(defaults: dict[str, Any], info: dict[str, Any], only: str = "", **changes: Any) -> plan.Plan:
+def decide(defaults: dict[str, Any], info: dict[str, Any], only: str = "", **changes: Any) -> Plan:
     return plan.restart(declare(defaults, auth_extra_programs=BOT, **changes), info, WANTED, only)
 
 
-def stopped(decided: plan.Plan) -> list[str]:
+def stopped(decided: Plan) -> list[str]:
     return [name for names in (*decided.drain.stages, decided.drain.site) for name in names]
 
 
@@ -114,7 +115,7 @@ def test_what_comes_into_service_is_said_by_each_run_that_restarts(
     assert "collectstatic" in said
     assert "collectstatic" not in decide(defaults, info, "worker").warnings[0]
     # A number that is changed brings it into service as well.
-    other = plan.Wanted("[program:beat]", "another", "gunicorn's sum", "2.0.0", ())
+    other = Wanted("[program:beat]", "another", "gunicorn's sum", "2.0.0", ())
     applied = plan.apply(declare(defaults), info, other, ("install", "configure", "restart", "verify"))
     assert [said for said in applied.warnings if said.startswith(words)]
     assert applied.code.asked
@@ -129,7 +130,7 @@ def test_workers_of_alliance_auths_own_file_are_asked_for_their_tasks(
 ) -> None:
     info["code"]["packages"] = [{"name": "allianceauth", "version": "5.4.0", "time": 1500.0}]
     info["effective"]["groups"][-1]["processes"] = [on_disk("worker_00", WORKER.replace("@%h", ""))]
-    other = plan.Wanted("[program:beat]", "another", "gunicorn's sum", "2.0.0", ())
+    other = Wanted("[program:beat]", "another", "gunicorn's sum", "2.0.0", ())
     steps = ("install", "configure", "restart", "verify")
     applied = plan.apply(declare(defaults), info, other, steps)
     assert applied.code.nodes == ("celery@worker_00",)
