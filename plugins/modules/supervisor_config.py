@@ -162,7 +162,6 @@ backups:
 """
 
 import configparser
-import difflib
 import grp
 import inspect
 import json
@@ -183,6 +182,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.model import m
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
     adoption,
     audit_program,
+    backups,
     celery_cli,
     files,
     guard,
@@ -208,54 +208,12 @@ def link_is_right(link: str, path: str) -> bool:
 
 
 def to_restore(module: AnsibleModule) -> str:
-    """Return the kept file that is asked for, or fail with the names of those that there are."""
-    path: str = module.params["path"]
-    wanted: str = module.params["restore"]
-    found = files.kept_files(path)
-    if wanted == "newest":
-        others = [kept["file"] for kept in kept_before(module.params) if kept["differs"] and kept["proven"]]
-        if others:
-            return str(others[-1])
-    names = {backup_name.plain(os.path.basename(kept)): kept for kept in found}
-    name = backup_name.plain(os.path.basename(wanted))
-    if name not in names:
-        there = f"there are {', '.join(names)}" if names else "no file was kept"
-        if wanted == "newest" and names:
-            module.fail_json(
-                msg=f"there is nothing to go back to: all that is kept beside {path} is as {path} is now, or was put "
-                f"in place by a run that was cut off: {', '.join(names)}. Name one of them to have it all the same."
-            )
-        module.fail_json(msg=f"{wanted} is not among the files kept beside {path}: {there}.")
-    return names[name]
-
-
-def kept_before(given: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the kept files that can be read, the newest last, with how they differ from what is there now.
-
-    ``proven`` says whether a run has ended with it, or somebody else has written it; ``differs`` has the lines.
-    """
-    now = files.readable(given["path"]) or ""
-    found = []
-    for kept in files.kept_files(given["path"]):
-        text = files.readable(kept)
-        if text is not None:
-            found.append(
-                {
-                    "file": kept,
-                    "proven": not proof.lacks(given["guard"].get("name", ""), text),
-                    "differs": differing_lines(now, text),
-                }
-            )
-    return found
-
-
-def differing_lines(now: str, text: str) -> list[str]:
-    """Return the lines that going back would take away (``-``) and bring (``+``), without environments."""
-    if now == text:
-        return []
-    lines = difflib.unified_diff(managed_file.shown(now).splitlines(), managed_file.shown(text).splitlines(), n=0)
-    shown = [line for line in lines if not line.startswith(("---", "+++", "@@"))]
-    return shown or ["(only what is not shown)"]
+    """Return the kept file that is asked for."""
+    given = module.params
+    try:
+        return backups.choose(given["path"], given["restore"], given["guard"].get("name", ""))
+    except backups.NoneError as why:
+        module.fail_json(msg=f"{why}.")
 
 
 def check(given: dict[str, Any], content: str) -> tuple[list[str], dict[str, Any]]:
@@ -384,7 +342,8 @@ def work(module: AnsibleModule) -> None:
     """Do what is asked for, and end with the result."""
     result: dict[str, Any] = {"kept": []}
     if module.params["restore"] == "list":
-        module.exit_json(changed=False, backups=kept_before(module.params), **result)
+        found = backups.before(module.params["path"], module.params["guard"].get("name", ""))
+        module.exit_json(changed=False, backups=found, **result)
     if module.params["restore"] == "absent":
         remove(module)
     if module.params["restore"] == "first":
