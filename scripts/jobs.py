@@ -43,7 +43,7 @@ SECONDS = {
     "killed": 500,
     "revert": 760,
     "operations": 600,
-    "restart": 350,
+    "restart": 540,
     "memory": 680,
     "remove": 330,
     "upgrade": 400,
