@@ -8,6 +8,7 @@ from __future__ import annotations
 import configparser
 import os
 import re
+import shlex
 from dataclasses import dataclass, field
 from typing import Callable, Iterator, Mapping
 
@@ -17,6 +18,9 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options i
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 
 Options = Mapping[str, str]
+
+# What gunicorn takes like arguments of its command, which override it. Source: gunicorn/app/base.py (load_config)
+GUNICORN_ARGUMENTS = "GUNICORN_CMD_ARGS"
 
 # supervisor's own defaults of a program's section, in the spelling below.
 SUPERVISOR_DEFAULTS: Mapping[str, str] = {
@@ -158,7 +162,8 @@ def describe(
         else:
             other[title] = options
     memmons = [listener for listener in listeners.values() if listener.kind == "memmon"]
-    return Description(programs, listeners, _limits(memmons, programs, other), other, daemon)
+    shared = _without(daemon, _gunicorn_arguments(daemon))
+    return Description(programs, listeners, _limits(memmons, programs, other), other, shared)
 
 
 def _section(title: str, raw: Options, daemon: Mapping[str, str], kind: str, outside: Mapping[str, str]) -> Section:
@@ -176,15 +181,38 @@ def _section(title: str, raw: Options, daemon: Mapping[str, str], kind: str, out
     }
     if family == "program":
         _merge_logs(options)
+    arguments = tuple(_arguments(kind, _after_program(kind, words)))
+    own = environment(raw.get("environment", ""), everything)
+    if kind == "gunicorn":
+        inherited = {GUNICORN_ARGUMENTS: everything.get(f"ENV_{GUNICORN_ARGUMENTS}", "")}
+        more = _gunicorn_arguments({**inherited, **environment(raw.get("environment", ""), known)})
+        arguments = (*(one for one in more if one.name not in {given.name for given in arguments}), *arguments)
+        own = _without(own, more)
     return Section(
         title,
         kind,
         words[0] if words else "",
         tuple(words),
         options,
-        tuple(_arguments(kind, _after_program(kind, words))),
-        environment(raw.get("environment", ""), everything),
+        arguments,
+        own,
     )
+
+
+def _gunicorn_arguments(variables: Mapping[str, str]) -> list[Argument]:
+    """Return the arguments in gunicorn's environment; none if they are not to be shown, or cannot be read."""
+    try:
+        words = shlex.split(variables.get(GUNICORN_ARGUMENTS, ""))
+    except ValueError:
+        return []
+    # Variables of an environment, and what is expanded later.
+    hidden = any(word.startswith(("-e", "--env")) or "_(" in word for word in words)
+    return [] if hidden else list(_arguments("gunicorn", words))
+
+
+def _without(variables: Mapping[str, str], arguments: list[Argument]) -> dict[str, str]:
+    """Return an environment without what was read as arguments of gunicorn, if it was."""
+    return {name: value for name, value in variables.items() if name != GUNICORN_ARGUMENTS or not arguments}
 
 
 def _is_shown(variable: str, value: str) -> bool:

@@ -46,7 +46,9 @@ def changes(
     it is a choice that could be lost.
     """
     by_hand = not managed_file.is_unchanged(old)
-    after = description.describe(new, _kinds(new))
+    # supervisord hands on to the new gunicorn what it has in its own environment.
+    inherited = f"ENV_{description.GUNICORN_ARGUMENTS}"
+    after = description.describe(new, _kinds(new), {inherited: (known or {}).get(inherited, "")})
     extra = {name: "extra" for name, one in after.programs.items() if one.kind == "extra"}
     before = description.describe(old, extra, known)
     allowed = set(discard)

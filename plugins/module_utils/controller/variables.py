@@ -11,6 +11,7 @@ given with ``-e name=value`` arrives as text, so numbers are read from text too.
 from __future__ import annotations
 
 import difflib
+import shlex
 from dataclasses import replace
 from typing import Any, Callable, Iterable, Mapping, Sequence, TypeVar
 
@@ -253,6 +254,7 @@ def declare(
         memmon_user=read("auth_memmon_user", values.name, ""),
         memory_overcommit=read("auth_memory_overcommit", values.boolean, False),
     )
+    _check_gunicorn_arguments(reader, variables)
     for variable, parse in _OF_A_RUN.items():
         reader.read(variable, variables[variable], parse, None)
     for name in settings:
@@ -284,6 +286,19 @@ def _own_environments(reader: _Reader, programs: Any) -> dict[str, tuple[str, ..
         for name, options in (programs.items() if isinstance(programs, Mapping) else ())
         if isinstance(options, Mapping) and "environment" in options
     }
+
+
+def _check_gunicorn_arguments(reader: _Reader, variables: Mapping[str, Any]) -> None:
+    """Refuse arguments in gunicorn's environment that a variable gives: the command overrides them."""
+    own = variables["auth_program_settings"]
+    own = own.get("gunicorn") if isinstance(own, Mapping) else None
+    places = {"auth_environment": variables["auth_environment"]}
+    if isinstance(own, Mapping):
+        places["auth_program_settings.gunicorn.environment"] = own.get("environment")
+    parse = values.other_arguments(refused_arguments("gunicorn"))
+    for place, pairs in places.items():
+        text = str(pairs.get("GUNICORN_CMD_ARGS", "")) if isinstance(pairs, Mapping) else ""
+        reader.read(f"{place}.GUNICORN_CMD_ARGS", text, lambda given: parse(shlex.split(given)), _NO_WORDS)
 
 
 def _with_settings(

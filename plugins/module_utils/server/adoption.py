@@ -14,7 +14,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change im
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import files, supervisor_parser
 
 # Variables of the daemon's own environment that are no secrets; files use them as %(ENV_HOME)s.
-_SHOWN = frozenset({"HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "SHELL", "TZ", "USER"})
+_SHOWN = frozenset({"GUNICORN_CMD_ARGS", "HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "SHELL", "TZ", "USER"})
 
 _DAEMON = "supervisord"
 

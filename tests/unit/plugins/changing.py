@@ -40,6 +40,8 @@ WORKERS_PROCESSES = "numprocs = 1\nprocess_name = %(program_name)s_%(process_num
 BEAT_STARTS = "autostart = true\nautorestart = true\nstartsecs = 10\npriority = 998\n\n[program:worker]"
 OF_THE_WORKER = "priority = 998\n\n[program:worker_services]"
 
+IN_ITS_ENVIRONMENT = "environment = GUNICORN_CMD_ARGS='-w 5 --timeout=30 --preload --bind 127.0.0.1:8001'"
+
 # Edits of what `allianceauth start` of 5.5.0 writes, each with what is shown of it.
 CHOSEN: dict[str, tuple[dict[str, str], list[str]]] = {
     "other numbers": (
@@ -75,6 +77,18 @@ CHOSEN: dict[str, tuple[dict[str, str], list[str]]] = {
             "gunicorn --workers: 9 -> 3 (auth_gunicorn_workers)",
             "gunicorn --timeout: 300 -> 120 (auth_gunicorn_timeout)",
             "worker memory limit: 900MB -> 512MB (auth_worker_memory_limit)",
+        ],
+    ),
+    # gunicorn takes them before its command's, and so does whoever reads both.
+    "arguments in gunicorn's environment": (
+        {
+            "    --workers=3\n": "",
+            "stopsignal = INT": f"{IN_ITS_ENVIRONMENT}\nstopsignal = INT",
+        },
+        [
+            "gunicorn --workers: 5 -> 3 (auth_gunicorn_workers)",
+            "gunicorn --bind: 127.0.0.1:8001 -> 127.0.0.1:8000 (change it in your web server too; auth_gunicorn_bind)",
+            "gunicorn --preload: --preload -> none (auth_gunicorn_options)",
         ],
     ),
     "green threads": (

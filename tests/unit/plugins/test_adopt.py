@@ -274,6 +274,18 @@ def test_what_somebody_wrote_is_described(
     assert {(name, item) for name, item in found if (name, item) not in SAID} <= said
 
 
+def test_arguments_in_gunicorns_environment_are_described_by_the_variables_of_its_command(site: Site) -> None:
+    site.put()
+    given = "[supervisord]\nenvironment=GUNICORN_CMD_ARGS='-w5 --timeout 30 --preload'\n"
+    site.put(myauth=by_hand(site, gunicorn="--timeout=0", more=given))
+    adopted = site.adopted()
+    assert (adopted.refused, [one for one in adopted.left if not adopt.is_deliberate(one)]) == ([], [])
+    written = {name: value for name, value in site.written(adopted).items() if name.startswith("auth_gunicorn")}
+    # Of what both give, the command's counts.
+    assert written == {"auth_gunicorn_workers": 5, "auth_gunicorn_timeout": 0, "auth_gunicorn_options": ["--preload"]}
+    assert "auth_environment" not in adopted.variables
+
+
 def test_a_variable_without_a_place_in_the_order_comes_last() -> None:
     text, _secrets, _count = adopt.texts({"auth_new": 1, "auth_memmon_name": "a"}, (), "2026-11-29")
     assert text.endswith("auth_memmon_name: a\n\nauth_new: 1\n")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.utils.unsafe_proxy import wrap_var
-from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import description, managed_file
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import description, managed_file, manual_changes
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change import PLACEHOLDER
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import consent, variables
 
@@ -244,3 +244,41 @@ def test_another_file_is_not_sealed(text: str) -> None:
 def test_a_command_with_an_open_quote_is_read_as_far_as_it_goes() -> None:
     described = description.describe("[program:a]\ncommand = a 'b\n")
     assert described.programs["a"].words == ("a", "'b")
+
+
+def test_what_gunicorn_inherits_from_supervisord_is_an_argument_too_and_its_own_environment_is_not_shown(
+    defaults: dict[str, Any], stock: dict[str, str]
+) -> None:
+    def said(old: str, arguments: str) -> list[str]:
+        found = manual_changes.changes(old, server.file(), (), known={"ENV_GUNICORN_CMD_ARGS": arguments})
+        return [f"{one.item}: {one.now} -> {one.then}" for one in found if one.chosen and "gunicorn" in one.section]
+
+    server, bare = Server(defaults, {}), edited(stock["5.5.0"], {"    --workers=3\n": ""})
+    # The command that the role writes overrides the one, and hands on the other.
+    assert said(bare, "--workers=5 --preload") == ["--workers: 5 -> 3"]
+    secret = edited(
+        bare, {"stopsignal = INT": f"environment = GUNICORN_CMD_ARGS='-w5 --env=A={SECRET}'\nstopsignal=INT"}
+    )
+    (hidden,) = [line for line in said(secret, "") if "GUNICORN" in line]
+    assert hidden == "environment GUNICORN_CMD_ARGS: a value that is not shown -> none"
+
+
+@pytest.mark.parametrize("place", ["auth_environment", "auth_program_settings.gunicorn.environment"])
+def test_arguments_in_the_environment_that_a_variable_gives_are_refused(defaults: dict[str, Any], place: str) -> None:
+    def refusals(text: str) -> list[str]:
+        given: dict[str, Any] = {"GUNICORN_CMD_ARGS": text}
+        for key in reversed(place.split(".")[1:]):
+            given = {key: given}
+        return variables.declare({**defaults, place.partition(".")[0]: given}, "auth1")[1]
+
+    assert refusals("--preload -c mine.py") == []
+    for text, option, variable in (
+        ("--preload --workers=5", "--workers", "auth_gunicorn_workers"),
+        ("-b :8001", "-b", "auth_gunicorn_bind"),
+        ("-t30", "-t", "auth_gunicorn_timeout"),
+    ):
+        (sentence,) = refusals(text)
+        assert sentence.startswith(
+            f"auth1: {place}.GUNICORN_CMD_ARGS is not as it has to be: {option} would contradict "
+        )
+        assert f"{variable}, which gives it already" in sentence
