@@ -9,7 +9,7 @@ import uuid
 from typing import Any
 
 import pytest
-from shared import server
+from shared import playbook, server
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def key() -> str:
 def test_the_stock_file_is_kept(host: Any) -> None:
     # Their names sort by time; the archive's tests have left others.
     kept, *_later = server.run(host, f"ls -d {server.CONF_D}/.myauth.conf.20*").splitlines()
-    assert "-p worker=256MB" in host.file(kept).content_string
+    assert host.file(kept).content_string == (playbook.EPHEMERAL / f"{server.name(host)}.conf").read_text()
 
 
 def test_the_stock_servers_logs_are_kept(host: Any) -> None:

@@ -26,3 +26,10 @@ def test_the_stock_server_is_remembered(host: Any) -> None:
     traces = server.traces(host)
     assert len(traces) > 1000
     (playbook.EPHEMERAL / f"{host.backend.get_hostname()}.json").write_text(json.dumps(traces))
+
+
+def test_the_stock_file_is_remembered(host: Any) -> None:
+    """For the step after the first run, which keeps it: each Alliance Auth has another."""
+    text = server.configuration(host)
+    assert "-p worker" in text
+    (playbook.EPHEMERAL / f"{server.name(host)}.conf").write_text(text)
