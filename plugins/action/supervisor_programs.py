@@ -120,6 +120,7 @@ class ActionModule(ActionBase):
         Return what could not be started and why, "" if all runs, and the workers that take tasks again.
         """
         names, troubles, back = drained.supervised(), [], []
+        stopped: set[str] = set()
         until = time.monotonic() + drained.stopping_for() + _AGAIN_SECONDS
         while names:
             given = {"state": "running", "processes": names, "settle": 0, "tolerate": self._tolerated()}
@@ -128,9 +129,12 @@ class ActionModule(ActionBase):
             if not again.get("failed"):
                 break
             troubles.append(again["msg"])
-            # If supervisord gives one program up, the call ends: those that were still stopping are yet to be started.
-            late = time.monotonic() >= until
-            names = [] if late else [p["name"] for p in again.get("pending", []) if p["state"] == "STOPPING"]
+            # If supervisord gives one program up, the call ends: those that were still stopping, or had just stopped,
+            # are yet to be started. One that is stopped even then does not start.
+            states = {one["name"]: one["state"] for one in again.get("pending", [])}
+            left = [name for name in states if states[name] in ("STOPPING", "STOPPED") and name not in stopped]
+            stopped.update(name for name in left if states[name] == "STOPPED")
+            names = left if time.monotonic() < until else []
         return " ".join(troubles), back
 
     def _start(self, result: dict[str, Any]) -> dict[str, Any]:

@@ -84,6 +84,26 @@ def test_a_program_that_is_given_up_keeps_nobody_from_being_started_again(runnin
     assert [found.state(name) for name in ("beat:beat", "bot:bot")] == ["FATAL", "RUNNING"]
 
 
+def test_what_had_just_stopped_when_another_was_given_up_is_started_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    gave_up = {"failed": True, "msg": "supervisord gave up starting beat:beat: it is broken.", "back": []}
+    states = [{"name": "beat:beat", "state": "FATAL"}, {"name": "bot:bot", "state": "STOPPED"}]
+    # The second time it is no coincidence any more.
+    answers = [{**gave_up, "pending": states}, {**gave_up, "pending": states[1:]}]
+    asked: list[list[str]] = []
+
+    def run_all(given: dict[str, Any], _timeout: float) -> dict[str, Any]:
+        asked.append(given["processes"])
+        return answers.pop(0)
+
+    task: Any = object.__new__(action.ActionModule)
+    monkeypatch.setattr(task, "_run_all", run_all)
+    monkeypatch.setattr(task, "_tolerated", list)
+    drained: Any = types.SimpleNamespace(supervised=lambda: ["beat:beat", "bot:bot"], stopping_for=lambda: 0)
+    troubles, _back = task._start_again(drained)
+    assert asked == [["beat:beat", "bot:bot"], ["bot:bot"]]
+    assert troubles.startswith("supervisord gave up starting beat:beat")
+
+
 def test_a_program_that_ends_again_and_again_as_before_is_waited_for_no_longer(
     running: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
