@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +17,18 @@ FOLDER = "/etc/systemd/system/supervisor.service.d"
 DROP_IN = f"{FOLDER}/allianceauth-tuning.conf"
 # It sorts before ours, so that ours holds.
 SHORT = f"{FOLDER}/00-short.conf"
-FLAPPER = f"{server.CONF_D}/flapper.conf"
+NEIGHBOURS = f"{server.CONF_D}/neighbours.conf"
+# One that ends again and again, one that somebody has started by hand, and one that somebody has stopped.
+PROGRAMS = """\
+[program:flapper]
+command = /bin/sh -c "sleep 2; exit 1"
+startsecs = 1
+[program:by_hand]
+command = /bin/sleep infinity
+autostart = false
+[program:laid_off]
+command = /bin/sleep infinity
+"""
 BOT = "/usr/local/bin/lab-bot"
 
 
@@ -69,14 +81,14 @@ def test_a_drop_in_that_is_gone_is_seen_and_written_without_a_restart(host: Any)
 
 
 @pytest.fixture
-def _flapper(host: Any) -> Iterator[None]:
-    """Have a program of somebody else that ends again and again."""
-    text = '[program:flapper]\\ncommand = /bin/sh -c "sleep 2; exit 1"\\nstartsecs = 1\\n'
-    server.run(host, f"printf '{text}' > {FLAPPER} && supervisorctl update flapper")
+def neighbours(host: Any) -> Iterator[dict[str, str]]:
+    """Have programs of somebody else; return the states of those that somebody has started or stopped by hand."""
+    server.run(host, f"printf %s {shlex.quote(PROGRAMS)} > {NEIGHBOURS} && supervisorctl update")
+    server.run(host, "supervisorctl start by_hand && supervisorctl stop laid_off")
     log = "/var/log/supervisor/supervisord.log"
     server.wait(lambda: int(host.run(f"grep -c 'exited: flapper' {log}").stdout), lambda times: times >= 3)
-    yield
-    server.run(host, f"rm {FLAPPER} && supervisorctl update flapper")
+    yield {"by_hand": "RUNNING", "laid_off": "STOPPED"}
+    server.run(host, f"rm {NEIGHBOURS} && supervisorctl update")
 
 
 @pytest.fixture
@@ -86,10 +98,14 @@ def bot() -> Iterator[dict[str, Any]]:
     assert play.run("apply").status == 0
 
 
-@pytest.mark.usefixtures("_flapper")
-def test_what_did_not_work_before_is_named_and_no_reason_to_fail(host: Any, bot: dict[str, Any]) -> None:
+def test_what_did_not_work_before_is_named_and_programs_of_others_end_as_they_were(
+    host: Any, bot: dict[str, Any], neighbours: dict[str, str]
+) -> None:
     server.run(host, f"printf '#!/bin/sh\\nexec sleep 9999\\n' > {BOT} && chmod 755 {BOT}")
+    daemon = of_unit(host, "MainPID")
     assert play.run("apply", auth_extra_programs=bot).status == 0
+    assert of_unit(host, "MainPID") != daemon
+    assert neighbours.items() <= server.states(host).items()
     server.run(host, f"printf '#!/bin/sh\\nexit 1\\n' > {BOT} && (supervisorctl restart myauth:bot || true)")
     server.wait(lambda: server.states(host)["myauth:bot"], lambda state: state == "FATAL")
     run = play.run("apply", auth_extra_programs=bot, auth_worker_concurrency=5)
@@ -98,5 +114,5 @@ def test_what_did_not_work_before_is_named_and_no_reason_to_fail(host: Any, bot:
     assert re.search(r"flapper:flapper died \d+ times in the last ten minutes before this run", said)
     assert "myauth:bot was FATAL (Exited too quickly (process log may have details)) before this run" in said
     assert "needs you" not in said
-    assert server.states(host)["myauth:bot"] == "FATAL"
+    assert {**neighbours, "myauth:bot": "FATAL"}.items() <= server.states(host).items()
     assert "--concurrency=5" in server.arguments(host)["worker_00"]
