@@ -67,11 +67,12 @@ def traffic(
     tasks: Sequence[str] = (),
     once: Sequence[float] = (),
     seconds: int = 900,
+    every: float = 0.1,
     weigh: bool = False,
 ) -> Iterator[Traffic]:
     """Have a visitor and a sender at work, at most for so many seconds; `tasks` and `once` are those of `load.py`.
 
-    With `weigh` it is seen what the auth user's processes hold.
+    The visitor asks once in `every` seconds. With `weigh` it is seen what the auth user's processes hold.
     """
     for script in ("visitor.py", "load.py", "memory.py"):
         engine.podman("cp", str(SCRIPTS / script), f"{host.container}:{ON_HOST}/{script}")
@@ -86,7 +87,9 @@ def traffic(
         tempfile.TemporaryFile("w+") as queued,
         tempfile.TemporaryFile("w+") as weighed,
     ):
-        processes = [_start(host, [], ["python3", f"{ON_HOST}/visitor.py", f"--seconds={seconds}"], asked)]
+        processes = [
+            _start(host, [], ["python3", f"{ON_HOST}/visitor.py", f"--seconds={seconds}", f"--every={every}"], asked)
+        ]
         try:
             _await_answer(asked)
             # In this order: what is asked in between counts as answered, and not the other way round.

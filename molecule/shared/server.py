@@ -121,6 +121,12 @@ def writers(host: Any) -> list[tuple[str, str]]:
     return [tuple(json.loads(line)) for line in lines]
 
 
+def await_pause(host: Any) -> None:
+    """Wait until a run has told the worker to take no more tasks; the guard knows it a moment before."""
+    told = "grep -q worker_00@ /run/allianceauth.tuning.myauth.guard/state.json"
+    assert wait(lambda: host.run(told).rc, lambda status: status == 0) == 0
+
+
 def log_size(host: Any, name: str) -> int:
     """Return the bytes in a log of the project."""
     return int(run(host, f"stat -L -c %s {PROJECT}/log/{name}"))

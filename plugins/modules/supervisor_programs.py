@@ -74,6 +74,13 @@ options:
         told to finish once that has answered; if none can start it goes on, which is a warning.
     type: dict
     default: {}
+  last:
+    description:
+      - Those of O(stages) that stop after all others, whatever stage they are in. While somebody takes the tasks that
+        it queues, beat has no reason to stop first.
+    type: list
+    elements: str
+    default: []
   stop_requests:
     description: What an earlier call returned as RV(stop_requests), to go on with its drain.
     type: dict
@@ -242,7 +249,8 @@ def stop(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: f
 
     warm_shutdowns = workers if given["timeout_action"] == "abort" else frozenset()
     unfinished = known.unfinished if known else set
-    work = drain.Drain(daemon, given["stages"], warm_shutdowns, given["stop_requests"], before, unfinished)
+    stages = drain.ordered(given["stages"], given["last"])
+    work = drain.Drain(daemon, stages, warm_shutdowns, given["stop_requests"], before, unfinished)
     for name in given["kill"]:
         drain.kill(daemon, name)
     try:
@@ -417,6 +425,7 @@ def main() -> None:
         argument_spec={
             "state": {"type": "str", "choices": ["stopped", "running"], "required": True},
             "stages": {"type": "list", "elements": "list", "default": []},
+            "last": {"type": "list", "elements": "str", "default": []},
             "workers": {"type": "list", "elements": "str", "default": []},
             "stopwaitsecs": {"type": "dict", "default": {}},
             "timeout_action": {"type": "str", "choices": ["abort", "kill"], "default": "abort"},

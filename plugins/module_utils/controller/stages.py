@@ -27,7 +27,8 @@ _SITE = ("gunicorn",)
 class Drain:
     """What runs and has to stop, each process by its namespec, an orphan as ``pid:PID@START``.
 
-    ``stages`` are stopped one after the other, ``site`` after them. ``workers`` are those of them that run tasks.
+    ``stages`` are stopped one after the other, ``site`` after them. ``workers`` are those of them that run tasks,
+    ``beat`` those that queue tasks, which may go last while others take these.
     ``stopwaitsecs`` has the seconds of each process, ``longest`` is the highest of them. ``other_memory`` is what
     all but the site hold, in bytes, and ``site_memory`` what the site holds. ``site_connections`` are those to the
     database that another one of the site may take.
@@ -41,6 +42,7 @@ class Drain:
     other_memory: int
     site_memory: int
     site_connections: int = 0
+    beat: tuple[str, ...] = ()
 
     def only(self, names: set[str]) -> Drain:
         """Return it without the supervised programs that are not among ``names``."""
@@ -73,6 +75,7 @@ def drain(declared: Declared, info: Mapping[str, Any]) -> Drain:
         other_memory=memory.held(info, lambda kind: kind != "gunicorn"),
         site_memory=memory.held(info, lambda kind: kind == "gunicorn"),
         site_connections=_site_connections(declared),
+        beat=_running(info, ("beat",)),
     )
 
 

@@ -30,6 +30,12 @@ _RESPAWN_SECONDS = 3
 _WITHOUT_TASK_SECONDS = 2
 
 
+def ordered(stages: Sequence[Sequence[str]], last: Sequence[str]) -> list[list[str]]:
+    """Return stages in which those of ``last`` that are in one come after all others."""
+    found = [[name for name in names if name not in last] for names in stages]
+    return [names for names in [*found, [name for names in stages for name in names if name in last]] if names]
+
+
 @dataclass
 class Drain:
     """A drain under way.

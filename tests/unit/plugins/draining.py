@@ -120,6 +120,7 @@ class Action(action.ActionModule):
             "timeout_action": "abort",
             "celery": {},
             "serving": {},
+            "last": [],
             "site": "",
             "standby_of": "nobody",
             "guard": {},

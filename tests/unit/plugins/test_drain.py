@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import drain
 
-from tests.unit.plugins.draining import MORE, Start, Wait, drained, in_the_end, program, release, soon
+from tests.unit.plugins.draining import MORE, Action, Start, Wait, drained, in_the_end, program, release, soon
 
 
 def test_a_stage_is_told_together_and_the_next_one_only_when_it_has_stopped(running: Start) -> None:
@@ -37,6 +37,19 @@ def test_a_stage_is_told_together_and_the_next_one_only_when_it_has_stopped(runn
         "two:two",
         "site:site",
     }
+
+
+def test_what_goes_last_is_told_once_all_others_have_stopped(running: Start) -> None:
+    found = running(program("beat") + program("memmon") + program("worker", "patient"))
+    names = ["beat:beat", "memmon:memmon", "worker:worker"]
+    given = {"state": "stopped", "stages": [names[:2], names[2:]], "stopwaitsecs": {}}
+    # One that is not to stop at all is not stopped for being named there.
+    drain = Action(found, **given, last=["beat:beat", "site:site"])
+    release(found)
+    assert not drain._stop({}).get("failed")
+    assert [line for line in found.lines("events") if line.startswith("told")] == [
+        f"told {name.partition(':')[0]}" for name in (names[1], names[2], names[0])
+    ]
 
 
 def test_a_warm_worker_gets_longer_than_supervisord_would_give_it_and_stays_stopped(running: Start) -> None:

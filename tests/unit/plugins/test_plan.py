@@ -34,6 +34,7 @@ def test_beat_and_listeners_stop_first_then_all_workers_and_the_site_last(
     )
     assert decided.drain.site == ("myauth:gunicorn",)
     assert decided.drain.workers == ("myauth:worker_00", "pid:5@77")
+    assert decided.drain.beat == ("myauth:beat",)
 
 
 def test_a_drain_for_maintenance_leaves_the_programs_of_others_alone(

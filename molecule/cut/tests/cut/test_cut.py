@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from shared import playbook, server, servers
 
+from lab.observe.traffic import traffic
 from lab.podman import engine, hosts
 
 # As short as a busy machine allows: from the end of one call to the beginning of the next one.
@@ -31,6 +32,9 @@ STATE = "/run/allianceauth.tuning.myauth.guard"
 SSHD = "'[s]shd: admin'"
 # Seconds of a task that a test releases.
 LONG = 1800
+
+# Tasks that a worker holds until their countdown is over.
+WAITING = ("1:0:countdown=1-60",)
 
 MID_DRAIN = r"waiting for .*worker_00 \(lab_tasks\.sleep for "
 
@@ -90,7 +94,7 @@ class Cut:
 
 
 CUTS = [
-    Cut("after the new file", r"^TASK .*Drain beat, then the workers together"),
+    Cut("after the new file", r"^TASK .*Drain the workers together, and beat"),
     Cut("Ctrl-C in mid-drain", MID_DRAIN, interrupt, seconds=LONG),
     Cut(
         "after the site has stopped",
@@ -163,7 +167,8 @@ def test_a_server_whose_run_is_cut_off_brings_itself_back(machine: Machine, cut:
     concurrency = 5 + CUTS.index(cut)
     prefix = f"cut-{CUTS.index(cut)}-"
     sent = server.send(machine, 2 * concurrency, cut.seconds, prefix.rstrip("-"))
-    with apply(concurrency, cut.guard) as run:
+    (found,) = hosts.existing(servers.LAB)
+    with traffic(found, f"waits-{prefix}", WAITING, every=1) as waiting, apply(concurrency, cut.guard) as run:
         # Said before it can happen: at Ctrl-C nobody can say anything.
         follow(run, rf"if this run is interrupted .* brings itself back after {cut.guard} s; or run it again")
         follow(run, cut.sign)
@@ -171,10 +176,12 @@ def test_a_server_whose_run_is_cut_off_brings_itself_back(machine: Machine, cut:
             assert run.poll() is None, "The run was over before it was cut off."
         assert run.poll() is None, "The run was over before it was cut off."
         cut.end(run)
-    print("-- cut off")
-    release(machine, sent)
-    back_by_itself(machine)
+        print("-- cut off")
+        release(machine, sent)
+        back_by_itself(machine)
     assert all_done(machine, sent, prefix)
+    counted = waiting.settle(300)
+    assert (counted.lost, counted.doubled, counted.early) == ((), (), ())
     # The queue is served: those that come now are done as well.
     after = server.send(machine, 2, 0, f"after-{prefix.rstrip('-')}")
     assert all_done(machine, after, f"after-{prefix}")
@@ -187,7 +194,7 @@ def test_a_worker_that_has_only_stopped_to_take_tasks_takes_them_again(machine: 
     sent, worker = server.send(machine, 1, LONG, "held"), server.pid(machine, "worker_00")
     assert server.wait(lambda: server.ledger(machine, "held-"), bool)
     with apply(13) as run:
-        follow(run, r"^TASK .*Drain beat, then the workers together")
+        follow(run, r"^TASK .*Drain the workers together, and beat")
         # The guard is told just before the worker is.
         while machine.run(f"grep worker_00@ {STATE}/state.json").rc != 0:
             assert run.poll() is None, "The run was over before it was cut off."
@@ -229,7 +236,7 @@ def test_a_run_that_is_back_late_touches_nothing_and_says_what_was_done(machine:
         server.run(machine, "supervisorctl status | grep -o 'pid [0-9]*'"),
     )
     assert "--concurrency=10\n" in server.configuration(machine)
-    assert "myauth:beat" in told(machine)
+    assert f"{server.SUPERVISOR_CONF} is as it was before that run" in told(machine)
 
 
 def test_a_line_that_is_cut_for_some_seconds_is_no_failure(machine: Machine) -> None:

@@ -55,7 +55,7 @@ STAGES = [
     ),
     Stage("after the look", task("Decide what to do")),
     Stage("with the lock", task("Put supervisor.conf and the link to it in place")),
-    Stage("after the new file", task("Drain beat, then the workers together")),
+    Stage("after the new file", task("Drain the workers together, and beat")),
     # Its first line comes 5 s after the drain begins, and that may take long on a slow machine.
     Stage("in mid-drain", r"waiting for .*worker_00 \(lab_tasks\.sleep for ", seconds=40),
     # systemd may have been told already, and then it restarts supervisord whoever waits for it.

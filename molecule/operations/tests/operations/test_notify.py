@@ -75,7 +75,7 @@ def test_the_guard_tells_it_too(host: Any, webhook: tuple[str, list[dict[str, An
     running = play.start("apply", auth_worker_concurrency=3, auth_notify_url=url, __auth_guard_seconds=45)
     assert server.wait(lambda: host.run(f"stat -c '%U %a' {STATE}/webhook.json").stdout, bool) == "root 600\n"
     # In mid-drain: the worker takes no more tasks, and has one.
-    assert server.wait(lambda: server.states(host)["myauth:beat"], lambda state: state == "STOPPED") == "STOPPED"
+    server.await_pause(host)
     assert host.run(f"ps -eo args | grep '{SECRET}' | grep -v grep").stdout == ""
     playbook.kill(running)
     running.communicate()
