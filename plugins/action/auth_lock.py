@@ -16,6 +16,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import refusals
+from ansible_collections.allianceauth.tuning.plugins.plugin_utils import role
 
 
 class ActionModule(ActionBase):
@@ -29,10 +30,9 @@ class ActionModule(ActionBase):
         owner = name_of(os.getppid())
         known = task_vars or {}
         host = known["inventory_hostname"]
-        if self._task.args.get("state", "present") == "present":
-            hosts = {name: known["hostvars"][name] for name in known.get("ansible_play_hosts_all", [])}
-            if why := refusals.second_beat(host, {**hosts, host: known}):
-                return {**result, "failed": True, "msg": why}
+        takes = self._task.args.get("state", "present") == "present"
+        if takes and (why := refusals.second_beat(host, role.hosts(known))):
+            return {**result, "failed": True, "msg": why}
         arguments = {**self._task.args, "owner": owner}
         answer = self._execute_module(module_args=arguments, task_vars=task_vars)
         holder = answer.get("held_by", "")

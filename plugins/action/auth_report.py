@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import removal, report
-from ansible_collections.allianceauth.tuning.plugins.plugin_utils import terminal
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import refusals, removal, report
+from ansible_collections.allianceauth.tuning.plugins.plugin_utils import role, terminal
 
 
 class ActionModule(ActionBase):
@@ -38,6 +38,9 @@ class ActionModule(ActionBase):
         else:
             told = report.Report(host, given["plan"], given["results"], check_mode)
             lines, changes, warnings = told.lines(), told.changes(), told.warnings()
+            if not given["plan"]["actions"]:
+                # A host that was looked at before has not seen this one, which takes no lock.
+                warnings += filter(None, [refusals.second_beat(host, role.hosts(task_vars or {}))])
         terminal.say("\n".join(lines))
         result.update(changed=False, changes=changes, warnings=warnings)
         return result

@@ -109,6 +109,8 @@ class ActionModule(ActionBase):
             name=process.partition(":")[0],
             processes=[process],
             connections=serving.limited[process]["concurrency"],
+            # The drain waits for it.
+            timeout=60,
             longest=max(map(int, self._task.args["stopwaitsecs"].values()), default=DEFAULT_STOPWAITSECS),
             **self._task.args["celery"],
         )

@@ -116,8 +116,8 @@ ending:
   elements: str
 """
 
-import contextlib
 import inspect
+import re
 import socket
 import time
 from typing import Any
@@ -151,6 +151,9 @@ print(json.dumps(database() or {{}}))
 """
 _DATABASE_SECONDS = 180
 
+# Its number of connections, or that of this user's, is reached. Source: MariaDB's error codes
+_FULL = re.compile(r"\((?:1040|1203|1226),")
+
 # Between two looks at units that have to answer.
 _ROUND_SECONDS = 5
 
@@ -165,13 +168,15 @@ def weight(processes: list[str]) -> int:
 def missing_connections(given: dict[str, Any]) -> str:
     """Return why the database has too few connections left, "" if it has enough, has no limit or cannot say."""
     application = celery_cli.Application.configured(given, supervisord.MAIN_CONF)
-    with contextlib.suppress(celery_cli.CannotAskError):
+    try:
         found = application.ask(_DATABASE, [given["project"]], _DATABASE_SECONDS)
-        if found and given["connections"] > found["max_connections"] - found["threads_connected"]:
-            return (
-                f"the database has {found['max_connections']} connections, of which {found['threads_connected']} are "
-                f"taken, and it takes up to {given['connections']} more; raise its max_connections"
-            )
+    except celery_cli.CannotAskError as why:
+        return "the database takes no more connections" if _FULL.search(str(why)) else ""
+    if found and given["connections"] > found["max_connections"] - found["threads_connected"]:
+        return (
+            f"the database has {found['max_connections']} connections, of which {found['threads_connected']} are "
+            f"taken, and it takes up to {given['connections']} more; raise its max_connections"
+        )
     return ""
 
 

@@ -173,7 +173,7 @@ tasks:
   type: dict
 heavy:
   description: The bytes that each of O(serving) holds that is past its limit.
-  returned: O(state=stopped) and O(serving) is given
+  returned: O(state=stopped)
   type: dict
 replaced:
   description: Those of O(serving) that got a successor, each with the bytes that it held (C(held)) and its C(limit).

@@ -29,6 +29,12 @@ def read_webhook(templar: Templar, task_vars: Mapping[str, Any], host: str, job:
     return {"url": url, "format": kind, "host": host, "job": job} if url else {}
 
 
+def hosts(task_vars: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the variables of each host of the play by its name, with what the steps of this run have registered."""
+    known = {name: task_vars["hostvars"][name] for name in task_vars.get("ansible_play_hosts_all", [])}
+    return {**known, task_vars["inventory_hostname"]: task_vars}
+
+
 def render(template: str, context: Mapping[str, Any]) -> str:
     """Return the text of ``supervisor.conf.j2`` with what `sections.context` returned."""
     environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)

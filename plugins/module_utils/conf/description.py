@@ -171,6 +171,8 @@ def _section(title: str, raw: Options, daemon: Mapping[str, str], kind: str, out
     everything = {**outside, "program_name": name, **{f"ENV_{variable}": value for variable, value in daemon.items()}}
     # What may be a secret stays as it is written: what comes of the rest is shown.
     secret = {f"ENV_{variable}" for variable, value in daemon.items() if not _is_shown(variable, value)}
+    # It may give gunicorn variables with values; what may be shown of it is read below.
+    secret.add(f"ENV_{GUNICORN_ARGUMENTS}")
     known = {expansion: value for expansion, value in everything.items() if expansion not in secret}
     words = split_command(_expand(raw.get("command", ""), known))
     kind = kind or kind_of(family, words, raw.get("command", ""))

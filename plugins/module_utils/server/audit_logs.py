@@ -126,8 +126,12 @@ def size_of(path: str) -> int:
 
 
 def discarded(logs: Iterable[str], sizes: Mapping[str, int]) -> dict[str, int]:
-    """Return how many tasks workers have discarded by name, as their code lacks them, since the logs had ``sizes``."""
-    names = [name for path in logs for name in _UNREGISTERED.findall(end_of(path, start=sizes.get(path, 0)))]
+    """Return how many tasks workers have discarded by name, as their code lacks them, since the logs had ``sizes``.
+
+    In a log that has none, nobody knows what is new.
+    """
+    known = [path for path in logs if path in sizes]
+    names = [name for path in known for name in _UNREGISTERED.findall(end_of(path, start=sizes[path]))]
     return {name: names.count(name) for name in sorted(set(names))}
 
 

@@ -40,7 +40,7 @@ def look(venv: str, project_dir: str, name: str, uid: int | None) -> dict[str, A
     the tools by which packages are installed; ``sources``: the newest ``.py`` file of the project and of each editable
     install, with its ``name``, ``path`` and ``time``; ``folder``: when a package was added or removed last;
     ``kept``: what `keep` has kept for the project ``name``: the ``versions`` of packages by name, and when (``time``),
-    and the ``broker``, with the time of its own, since when it has been known.
+    and the ``broker``, with the ``sources`` of the time at which it was known.
     """
     nothing: dict[str, Any] = {"packages": [], "sources": [], "folder": 0.0}
     try:
@@ -50,13 +50,14 @@ def look(venv: str, project_dir: str, name: str, uid: int | None) -> dict[str, A
     return {**found, "kept": {"versions": {}, "time": 0.0, "broker": {}, **guard_program.load(_kept(name))}}
 
 
-def keep(name: str, venv: str, uid: int | None, broker: Mapping[str, str] | None = None) -> None:
-    """Remember which packages are in service now, and the ``broker``; nothing stands for the one of before."""
+def keep(name: str, venv: str, uid: int | None, broker: Mapping[str, Any]) -> None:
+    """Remember which packages are in service now, and the ``broker``, with the ``sources`` that name it, as `look` has.
+
+    Without a broker none is known any more: what comes into service may have another one.
+    """
     versions = privileges.in_child(lambda: {one["name"]: one["version"] for one in _packages(venv)}, uid)
     os.makedirs(proof.FOLDER, 0o700, exist_ok=True)
-    now = time.time()
-    known = {**broker, "time": now} if broker else guard_program.load(_kept(name)).get("broker", {})
-    guard_program.save(_kept(name), {"versions": versions, "time": now, "broker": known})
+    guard_program.save(_kept(name), {"versions": versions, "time": time.time(), "broker": dict(broker)})
 
 
 def loaded(venv: str, package: str, began: float) -> tuple[int, int] | None:

@@ -111,6 +111,14 @@ def test_a_misspelt_group_is_refused(file: Path, tmp_path: Path) -> None:
             type_in(f"{command} --limit {name}", tmp_path)
 
 
+@pytest.mark.parametrize("file", sorted(CHECKOUT.glob("playbooks/*.yml")), ids=lambda file: file.stem)
+def test_no_playbook_has_ansible_core_check_the_arguments(file: Path) -> None:
+    # It would refuse what the role takes, as a word in capitals, before the role can say anything.
+    (play,) = yaml.safe_load(file.read_text())
+    roles = [task.get(f"ansible.builtin.{how}_role") for task in play["tasks"] for how in ("import", "include")]
+    assert [role["rolespec_validate"] for role in roles if role] == [False]
+
+
 @pytest.mark.parametrize("file", sorted(CHECKOUT.glob("molecule/*/molecule.yml")), ids=lambda file: file.parent.name)
 def test_verify_without_a_folder_has_tests_in_every_scenario(file: Path) -> None:
     shared = yaml.safe_load((CHECKOUT / ".config/molecule/config.yml").read_text())["verifier"]

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 from ansible.plugins.action import ActionBase
-from ansible_collections.allianceauth.tuning.plugins.action import auth_lock
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import plan, variables
+from ansible_collections.allianceauth.tuning.plugins.action import auth_lock, auth_report
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import plan, report, variables
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import audit_program, broker, code, proof
 
 from tests.unit.plugins.planning import INFO, STEPS, WANTED
@@ -89,8 +89,9 @@ def redis(tmp_path: Path) -> Iterator[Any]:
 
 
 def noted(address: str, changed: float = 1.0) -> dict[str, Any]:
-    kept = {"broker": {"address": address, "identity": "aa/0", "time": 2.0}}
-    return {"kept": kept, "sources": [{"time": changed}]}
+    sources = [{"path": "/myauth/settings/local.py", "time": 1.0}]
+    kept = {"broker": {"address": address, "identity": "aa/0", "sources": sources}}
+    return {"kept": kept, "sources": [{**sources[0], "time": changed}]}
 
 
 @pytest.mark.parametrize(
@@ -109,25 +110,56 @@ def test_a_broker_that_is_not_there_is_warned_of_where_there_is_nothing_to_do(de
         address = f"127.0.0.1:{free.getsockname()[1]}"
         found = broker.look(noted(address), os.getuid())
     assert found == {"address": address, "identity": "aa/0", "problem": "Connection refused"}
-    # Its settings may name another by now.
-    assert broker.look(noted(address, changed=3.0), os.getuid()) == {}
+    # Its settings may name another by now, also a file that was put back.
+    for changed in (0.5, 3.0):
+        assert broker.look(noted(address, changed=changed), os.getuid()) == {}
     declared, refusals = variables.declare(defaults, "auth1")
     assert refusals == []
     said = plan.apply(declared, {**INFO, "broker": found}, WANTED, STEPS).warnings
     assert [f"Redis at {address}" in one and "does not answer (Connection refused)" in one for one in said] == [True]
 
 
-def test_a_restart_that_does_not_load_the_project_keeps_what_is_known(
+def test_a_restart_that_has_not_asked_for_the_broker_notes_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(proof, "FOLDER", str(tmp_path))
-    code.keep("myauth", "", os.getuid(), {"address": "127.0.0.1:6379", "identity": "aa/0"})
-    first = code.look("", str(tmp_path), "myauth", os.getuid())["kept"]
-    code.keep("myauth", "", os.getuid(), {})
-    second = code.look("", str(tmp_path), "myauth", os.getuid())["kept"]
-    assert second["time"] > first["time"]
-    assert second["broker"] == first["broker"]
-    assert first["broker"] == {"address": "127.0.0.1:6379", "identity": "aa/0", "time": first["time"]}
+    found = {"address": "127.0.0.1:6379", "identity": "aa/0", "sources": []}
+    for given in (found, {}):
+        code.keep("myauth", "", os.getuid(), given)
+        assert code.look("", str(tmp_path), "myauth", os.getuid())["kept"]["broker"] == given
+
+
+def test_a_broker_that_says_nothing_is_told_in_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(broker, "_SECONDS", 1)
+    path = str(tmp_path / "silent.sock")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen()
+        assert broker.look(noted(path), os.getuid())["problem"] == "no answer within 1 s"
+        # As long as a name server may take.
+        monkeypatch.setattr(broker, "_ALL_SECONDS", 1)
+        monkeypatch.setattr(broker, "_SECONDS", 60)
+        assert broker.look(noted(path), os.getuid())["problem"] == "no answer within 1 s"
+
+
+def test_a_broker_that_hangs_up_is_told_in_words(redis: Any) -> None:
+    redis.answer = b""
+    assert broker.look(noted(redis.path), os.getuid())["problem"] == "it closes the connection"
+
+
+def test_a_second_beat_on_a_host_that_is_looked_at_later_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = looked("run/0", "myauth:beat")
+    action = auth_report.ActionModule.__new__(auth_report.ActionModule)
+    plan = {"job": "apply", "actions": {}}
+    action._task = types.SimpleNamespace(args={}, check_mode=False)  # type: ignore[assignment]
+    monkeypatch.setattr(ActionBase, "run", lambda *_given: {})
+    monkeypatch.setattr(action, "validate_argument_spec", lambda **_given: (None, {"plan": plan, "results": {}}))
+    told = types.SimpleNamespace(lines=list, changes=list, warnings=list)
+    monkeypatch.setattr(report, "Report", lambda *_given: told)
+    hosts = {"auth1": checked("run/0"), "auth2": late}
+    known = {**late, "inventory_hostname": "auth2", "hostvars": hosts, "ansible_play_hosts_all": list(hosts)}
+    (said,) = action.run(task_vars=known)["warnings"]
+    assert said.startswith("auth2: auth_beat is true here and for auth1, on one and the same broker, ")
 
 
 @pytest.mark.parametrize(

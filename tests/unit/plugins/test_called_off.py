@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import types
 from typing import Any
 
@@ -68,13 +69,16 @@ def test_a_drain_that_is_called_off_names_what_does_not_stop_in_time_to_be_start
     found = running(program("beat") + program("worker", "patient") + program("bot", "patient", stopwaitsecs=30))
     # What is on disk is not what runs.
     said = aborted(found, bot_seconds=1)["msg"]
-    assert "Not all of it could be started again: after 1 s these do not run: bot:bot (STOPPING). worker was" in said
+    # A busy machine is later.
+    assert re.search(
+        r"Not all of it could be started again: after \d+ s these do not run: bot:bot \(STOPPING\)\. worker was", said
+    )
     assert found.state("beat:beat") == "RUNNING"
 
 
 def test_a_program_that_is_given_up_keeps_nobody_from_being_started_again(running: Start) -> None:
     found = running(
-        program("beat", startsecs=1, startretries=0)
+        program("beat", startsecs=30, startretries=0)
         + program("worker", "patient", stopwaitsecs=1)
         + program("bot", "patient", stopwaitsecs=4)
     )

@@ -170,6 +170,8 @@ def test_what_new_workers_discard_is_counted_from_where_their_logs_ended_before(
     rotated.write_text(UNREGISTERED + UNREGISTERED.replace("app.gone", "app.away"))
     found = audit_logs.discarded(logs, sizes)
     assert found == {"app.away": 1, "app.gone": 3}
+    # What stood in a log that nobody has measured may be old.
+    assert audit_logs.discarded(logs, {str(rotated): 10**6}) == {"app.away": 1, "app.gone": 1}
     plan = {"pools": [], "job": "restart"}
     (said,) = report.Report("auth1", plan, {"nodes": {"discarded": found}}, check_mode=False).warnings()
     assert "auth1: workers discarded tasks that their code does not have" in said

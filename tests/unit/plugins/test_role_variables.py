@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -19,7 +20,7 @@ import pytest
 import yaml
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import differences, variables
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import refusals as lacking
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared, ineffective
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import project
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -322,7 +323,9 @@ def check(asked: Mapping[str, Any], effective: dict[str, Any], content: str) -> 
     found = {name: dict(reader.items(name)) for name in reader.sections()}
     for name in {name.rpartition("_")[0] if f"program:{name}" not in found else name for name in processes}:
         own = asked["auth_extra_programs"].get(name, {}).get("environment", {})
-        assert read_environment(found[f"program:{name}"]) == {**asked["auth_environment"], **own}
+        set_apart = asked["auth_program_settings"].get(name, {}).get("environment", {})
+        expected = {**asked["auth_environment"], **own, **set_apart}
+        assert read_environment(found[f"program:{name}"]) == expected
     check_settings(found, asked)
 
     listeners = [process for group in groups.values() if group["listener"] for process in group["processes"]]
@@ -458,10 +461,12 @@ def left_to_the_parser(asked: Mapping[str, Any]) -> set[str]:
 def documented() -> list[Any]:
     """Return the variables of each example in the documentation that has some."""
     found = []
-    for page in sorted((ROLE.parents[1] / "docs").glob("*.md")):
-        fences = [token for token in MarkdownIt("commonmark").parse(page.read_text()) if token.type == "fence"]
-        for token in fences:
-            given = yaml.safe_load(token.content) if token.info == "yaml" else None
+    for page in (ROLE.parents[1] / "README.md", *sorted((ROLE.parents[1] / "docs").glob("*.md"))):
+        for token in MarkdownIt("commonmark").parse(page.read_text()):
+            given = None
+            # Other blocks without a language are commands and what they print.
+            with contextlib.suppress(yaml.YAMLError):
+                given = yaml.safe_load(token.content) if token.info == "yaml" or token.type == "code_block" else None
             if isinstance(given, dict) and any(name in RIGHT or name in KEYS for name in given):
                 name = f"{page.stem}:{token.map[0] + 1 if token.map else 0}"
                 found.append(pytest.param({key: given[key] for key in given if key.startswith("auth_")}, id=name))
@@ -487,12 +492,14 @@ def test_examples_of_the_documentation_are_accepted_and_read_back(
     # This machine has neither their user nor their folders.
     here = {"auth_project_dir": project_dir, "auth_log_dir": f"{project_dir}/log"}
     here |= {"auth_user": "daemon", "auth_memmon_user": "daemon"}
-    known = {**role_defaults, "vault_discord_bot_token": "a b;%c", **some, **here}
+    secrets = dict.fromkeys(("vault_discord_bot_token", "vault_bot_token", "vault_slack_token"), "a b;%c")
+    known = {**role_defaults, **secrets, **some, **here}
     asked = {**role_defaults, **rendered(some, known), **here}
     assert set(some) <= set(role_defaults)
     refusals, declared, info = decide(asked)
     assert not refusals
     assert declared
+    assert ineffective(declared) == []
     content = complete(render(declared, info), asked, declared)
     (answer,) = parser.read([content])
     check(asked, answer["result"], content)

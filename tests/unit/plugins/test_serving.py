@@ -103,6 +103,7 @@ def test_a_gunicorn_takes_a_connection_for_each_thread(defaults: dict[str, Any],
         # Another database, and one that does not answer.
         ({}, ""),
         (celery_cli.CannotAskError("no"), ""),
+        (celery_cli.CannotAskError("OperationalError: (1040, 'Too many connections')"), "takes no more connections"),
     ],
 )
 def test_no_worker_is_started_for_which_the_database_has_no_connections(

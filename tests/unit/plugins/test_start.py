@@ -25,6 +25,9 @@ from ansible_collections.allianceauth.tuning.plugins.modules import supervisor_p
 
 from tests.unit.plugins.draining import Failed, Module, Start, Wait, program
 
+# A program that ends within these seconds could not be started. A busy machine takes some to start Python.
+SOON_ENOUGH = 30
+
 
 def start_once(
     found: Any, name: str, seconds: float, settle: int = 0, tolerate: tuple[str, ...] = ()
@@ -62,7 +65,7 @@ def test_a_program_that_ends_by_itself_is_started_once_in_a_call(running: Start)
 
 
 def test_a_program_that_did_not_work_before_is_started_and_not_waited_for(running: Start) -> None:
-    found = running(program("bad", startsecs=1, startretries=0))
+    found = running(program("bad", startsecs=SOON_ENOUGH, startretries=0))
     found.daemon.stop("bad:bad")
     (found.folder / "broken bad").touch()
     with pytest.raises(Failed, match="gave up starting bad:bad"):
@@ -76,7 +79,7 @@ def test_a_program_that_did_not_work_before_is_started_and_not_waited_for(runnin
 def test_a_program_that_supervisord_gives_up_in_a_call_is_not_started_by_it(
     running: Start, wait: Wait, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = running(program("bad", startsecs=1, startretries=1))
+    found = running(program("bad", startsecs=SOON_ENOUGH, startretries=1))
     found.daemon.call("stopProcess", "bad:bad")
     (found.folder / "broken bad").touch()
     found.daemon.call("startProcess", "bad:bad", False)
@@ -104,7 +107,7 @@ def test_a_program_that_supervisord_gives_up_in_a_call_is_not_started_by_it(
 def test_a_program_that_died_before_the_answer_is_told_of_with_its_last_words(
     running: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = running(program("bad", startsecs=1, startretries=1))
+    found = running(program("bad", startsecs=SOON_ENOUGH, startretries=1))
     found.daemon.stop("bad:bad")
     (found.folder / "broken bad").touch()
     call = found.daemon.call
