@@ -88,7 +88,7 @@ def test_with_a_kept_list_both_versions_and_removals_are_told(server: Server, mo
     for package in ("allianceauth", "aa_freight", "aa_gone"):
         server.install(package, "5.5.0", EARLY)
     monkeypatch.setattr("time.time", lambda: float(BEGAN + 1))
-    code.keep("myauth", str(server.venv), None)
+    code.keep("myauth", str(server.venv), None, {})
     server.install("allianceauth", "5.4.0", LATE)
     server.install("aa_freight", "5.5.0", LATE)
     server.install("aa_new", "1.0", LATE)

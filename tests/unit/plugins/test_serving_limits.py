@@ -50,6 +50,7 @@ def test_one_past_its_limit_gets_a_successor() -> None:
         "name": "myauth",
         "processes": [PROCESS],
         "connections": 10,
+        "timeout": 60,
         "longest": 900,
         "venv": "/venv",
     }
