@@ -34,7 +34,7 @@ SSHD = "'[s]shd: admin'"
 LONG = 1800
 
 # Tasks that a worker holds until their countdown is over.
-WAITING = ("1:0:countdown=1-60",)
+WAITING = ("1:0:countdown=1-30",)
 
 MID_DRAIN = r"waiting for .*worker_00 \(lab_tasks\.sleep for "
 
