@@ -57,19 +57,23 @@ def memory_limits_in(log: str) -> dict[str, str]:
 def orphans(host: Host) -> list[str]:
     """Return the Celery processes that do not descend from the supervisord that runs now."""
     main_pid = engine.podman("exec", host.container, "systemctl", "show", "-p", "MainPID", "--value", "supervisor")
-    listing = engine.podman("exec", host.container, "ps", "-eo", "pid=,ppid=,args=")
+    listing = engine.podman("exec", host.container, "ps", "-eo", "pid=,ppid=,unit=,args=")
     return orphans_in(listing, int(main_pid))
 
 
 def orphans_in(listing: str, daemon: int) -> list[str]:
-    """Return, of `ps -eo pid=,ppid=,args=`, the lines on Celery processes not below `daemon`."""
-    rows = [line.split(None, 2) for line in listing.splitlines()]
+    """Return, of `ps -eo pid=,ppid=,unit=,args=`, the lines on Celery processes not below `daemon`.
+
+    A worker that takes tasks during a run is none: it is a unit of systemd's, which ends it.
+    """
+    rows = [line.split(None, 3) for line in listing.splitlines()]
     parents = {int(row[0]): int(row[1]) for row in rows}
     found = []
-    for pid, _parent, words in rows:
+    for pid, _parent, unit, words in rows:
         ancestor = int(pid)
         while ancestor not in (daemon, 0):
             ancestor = parents.get(ancestor, 0)
-        if ancestor != daemon and re.match(r"\S*python\S* \S*/bin/celery -A ", words):
+        serves = unit.startswith("allianceauth-tuning-")
+        if ancestor != daemon and not serves and re.match(r"\S*python\S* \S*/bin/celery -A ", words):
             found.append(f"{pid} {words}")
     return found

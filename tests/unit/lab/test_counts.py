@@ -69,12 +69,13 @@ def test_a_missing_worker_shows_as_a_gap_between_beginnings() -> None:
 
 def test_celery_processes_outside_the_daemon_are_orphans() -> None:
     listing = """
-      1     0 /sbin/init
-     10     1 /usr/bin/python3 /usr/bin/supervisord -n
-     11    10 /venv/bin/python3 /venv/bin/celery -A myauth worker
-     12    11 /venv/bin/python3 /venv/bin/celery -A myauth worker
-     13     1 /venv/bin/python3 /venv/bin/celery -A myauth worker --pool=threads
-     14     1 grep celery -A
+      1     0 init.scope /sbin/init
+     10     1 supervisor.service /usr/bin/python3 /usr/bin/supervisord -n
+     11    10 supervisor.service /venv/bin/python3 /venv/bin/celery -A myauth worker
+     12    11 supervisor.service /venv/bin/python3 /venv/bin/celery -A myauth worker
+     13     1 supervisor.service /venv/bin/python3 /venv/bin/celery -A myauth worker --pool=threads
+     14     1 ssh.service grep celery -A
+     15     1 allianceauth-tuning-myauth-worker-worker_00-1.service /venv/bin/python3 /venv/bin/celery -A myauth worker
     """
     assert programs.orphans_in(listing.strip(), daemon=10) == [
         "13 /venv/bin/python3 /venv/bin/celery -A myauth worker --pool=threads"
