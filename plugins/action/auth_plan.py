@@ -83,7 +83,7 @@ class ActionModule(ActionBase):
             result.update(failed=True, msg=f"{host}: {decided.refused}")
             return result
         # As tasks read it again, with lists for tuples.
-        as_data = json.loads(json.dumps(asdict(decided)))
+        as_data = json.loads(json.dumps({**asdict(decided), "connections": decided.connections}))
         warnings = [*decided.warnings, *variables.renamed(self._values)]
         return {**result, "plan": as_data, "warnings": [f"{host}: {said}" for said in warnings]}
 

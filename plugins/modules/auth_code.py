@@ -36,6 +36,13 @@ options:
     description: For O(state=kept), the broker as M(allianceauth.tuning.supervisor_config) has it, to remember it too.
     type: dict
     default: {}
+  sources:
+    description:
+      - For O(state=kept), the C(sources) of RV(allianceauth.tuning.auth_info#module:code) as the run has found them.
+        Once they are others, O(broker) may be another one, too.
+    type: list
+    elements: dict
+    default: []
   gunicorn:
     description: The process (C(GROUP:PROCESS)) whose configuration has to load, empty for none.
     type: str
@@ -171,8 +178,9 @@ def shortened(names: Sequence[str]) -> str:
 def keep(module: AnsibleModule, host: str) -> None:
     """Remember the packages that are in service. By now all runs, so that no failure of it may undo that."""
     given = module.params
+    broker = {**given["broker"], "sources": given["sources"]} if given["broker"] else {}
     try:
-        code.keep(given["name"], given["venv"], pwd.getpwnam(given["user"]).pw_uid, given["broker"])
+        code.keep(given["name"], given["venv"], pwd.getpwnam(given["user"]).pw_uid, broker)
     except (OSError, RuntimeError) as why:
         module.warn(
             f"{host}: the packages that are in service now could not be noted in {proof.FOLDER}, so that the next run "
@@ -188,6 +196,7 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "nodes": {"type": "list", "elements": "str", "default": []},
             "broker": {"type": "dict", "default": {}},
+            "sources": {"type": "list", "elements": "dict", "default": []},
             "gunicorn": {"type": "str", "default": ""},
             "unmigrated": {"type": "bool", "default": False},
             "lose_tasks": {"type": "bool", "default": False},

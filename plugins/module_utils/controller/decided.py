@@ -119,3 +119,9 @@ class Plan:
     table: tuple[str, ...] = ()
     pools: tuple[Mapping[str, Any], ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def connections(self) -> int:
+        """How many connections to the database the workers of ``handover`` and a second gunicorn take at most."""
+        site = self.drain.site_connections if self.drain.site else 0
+        return sum(worker.concurrency for worker in self.handover.values()) + site

@@ -50,6 +50,8 @@ def test_all_of_ours_is_restarted_in_the_stages_of_a_drain_and_no_neighbour(
     assert set(decided.expected.processes) == set(stopped(decided))
     assert decided.expected.site == "127.0.0.1:8000"
     assert list(decided.handover) == ["myauth:worker_00"]
+    # Ten tasks at once, and three gunicorn workers.
+    assert decided.connections == 13
     assert set(decided.expected.nodes) == set(decided.code.nodes) == {"worker_00@auth1"}
     assert decided.code.gunicorn == "myauth:gunicorn"
 
@@ -72,6 +74,7 @@ def test_one_program_alone_is_restarted_with_the_listener_that_watches_it(
     assert sorted(decided.expected.processes) == names
     assert bool(decided.expected.site) == (only == "gunicorn")
     assert bool(decided.handover) == bool(decided.code.nodes) == (only == "worker")
+    assert decided.connections == {"worker": 10, "gunicorn": 3}.get(only, 0)
 
 
 def test_an_orphan_stops_with_its_kind(defaults: dict[str, Any], info: dict[str, Any]) -> None:
