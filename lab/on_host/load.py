@@ -40,25 +40,23 @@ class Stream:
     sent: int = 0
 
 
-def load_tasks() -> Any:
-    """Load the project; return the lab's tasks."""
-    sys.path.insert(0, os.getcwd())
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "myauth.settings.local")
-    importlib.import_module("django").setup()
-    # The project's Celery application becomes the current one, whose broker the task goes to.
-    importlib.import_module("myauth")
-    return importlib.import_module("lab_tasks.tasks")
+class Sender:
+    """Queues tasks in the project's broker."""
 
+    def __init__(self) -> None:
+        sys.path.insert(0, os.getcwd())
+        self._module = importlib.import_module("lab_tasks.send")
+        self._application = self._module.application()
 
-def send(task: Any, key: str, seconds: float, queue: str = "", countdown: str = "") -> None:
-    """Queue one task and print that the broker has it."""
-    options: dict[str, Any] = {"queue": queue} if queue else {}
-    if countdown:
-        least, _dash, most = countdown.partition("-")
-        options["countdown"] = random.uniform(float(least), float(most or least))
-    due = time.time() + options.get("countdown", 0)
-    task.apply_async(kwargs={"seconds": seconds, "key": key}, **options)
-    print(json.dumps({"key": key, "seconds": seconds, "time": time.time(), "due": due}), flush=True)
+    def __call__(self, task: str, key: str, seconds: float, queue: str = "", countdown: str = "") -> None:
+        """Queue one task and print that the broker has it."""
+        options: dict[str, Any] = {"queue": queue} if queue else {}
+        if countdown:
+            least, _dash, most = countdown.partition("-")
+            options["countdown"] = random.uniform(float(least), float(most or least))
+        due = time.time() + options.get("countdown", 0)
+        self._module.send(self._application, task, kwargs={"seconds": seconds, "key": key}, **options)
+        print(json.dumps({"key": key, "seconds": seconds, "time": time.time(), "due": due}), flush=True)
 
 
 def wait_for_end(stop: threading.Event) -> None:
@@ -75,13 +73,13 @@ def main() -> None:
     parser.add_argument("--once", action="append", default=[], type=float, metavar="SECONDS")
     parser.add_argument("--seconds", type=float, default=900, help="give up after so many")
     options = parser.parse_args()
-    tasks = load_tasks()
+    send = Sender()
     stop = threading.Event()
     threading.Thread(target=wait_for_end, args=[stop], daemon=True).start()
 
     began = time.monotonic()
     for number, seconds in enumerate(options.once):
-        send(tasks.sleep, f"{options.prefix}-once{number}", seconds)
+        send("sleep", f"{options.prefix}-once{number}", seconds)
     streams = []
     for number, text in enumerate(options.task):
         every, seconds, *named = text.split(":")
@@ -92,7 +90,7 @@ def main() -> None:
         if stop.wait(max(0.0, stream.due - time.monotonic())):
             break
         key = f"{stream.name}-{stream.sent}"
-        send(getattr(tasks, stream.task), key, stream.seconds, stream.queue, stream.countdown)
+        send(stream.task, key, stream.seconds, stream.queue, stream.countdown)
         stream.sent += 1
         stream.due += stream.every
 

@@ -70,8 +70,9 @@ def own_queue(host: Any, process: str) -> str:
 def task(host: Any, kind: str, title: str, queue: str, seconds: int = 1800, rate: int = 0) -> str:
     """Queue a task that sleeps until it is released, or takes `rate` MB a second; return its name in the ledger."""
     key = unique(title)
-    options = f"--seconds {seconds} --megabytes-per-second {rate} --prefix {key} --queue {queue}"
-    server.as_user(host, f"{server.VENV}/bin/python manage.py lab_send {kind} {options}")
+    options = f"--seconds {seconds} --prefix {key} --queue {queue}"
+    options += f" --megabytes-per-second {rate}" if rate else ""
+    server.as_user(host, f"{server.VENV}/bin/python -m lab_tasks.send {kind} {options}")
     return f"{key}-0"
 
 

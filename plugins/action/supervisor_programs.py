@@ -72,19 +72,24 @@ class ActionModule(ActionBase):
         host, arguments = self._vars["inventory_hostname"], dict(self._task.args)
         drained = progress.Drained(host, arguments.get("stopwaitsecs", {}), arguments.get("workers", []))
         kills = arguments.get("timeout_action") == "kill"
-        serving = progress.Serving(host, arguments.pop("serving", {}))
+        serving = progress.Serving(host, arguments.pop("serving", {}), arguments.pop("waiting", {}))
         weighed = time.monotonic()
         while True:
             weighs = time.monotonic() - weighed >= _WEIGH_SECONDS
             weighed = time.monotonic() if weighs else weighed
             answer = self._call(
                 **arguments,
-                serving=serving.limited if weighs else {},
+                # A successor takes tasks at once.
+                serving=serving.limited if weighs and not serving.waiting else {},
+                waiting=serving.waiting,
                 stop_requests=drained.stop_requests,
                 kill=drained.overdue() if kills else [],
             )
             drained.update(answer)
-            result.update(answer, changed=drained.changed, tasks=drained.tasks, replaced=serving.replaced)
+            serving.waiting = answer.get("waiting", serving.waiting)
+            serving.handed_over = answer.get("handed_over") or serving.handed_over
+            result.update(answer, changed=drained.changed, tasks=drained.tasks)
+            result.update(replaced=serving.replaced, handed_over=serving.handed_over)
             if serving.warnings:
                 result["warnings"] = [*answer.get("warnings", []), *serving.warnings]
             if answer.get("failed") or not drained.pending:
@@ -93,8 +98,10 @@ class ActionModule(ActionBase):
                 return result
             if drained.overdue() and not kills:
                 # Before anybody reads of it: not every playbook has a rescue.
-                trouble, back = self._start_again(drained)
+                trouble, back, finishing = self._start_again(drained)
+                # A worker that was not handed the queues takes nobody's tasks.
                 result.update(failed=True, msg=drained.abort_message(trouble, back))
+                result.update(finishing=finishing if not serving.waiting else [])
                 return result
             terminal.say(drained.line())
             for process, held in answer.get("heavy", {}).items():
@@ -116,10 +123,11 @@ class ActionModule(ActionBase):
         )
         serving.update(process, held, answer)
 
-    def _start_again(self, drained: progress.Drained) -> tuple[str, list[str]]:
+    def _start_again(self, drained: progress.Drained) -> tuple[str, list[str], list[str]]:
         """Start what a drain has stopped, or stops yet, and have workers take tasks again that take no more.
 
-        Return what could not be started and why, "" if all runs, and the workers that take tasks again.
+        Return what could not be started and why, "" if all runs, the workers that take tasks again, and those that
+        finish first.
         """
         names, troubles, back = drained.supervised(), [], []
         stopped: set[str] = set()
@@ -137,7 +145,7 @@ class ActionModule(ActionBase):
             left = [name for name in states if states[name] in ("STOPPING", "STOPPED") and name not in stopped]
             stopped.update(name for name in left if states[name] == "STOPPED")
             names = left if time.monotonic() < until else []
-        return " ".join(troubles), back
+        return " ".join(troubles), back, drained.finishing(back)
 
     def _start(self, result: dict[str, Any]) -> dict[str, Any]:
         arguments = dict(self._task.args)

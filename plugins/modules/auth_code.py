@@ -87,15 +87,28 @@ apart:
     - A worker discards a task that its code does not have.
   returned: O(state=checked)
   type: str
+queues:
+  description:
+    - The queues that a worker with the installed code takes tasks from if its command names none.
+    - Empty if it could not be handed a queue later, because its Celery would forget that (before 5.7), or because the
+      project forbids queues that it does not know (C(task_create_missing_queues)).
+  returned: O(state=checked)
+  type: list
+  elements: str
 logs:
   description: How long the workers' logs are now, by their paths, if RV(apart) is not empty.
   returned: O(state=checked)
   type: dict
+now:
+  description: The server's time, in seconds since 1970.
+  returned: O(state=checked)
+  type: float
 """
 
 import inspect
 import pwd
 import socket
+import time
 from typing import Any, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
@@ -106,6 +119,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
     celery_cli,
     code,
     code_program,
+    consumers,
     proof,
     supervisor_parser,
     supervisord,
@@ -236,7 +250,13 @@ def main() -> None:
     for said in warnings(found):
         module.warn(f"{host}: {managed_file.redacted(said, secrets)}.")
     logs = supervisor_parser.worker_logs(supervisord.MAIN_CONF, given["project"]) if found["apart"] else []
-    module.exit_json(changed=False, apart=found["apart"], logs={path: audit_logs.size_of(path) for path in logs})
+    module.exit_json(
+        changed=False,
+        apart=found["apart"],
+        queues=found["queues"] if tuple(found["celery"]) >= consumers.GIVES_BACK else [],
+        logs={path: audit_logs.size_of(path) for path in logs},
+        now=time.time(),
+    )
 
 
 if __name__ == "__main__":

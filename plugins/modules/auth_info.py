@@ -203,6 +203,11 @@ orphans:
   returned: always
   type: list
   elements: dict
+serving:
+  description: The units of workers that take tasks while others restart, or that a run has left to take them.
+  returned: always
+  type: list
+  elements: str
 daemon:
   description: Its C(pid), C(processes), C(drift) from the disk, and C(sockets) as they are; or why it does not answer.
   returned: always
@@ -232,6 +237,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
     preflight,
     proc,
     project,
+    serving,
     supervisor_parser,
     supervisord,
 )
@@ -387,6 +393,7 @@ def main() -> None:
         "guard": guard.look(given["project"]),
         "daemon": look_at_daemon(),
         "orphans": proc.orphans(given["venv"]),
+        "serving": serving.left(given["project"]),
     }
     found["broker"] = broker.look(found["code"], user["uid"] if user else None)
     try:

@@ -27,6 +27,16 @@ options:
       - How long the workers' logs were before old and new code with different tasks took turns, as C(auth_code) has it.
     type: dict
     default: {}
+  since:
+    description:
+      - When that was, in seconds since 1970; 0 if they do not. Then the workers that took tasks meanwhile
+        (M(allianceauth.tuning.celery_standby)) are asked as well, which have no log but systemd's journal.
+    type: float
+    default: 0
+  name:
+    description: Whose workers those are; the supervisor group.
+    type: str
+    default: ''
 author:
   - The allianceauth.tuning authors (@allianceauth)
 extends_documentation_fragment:
@@ -60,7 +70,7 @@ pools:
   returned: success
   type: dict
 discarded:
-  description: How many tasks workers have discarded since O(logs), by the names of the tasks, as their code lacks them.
+  description: How many tasks workers have discarded since then, by the names of the tasks, as their code lacks them.
   returned: success
   type: dict
 """
@@ -73,6 +83,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
     audit_logs,
     celery_cli,
     guard,
+    serving,
     supervisor_parser,
     supervisord,
 )
@@ -101,6 +112,8 @@ def main() -> None:
             "nodes": {"type": "dict", "required": True},
             "timeout": {"type": "int", "default": 120},
             "logs": {"type": "dict", "default": {}},
+            "since": {"type": "float", "default": 0},
+            "name": {"type": "str", "default": ""},
             **guard.SPEC,
         },
         supports_check_mode=True,
@@ -131,7 +144,8 @@ def main() -> None:
     if problems:
         module.fail_json(msg=" ".join(problems), pools=pools)
     logs = supervisor_parser.worker_logs(supervisord.MAIN_CONF, given["project"]) if given["logs"] else []
-    module.exit_json(changed=False, pools=pools, discarded=audit_logs.discarded(logs, given["logs"]))
+    more = serving.said_since(given["name"], given["since"]) if given["logs"] and given["name"] else ""
+    module.exit_json(changed=False, pools=pools, discarded=audit_logs.discarded(logs, given["logs"], more))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ options:
   state:
     description:
       - V(present) starts them, after it has ended those of a run before.
-      - V(absent) has all of them finish the tasks that they run, and end.
+      - V(absent) has all of them finish the tasks that they run, and end, but for those of O(keep).
       - V(replaced) starts them, and then has those that took tasks before beside the same O(processes) finish. If one
         cannot work, those go on, RV(problem) says why, and the module does not fail.
     type: str
@@ -32,6 +32,13 @@ options:
     default: present
   processes:
     description: The supervised processes (C(GROUP:PROCESS)) to start another of each, one for each pool.
+    type: list
+    elements: str
+    default: []
+  keep:
+    description:
+      - With O(state=absent), supervised processes that finish and take no tasks meanwhile. Those of their pools are left
+        to take tasks, until a later call ends them, or systemd does after the time that O(longest) gives.
     type: list
     elements: str
     default: []
@@ -56,10 +63,19 @@ options:
   apart:
     description:
       - Why none must take tasks beside the supervised workers, empty if they may - the
-        RV(allianceauth.tuning.auth_code#module:apart) of M(allianceauth.tuning.auth_code). Then nothing is started, and
-        RV(problem) says so.
+        RV(allianceauth.tuning.auth_code#module:apart) of M(allianceauth.tuning.auth_code).
+      - Then they begin on a queue of their own, to which nobody sends tasks, and M(allianceauth.tuning.supervisor_programs)
+        hands them the queues of RV(waiting) once no other worker takes tasks.
     type: str
     default: ''
+  queues:
+    description:
+      - Where O(apart) is not empty, the queues of a worker whose command names none - the
+        RV(allianceauth.tuning.auth_code#module:queues) of M(allianceauth.tuning.auth_code). If it is empty nothing is
+        started, and RV(problem) says why.
+    type: list
+    elements: str
+    default: []
   brings:
     description: What is new in them, for the sentence on one that cannot work.
     type: str
@@ -105,6 +121,12 @@ running:
   returned: always
   type: list
   elements: str
+waiting:
+  description:
+    - Those of RV(running) that take no tasks yet, each with its Celery C(node) and the C(queues) that it is to take
+      tasks from.
+  returned: always
+  type: dict
 problem:
   description: Why there is none, empty if there is.
   returned: always
@@ -114,6 +136,10 @@ ending:
   returned: O(state=absent)
   type: list
   elements: str
+kept:
+  description: A sentence on those that were left to take tasks, empty if there is none.
+  returned: O(state=absent)
+  type: str
 """
 
 import inspect
@@ -124,10 +150,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
     audit_program,
     celery_cli,
     guard,
+    guard_program,
     proc,
     serving,
     supervisor_parser,
@@ -158,6 +186,33 @@ _FULL = re.compile(r"\((?:1040|1203|1226),")
 _ROUND_SECONDS = 5
 
 
+def end(given: dict[str, Any], before: list[str]) -> dict[str, Any]:
+    """Have workers finish, but for those of the pools that nobody else takes the tasks of; return the module's result."""
+    pools = {guard_program.pool(process) for process in given["keep"]}
+    kept = [unit for unit in before if guard_program.pool(serving.beside(given["name"], unit)) in pools]
+    serving.stop([unit for unit in before if unit not in kept])
+    names = " and ".join(sorted({guard_program.pool(serving.beside(given["name"], unit)) for unit in kept}))
+    minutes = round(most_seconds(given) / 60)
+    return {
+        "changed": bool(before),
+        "running": [],
+        "waiting": {},
+        "problem": "",
+        "ending": serving.units(given["name"]),
+        "kept": (
+            f"Another worker takes the tasks of {names} until the next run that restarts ends it, or systemd "
+            f"{minutes} minutes after it began, or you do (sudo systemctl stop {' '.join(kept)})."
+            if kept
+            else ""
+        ),
+    }
+
+
+def most_seconds(given: dict[str, Any]) -> int:
+    """Return after how many seconds one of them ends by itself."""
+    return 2 * int(given["longest"]) + _RUN_SECONDS
+
+
 def weight(processes: list[str]) -> int:
     """Return the bytes that as many workers more will hold, by those that run."""
     pids = {process.namespec: process.pid for process in supervisord.Daemon().processes()}
@@ -180,12 +235,13 @@ def missing_connections(given: dict[str, Any]) -> str:
     return ""
 
 
-def begin(given: dict[str, Any]) -> list[serving.Worker]:
-    """Start the workers and return them once all answer.
+def begin(given: dict[str, Any]) -> tuple[list[serving.Worker], dict[str, Any]]:
+    """Start the workers; return them, and those of them that wait for their queues, once all answer.
 
     Raises `serving.ImpossibleError`, with the ones that were started ended, and `RuntimeError` if one cannot work.
     """
-    if given["apart"]:
+    private = bool(given["apart"])
+    if private and not given["queues"]:
         raise serving.ImpossibleError(given["apart"])
     needed = weight(given["processes"]) + given["reserve"]
     if needed > proc.memory_available():
@@ -194,15 +250,20 @@ def begin(given: dict[str, Any]) -> list[serving.Worker]:
         raise serving.ImpossibleError(why)
     programs = supervisor_parser.programs(supervisord.MAIN_CONF, given["processes"])
     started: list[serving.Worker] = []
+    waiting: dict[str, Any] = {}
     try:
         for process, program in programs.items():
-            longest = 2 * given["longest"] + _RUN_SECONDS
-            started.append(serving.start(given["name"], process, program, socket.gethostname(), longest))
+            most = most_seconds(given)
+            worker = serving.start(given["name"], process, program, socket.gethostname(), most, private)
+            started.append(worker)
+            if private:
+                queues = serving.queues(split_command(program["command"]), given["queues"])
+                waiting[process] = {"node": worker.node, "queues": queues}
         wait(given, started)
     except BaseException:
         serving.stop([worker.unit for worker in started])
         raise
-    return started
+    return started, waiting
 
 
 def wait(given: dict[str, Any], started: list[serving.Worker]) -> None:
@@ -233,11 +294,13 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent", "replaced"], "default": "present"},
             "processes": {"type": "list", "elements": "str", "default": []},
+            "keep": {"type": "list", "elements": "str", "default": []},
             "reserve": {"type": "int", "default": 0},
             "connections": {"type": "int", "default": 0},
             "longest": {"type": "int", "default": 600},
             "timeout": {"type": "int", "default": 180},
             "apart": {"type": "str", "default": ""},
+            "queues": {"type": "list", "elements": "str", "default": []},
             "brings": {"type": "str", "choices": ["configuration", "code"], "default": "configuration"},
             **celery_cli.APPLICATION_SPEC,
             **guard.SPEC,
@@ -247,30 +310,30 @@ def main() -> None:
     supervisord.find_supervisor(module)
     given = module.params
     if module.check_mode:
-        module.exit_json(changed=False, running=[], problem="", ending=[])
+        module.exit_json(changed=False, running=[], waiting={}, problem="", ending=[], kept="")
     with guard.as_owner(module):
         before: list[str] = []
         replaces = given["state"] == "replaced"
         try:
             before = serving.units(given["name"])
+            if given["state"] == "absent":
+                module.exit_json(**end(given, before))
             if not replaces:
                 serving.stop(before)
-            if given["state"] == "absent":
-                module.exit_json(changed=bool(before), running=[], problem="", ending=serving.units(given["name"]))
-            started = begin(given)
+            started, waiting = begin(given)
             if replaces:
                 serving.stop([unit for unit in before if serving.beside(given["name"], unit) in given["processes"]])
         except (RuntimeError, celery_cli.CannotAskError) as why:
             if replaces:
-                module.exit_json(changed=False, running=[], problem=str(why).rstrip("."))
+                module.exit_json(changed=False, running=[], waiting={}, problem=str(why).rstrip("."))
             module.fail_json(
                 msg=f"{socket.gethostname()}: the new {given['brings']} does not work, so nothing was stopped: "
                 f"{str(why).rstrip('.')}."
             )
         except (serving.ImpossibleError, supervisord.NotAnsweringError, supervisor_parser.InvalidError, OSError) as why:
             # Those that are to be absent may be there still; each ends by itself in the end.
-            module.exit_json(changed=bool(before), running=[], problem=str(why), ending=before)
-    module.exit_json(changed=True, running=[worker.process for worker in started], problem="")
+            module.exit_json(changed=bool(before), running=[], waiting={}, problem=str(why), ending=before, kept="")
+    module.exit_json(changed=True, running=[worker.process for worker in started], waiting=waiting, problem="")
 
 
 if __name__ == "__main__":

@@ -74,6 +74,13 @@ options:
         told to finish once that has answered; if none can start it goes on, which is a warning.
     type: dict
     default: {}
+  waiting:
+    description:
+      - Workers that were started to take the tasks of O(workers) and must not take any beside them, as
+        RV(allianceauth.tuning.celery_standby#module:waiting) of M(allianceauth.tuning.celery_standby). They get their
+        queues once each of O(workers) has said that it takes no more tasks, or has ended.
+    type: dict
+    default: {}
   last:
     description:
       - Those of O(stages) that stop after all others, whatever stage they are in. While somebody takes the tasks that
@@ -171,6 +178,14 @@ tasks:
   description: What each worker ran when it was told to stop, each task with its C(name), C(id) and C(age) in seconds.
   returned: O(state=stopped)
   type: dict
+waiting:
+  description: Those of O(waiting) that take no tasks yet.
+  returned: O(state=stopped)
+  type: dict
+handed_over:
+  description: When those of O(waiting) that do got their queues, in seconds since 1970; null if that was not in this call.
+  returned: O(state=stopped)
+  type: float
 heavy:
   description: The bytes that each of O(serving) holds that is past its limit.
   returned: O(state=stopped)
@@ -188,7 +203,7 @@ finishing:
   description:
     - Workers that had only stopped to take tasks and do not answer, or for which O(apart) was given. They finish, and
       supervisord starts them again.
-  returned: O(state=running)
+  returned: O(state=running), or a drain that was called off, if others take the tasks of their pools meanwhile
   type: list
   elements: str
 starts:
@@ -250,7 +265,15 @@ def stop(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: f
     warm_shutdowns = workers if given["timeout_action"] == "abort" else frozenset()
     unfinished = known.unfinished if known else set
     stages = drain.ordered(given["stages"], given["last"])
-    work = drain.Drain(daemon, stages, warm_shutdowns, given["stop_requests"], before, unfinished)
+    result.update(waiting=given["waiting"], handed_over=None)
+
+    def hand_over() -> None:
+        # Old code and new code never take tasks from one queue.
+        if known and result["waiting"] and not work.may_take_tasks(workers):
+            result["waiting"] = known.hand_over(result["waiting"])
+            result["handed_over"] = time.time()
+
+    work = drain.Drain(daemon, stages, warm_shutdowns, given["stop_requests"], before, unfinished, hand_over)
     for name in given["kill"]:
         drain.kill(daemon, name)
     try:
@@ -432,6 +455,7 @@ def main() -> None:
             "celery": {"type": "dict", "default": {}},
             "apart": {"type": "str", "default": ""},
             "serving": {"type": "dict", "default": {}},
+            "waiting": {"type": "dict", "default": {}},
             "stop_requests": {"type": "dict", "default": {}},
             "kill": {"type": "list", "elements": "str", "default": []},
             "processes": {"type": "list", "elements": "str", "default": []},

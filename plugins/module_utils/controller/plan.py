@@ -98,9 +98,20 @@ def apply(declared: Declared, info: Mapping[str, Any], wanted: Wanted, steps: It
         left_out=left_out,
         # Of a file that is replaced, what it differs in is no news.
         found=tuple(found if is_replaced else found + sockets),
-        warnings=(*plan.warnings, *([too_much] if too_much and not refused else [])),
+        warnings=(*plan.warnings, *filter(None, [too_much if not refused else "", _serving(info, actions)])),
     )
     return _with_code(plan, declared, info) if "restart" in actions and plan.outdated else plan
+
+
+def _serving(info: Mapping[str, Any], actions: Mapping[str, Sequence[str]]) -> str:
+    """Return the sentence on workers that an earlier run has left to take tasks, and that this one does not end."""
+    if not info["serving"] or "restart" in actions:
+        return ""
+    units = " ".join(info["serving"])
+    return (
+        f"a worker that an earlier run left to take tasks is still there ({units}); it ends by itself, or with the next "
+        f"run that restarts, or now: sudo systemctl stop {units}"
+    )
 
 
 def problems_left(

@@ -79,16 +79,20 @@ class Drained:
         said = f"{self.host}: {names} did not stop in time, so the run was called off. {again}"
         if back:
             said += f" {_names(back)} {'takes' if len(back) == 1 else 'take'} tasks again."
-        if finishing := [name for name in self._finishing() if name not in back]:
+        if finishing := self.finishing(back):
             one = len(finishing) == 1
             were, they, them = ("was", "it takes", "it") if one else ("were", "they take", "them")
             again = f"{they} no new task until supervisord has started {them} again"
             said += f" {_names(finishing)} {were} told to finish: {again}."
         return f"{said} {self._advice()}"
 
-    def _finishing(self) -> list[str]:
-        """Return the workers that still run and that supervisord starts again once they have ended."""
-        return [p["name"] for p in self.pending if p["name"] in self.workers and not is_orphan(p["name"])]
+    def finishing(self, back: Sequence[str]) -> list[str]:
+        """Return the workers that still run and that supervisord starts again once they have ended.
+
+        Those of ``back`` take tasks again instead.
+        """
+        names = [p["name"] for p in self.pending if p["name"] in self.workers and not is_orphan(p["name"])]
+        return [name for name in names if name not in back]
 
     def lost_tasks_warning(self) -> str:
         """Return the line on processes that were killed."""
@@ -127,11 +131,16 @@ class Serving:
     """The workers that take tasks during a drain; ``given`` is as the module has them.
 
     ``limited`` are those that are still weighed, ``replaced`` those that got a successor, and ``warnings`` has a
-    sentence on each that could not get one.
+    sentence on each that could not get one. ``waiting`` are those that take no tasks yet, as the module has them, and
+    ``handed_over`` is when the others of them got their queues, in seconds since 1970.
     """
 
-    def __init__(self, host: str, given: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(
+        self, host: str, given: Mapping[str, Mapping[str, Any]], waiting: Mapping[str, Any] | None = None
+    ) -> None:
         self.host = host
+        self.waiting: Mapping[str, Any] = waiting or {}
+        self.handed_over: float | None = None
         self.limited = {process: one for process, one in given.items() if one["memory_limit"]}
         self.replaced: dict[str, dict[str, int]] = {}
         self.warnings: list[str] = []

@@ -175,9 +175,22 @@ class Report:
         """Return whose tasks other workers took meanwhile, or why nobody did."""
         serving = self._results.get("serving", {})
         names = " and ".join(name.rpartition(":")[2].rpartition("_")[0] for name in serving.get("running", []))
+        drain = self._results.get("drained", {})
+        left = [name.rpartition(":")[2].rpartition("_")[0] for name in drain.get("waiting", {})]
+        if left:
+            return f", nobody took tasks of {' and '.join(left)} (the worker with the new code did not answer)"
         if names:
-            return f", another worker took the tasks of {names}{self._replaced()}"
+            return f", another worker took the tasks of {names}{self._handed_over(drain)}{self._replaced()}"
         return f", nobody took tasks ({serving['problem']})" if serving.get("problem") else ""
+
+    def _handed_over(self, drain: Mapping[str, Any]) -> str:
+        """Return how long nobody took tasks, where none may be taken by old code and new code at once."""
+        asked: Mapping[str, Any] = drain.get("stop_requests", {})
+        begun = [asked[name].get("paused") or asked[name]["at"] for name in self.plan["drain"]["workers"] if name in asked]
+        if not drain.get("handed_over") or not begun:
+            return ""
+        gap = drain["handed_over"] - min(begun)
+        return f" once the old ones took none any more, for which nobody took any for {gap:.1f} s"
 
     def _replaced(self) -> str:
         """Return which of them came to hold too much meanwhile."""

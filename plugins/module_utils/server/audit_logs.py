@@ -125,13 +125,14 @@ def size_of(path: str) -> int:
         return 0
 
 
-def discarded(logs: Iterable[str], sizes: Mapping[str, int]) -> dict[str, int]:
+def discarded(logs: Iterable[str], sizes: Mapping[str, int], more: str = "") -> dict[str, int]:
     """Return how many tasks workers have discarded by name, as their code lacks them, since the logs had ``sizes``.
 
-    In a log that has none, nobody knows what is new.
+    In a log that has none, nobody knows what is new. ``more`` is what workers without a log have said since.
     """
     known = [path for path in logs if path in sizes]
-    names = [name for path in known for name in _UNREGISTERED.findall(end_of(path, start=sizes[path]))]
+    said = [*(end_of(path, start=sizes[path]) for path in known), more]
+    names = [name for text in said for name in _UNREGISTERED.findall(text)]
     return {name: names.count(name) for name in sorted(set(names))}
 
 

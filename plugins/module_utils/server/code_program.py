@@ -14,6 +14,8 @@ project raises. NODE are the Celery nodes of the workers that are to be restarte
 ``lost``: tasks that the nodes know and the installed code does not, each with its ``task``, where it waits (``where``)
 and how many there are (``count``); ``unseen``: names of such tasks if the broker's queues cannot be looked into;
 ``apart``: why workers with the installed code and those that run must not take tasks from one queue, "" if they may;
+``queues``: those that an installed worker takes tasks from whose command names none; empty if a worker cannot begin with
+another queue than the project knows; ``celery``: the first two numbers of the installed Celery's version;
 ``problem``: why nobody could be asked for tasks, "" if somebody was.
 """
 
@@ -181,8 +183,11 @@ def answers(project: str, nodes: list[str]) -> dict[str, Any]:
         "unmet": answer_to("the requirements of packages", unmet, unasked),
         "unasked": unasked,
     }
-    found.update(lost=[], unseen=[], apart="", problem="")
+    found.update(lost=[], unseen=[], apart="", queues=[], celery=[], problem="")
     if nodes:
+        found["celery"] = [int(part) for part in metadata.version("celery").split(".")[:2]]
+        if app.conf.task_create_missing_queues:
+            found["queues"] = sorted(app.amqp.queues)
         try:
             found.update(lost(app, nodes))
         except Exception as why:  # noqa: BLE001 - each kind of broker has its own

@@ -22,18 +22,34 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
     consumers_program,
     guard,
     proc,
+    serving,
 )
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server.supervisord import Daemon
 
 # A task that ends is seen so much later at most, and the nodes are asked so often.
 _LOOK_SECONDS = 0.5
 
+# Takes a queue that Celery has made out of the broker: with Redis only its entry among the bindings of its exchange,
+# which the virtual transport does not know before it has made it itself. Source: kombu/transport/virtual/base.py
+_DELETE_QUEUE = """
+import sys
+from celery.app.utils import find_app
+from kombu import Exchange, Queue
+with find_app(sys.argv[1]).connection_for_write() as connection:
+    queue = Queue(sys.argv[2], Exchange(sys.argv[2]), sys.argv[2])(connection.default_channel)
+    queue.declare()
+    queue.delete()
+    queue.exchange.delete()
+print("{}")
+"""
+_DELETE_SECONDS = 60
+
 # Of Celery's states of a task: it is in the pool. Source: celery/worker/control.py, query_task
 _IN_POOL = ("active", "reserved")
 
 # Before it, a worker that got its queues back lost them for good when it connected to the broker anew: `add_consumer`
 # did not put them among those that it takes from then. Source: celery/worker/consumer/consumer.py, add_task_queue
-_GIVES_BACK = (5, 7)
+GIVES_BACK = (5, 7)
 
 Remember = Callable[[Mapping[str, Any], Mapping[str, Mapping[str, Any]]], Mapping[str, Mapping[str, Any]]]
 
@@ -117,11 +133,30 @@ class Consumers:
             if nodes[name] in active and nodes[name] in reserved
         }
 
+    def hand_over(self, waiting: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """Have workers that were started on a queue of their own take tasks; return those that do not do so yet.
+
+        ``waiting`` has the ``node`` and the ``queues`` of each.
+        """
+        try:
+            consumers_program.tell(self._ask, "add_consumer", waiting)
+            taking = consumers_program.await_queues(self._ask, waiting, takes=True)
+            self._ask("cancel_consumer", [waiting[name]["node"] for name in taking], queue=serving.PRIVATE_QUEUE)
+        except consumers_program.NotAnswering:
+            return dict(waiting)
+        left = {name: one for name, one in waiting.items() if name not in taking}
+        if not left:
+            # An empty queue that stays hurts nobody.
+            with contextlib.suppress(celery_cli.CannotAskError):
+                application = self._celery()
+                application.ask(_DELETE_QUEUE, [application.project, serving.PRIVATE_QUEUE], _DELETE_SECONDS)
+        return left
+
     def _can_take_again(self, pid: int) -> bool:
         """Whether a worker keeps the queues that it is given back, by the Celery that it has loaded."""
         began = proc.began(pid)
         version = code.loaded(self._celery().venv, "celery", began) if began is not None else None
-        return version is not None and version >= _GIVES_BACK
+        return version is not None and version >= GIVES_BACK
 
     def unfinished(self, waits: Mapping[str, Sequence[str]]) -> set[str]:
         """Return those workers that have not finished all of these tasks; one that does not answer has not."""

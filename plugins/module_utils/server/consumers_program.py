@@ -10,7 +10,8 @@ Python's own library. Of the guard's state it reads ``celery``, which says how t
 loaded (``python`` and ``project``, and of `subprocess.Popen`'s arguments ``cwd``, ``env`` and those that name a user),
 and ``consumers``: by process, its ``node``, the ``queues`` that it took tasks from, its ``pid`` and ``start``, in clock
 ticks since boot; and ``apart``, which says why these and workers with the installed code must not take tasks from one
-queue, "" if they may. It prints a line for each of these that still runs: what has become of it.
+queue, "" if they may. It prints a JSON object: ``said``, what has become of each of these that still runs, and which of
+them are ``finishing``.
 """
 
 from __future__ import annotations
@@ -215,10 +216,9 @@ def main() -> None:
     state = json.load(sys.stdin)
     back, finishing = give_back(state)
     why = "runs the code from before" if state.get("apart") else "did not answer"
-    for name in back:
-        sys.stdout.write(f"{name} takes tasks again\n")
-    for name in finishing:
-        sys.stdout.write(f"{name} {why} and was told to finish, after which supervisord starts it again\n")
+    said = [f"{name} takes tasks again" for name in back]
+    said += [f"{name} {why} and was told to finish, after which supervisord starts it again" for name in finishing]
+    json.dump({"said": said, "finishing": finishing}, sys.stdout)
 
 
 if __name__ == "__main__":

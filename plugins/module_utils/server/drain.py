@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable, Iterable, Mapping, Sequence
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import is_orphan, orphan_pid, orphan_start
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import proc
@@ -46,9 +46,10 @@ class Drain:
     supervisord starts them again once they have finished. ``stop_requests`` has, for each
     process that was told to stop, its ``pid``, when that was (``at``, seconds since
     1970) and when it had ``ended``. One that has only been told to take no more tasks has ``waits``, the ids of those
-    that it has still to finish, and gets its TERM afterwards.
+    that it has still to finish, gets its TERM afterwards, and is ``paused`` since a time.
     ``before`` is called once before the first of a stage's processes is told, and returns ``waits`` of those
     that take no more tasks by then. ``unfinished`` returns which of them have not finished these.
+    ``each_round`` is called after each look at the processes.
     """
 
     daemon: Daemon
@@ -57,6 +58,7 @@ class Drain:
     stop_requests: dict[str, dict[str, Any]]
     before: Callable[[Sequence[str]], Mapping[str, Sequence[str]]]
     unfinished: Callable[[Mapping[str, Sequence[str]]], set[str]] = set
+    each_round: Callable[[], None] = lambda: None
     changed: bool = False
     _exited: dict[str, float] = field(default_factory=dict)
 
@@ -70,11 +72,21 @@ class Drain:
         in_last_stage = False
         while True:
             pending = self._first_unfinished_stage()
+            self.each_round()
             if pending and not in_last_stage and {name for name, _state in pending} <= set(self.stages[-1]):
                 in_last_stage, until = True, max(until, time.monotonic() + _LAST_STAGE_SECONDS)
             if not pending or time.monotonic() >= until:
                 return pending
             time.sleep(POLL_SECONDS)
+
+    def may_take_tasks(self, names: Iterable[str]) -> set[str]:
+        """Return those of ``names`` that have neither ended nor been told to take no more tasks, and said that they do."""
+        known = {process.namespec: process for process in self.daemon.processes()} if self._supervised else {}
+        return {
+            name
+            for name in names
+            if self._state(name, known.get(name)) and not self.stop_requests.get(name, {}).get("paused")
+        }
 
     def _first_unfinished_stage(self) -> list[tuple[str, str]]:
         """Tell whoever has not been told; return the name and state of each process that is still there."""
@@ -86,7 +98,7 @@ class Drain:
                 unasked = [name for name, _state in pending if name not in self.stop_requests]
                 if unasked:
                     for name, waits in self.before(unasked).items():
-                        self._note(name, known[name].pid, waits=list(waits))
+                        self._note(name, known[name].pid, waits=list(waits), paused=time.time())
                 unfinished = self.unfinished(self._paused(known))
                 for name, state in pending:
                     if name not in unfinished:
@@ -170,6 +182,9 @@ class Drain:
 
     def _note(self, name: str, pid: int, **more: Any) -> None:
         self.changed = True
+        earlier = self.stop_requests.get(name, {})
+        if earlier.get("paused") and earlier["pid"] == pid:
+            more["paused"] = earlier["paused"]
         self.stop_requests[name] = {"pid": pid, "at": time.time(), **more}
 
 

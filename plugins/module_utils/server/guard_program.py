@@ -290,6 +290,8 @@ class Guard:
         self._until = time.monotonic() + _REACH_SECONDS + 2 * state["patience"]
         # True once we have started supervisord ourselves: then it has read what is on disk.
         self._fresh = False
+        # Workers that take no task until they have finished what they run.
+        self._finishing: list[str] = []
 
     def act(self) -> None:
         """Bring back what was before the run."""
@@ -402,8 +404,11 @@ class Guard:
         """Have workers take tasks again that were told to take no more."""
         command = [sys.executable, "-I", os.path.join(self._folder, CONSUMERS)]
         done = subprocess.run(command, input=json.dumps(self.state), stdout=subprocess.PIPE, check=False, text=True)
-        for words in done.stdout.splitlines():
-            self._did(words)
+        if done.stdout:
+            told = json.loads(done.stdout)
+            self._finishing = told["finishing"]
+            for words in told["said"]:
+                self._did(words)
 
     def _start(self) -> None:
         """Start what ran and wait until it runs."""
@@ -460,11 +465,19 @@ class Guard:
         self._did("the second gunicorn was ended")
 
     def _end_serving(self) -> None:
-        """Have the workers that took tasks meanwhile finish: systemd ends them warmly."""
-        units = f"{self.state['serving']}*.service"
-        if systemctl("list-units", "--all", "--plain", "--no-legend", units):
-            systemctl("stop", "--no-block", units)
+        """Have the workers that took tasks meanwhile finish, which systemd ends warmly, but for the only ones of a pool."""
+        prefix = str(self.state["serving"])
+        listed = systemctl("list-units", "--all", "--plain", "--no-legend", f"{prefix}*.service")
+        units = [line.split()[0] for line in listed.splitlines() if line.split()]
+        pools = {pool(name) for name in self._finishing}
+        # Such a unit is named after one process of the pool, and when it began.
+        ended = [unit for unit in units if pool(unit[len(prefix) :].rpartition("-")[0]) not in pools]
+        if ended:
+            systemctl("stop", "--no-block", *ended)
             self._did("the workers that took tasks meanwhile were told to finish")
+        if len(ended) < len(units):
+            kept = ", ".join(unit for unit in units if unit not in ended)
+            self._did(f"{kept} was left to take tasks meanwhile, and ends by itself")
 
     def _gone(self, seconds: float) -> bool:
         """Wait so long for the second gunicorn's end; return whether there is none."""
@@ -476,6 +489,12 @@ class Guard:
             if time.monotonic() >= until:
                 return False
             time.sleep(_POLL_SECONDS)
+
+
+def pool(process: str) -> str:
+    """Return the program that a process is one of, by its name: that of myauth:worker_00 is worker."""
+    short = process.rpartition(":")[2]
+    return short.rpartition("_")[0] or short
 
 
 def take_over(path: str) -> dict[str, Any]:

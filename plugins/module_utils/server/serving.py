@@ -9,6 +9,7 @@ them warmly: KillMode=mixed sends TERM to the worker alone, whose children would
 
 from __future__ import annotations
 
+import glob
 import os
 import pwd
 import subprocess
@@ -22,10 +23,21 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
 # Where systemd reads a unit's environment, before what it starts is there.
 _RUN_FOLDER = "/run"
 
+# Source: systemd.unit(5), transient units
+_UNITS_FOLDER = "/run/systemd/transient"
+
 _SYSTEMD_SECONDS = 60
 
 # Lines of a unit's journal in which the cause of its end is looked for.
 _JOURNAL_LINES = 20
+
+# A queue that nobody routes to: whoever takes tasks from it alone gets none.
+PRIVATE_QUEUE = "allianceauth-tuning"
+
+# The options of `celery worker` that name it, that choose its queues, and that take some of all away.
+_NODE = ("-n", "--hostname")
+_QUEUES = ("-Q", "--queues")
+_EXCLUDED = ("-X", "--exclude-queues")
 
 # Options of `celery worker` by which two of them would write one file, or leave systemd.
 _NOT_TWICE = ("--pidfile", "--statedb", "-S", "--detach", "-D", "--logfile", "-f")
@@ -55,6 +67,11 @@ def units(name: str) -> list[str]:
     return [line.split()[0] for line in listed.splitlines() if line.split()]
 
 
+def left(name: str) -> list[str]:
+    """Return the units that there are, by systemd's files: without asking it, which a run with nothing to do would pay."""
+    return sorted(os.path.basename(path) for path in glob.glob(f"{_UNITS_FOLDER}/{prefix(name)}*.service"))
+
+
 def beside(name: str, unit: str) -> str:
     """Return the supervised process (GROUP:PROCESS) whose configuration a unit's worker has."""
     return f"{name}:{unit[len(prefix(name)) :].rpartition('-')[0]}"
@@ -78,31 +95,55 @@ def stop(names: Sequence[str]) -> None:
         _run("systemctl", "stop", "--no-block", *names)
 
 
-def command(arguments: Sequence[str], node: str) -> list[str]:
-    """Return a worker's command with another node name. Raises `ImpossibleError`."""
+def command(arguments: Sequence[str], node: str, private: bool = False) -> list[str]:
+    """Return a worker's command with another node name; a ``private`` one takes no tasks. Raises `ImpossibleError`."""
     for argument in arguments:
         if any(argument == option or argument.startswith(f"{option}=") for option in _NOT_TWICE):
             raise ImpossibleError(f"two workers cannot have {argument.partition('=')[0]}")
-    kept, skips = [], False
-    for argument in arguments:
-        if skips:
-            skips = False
-        elif argument in ("-n", "--hostname"):
-            skips = True
-        elif not argument.startswith(("--hostname=", "-n")):
-            kept.append(argument)
+    _nodes, kept = _split(arguments, _NODE)
+    if private:
+        _queues, kept = _split(kept, (*_QUEUES, *_EXCLUDED))
+        kept += ["-Q", PRIVATE_QUEUE]
     return [*kept, "-n", node]
 
 
-def start(name: str, process: str, program: Mapping[str, Any], hostname: str, longest: int) -> Worker:
+def queues(arguments: Sequence[str], default: Sequence[str]) -> list[str]:
+    """Return the queues that a worker's command has it take tasks from; ``default`` are those of one that names none."""
+    named = [name for value in _split(arguments, _QUEUES)[0] for name in value.split(",")]
+    excluded = [name for value in _split(arguments, _EXCLUDED)[0] for name in value.split(",")]
+    return [name for name in named or default if name not in excluded]
+
+
+def _split(arguments: Sequence[str], options: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the values of options, each ``-o VALUE``, ``-oVALUE``, ``--option VALUE`` or ``--option=VALUE``, and the rest."""
+    values: list[str] = []
+    rest: list[str] = []
+    left = list(arguments)
+    while left:
+        argument = left.pop(0)
+        own = [option for option in options if argument.startswith(option if option[1] != "-" else f"{option}=")]
+        if argument in options:
+            values += left[:1]
+            left = left[1:]
+        elif own:
+            values.append(argument[len(own[0]) :].lstrip("="))
+        else:
+            rest.append(argument)
+    return values, rest
+
+
+def start(
+    name: str, process: str, program: Mapping[str, Any], hostname: str, longest: int, private: bool = False
+) -> Worker:
     """Start a further worker; return once its command runs. Raises `ImpossibleError`.
 
-    ``program`` is as `supervisor_parser.program` has it, ``longest`` the seconds after which it ends by itself.
+    ``program`` is as `supervisor_parser.program` has it, ``longest`` the seconds after which it ends by itself. A
+    ``private`` one takes no tasks until it is handed a queue.
     """
     short = process.rpartition(":")[2]
     stamp = f"{short}-{int(time.time())}"
     worker = Worker(process, f"{prefix(name)}{stamp}.service", f"{stamp}@{hostname}")
-    arguments = command(split_command(program["command"]), worker.node)
+    arguments = command(split_command(program["command"]), worker.node, private)
     user = pwd.getpwuid(program["uid"]).pw_name
     # `systemctl show` tells the Environment= of a unit to everybody.
     file = os.path.join(_RUN_FOLDER, f"{worker.unit}.environment")
@@ -148,6 +189,16 @@ def last_words(worker: Worker) -> str:
     said = _run("journalctl", "--unit", worker.unit, "--lines", str(_JOURNAL_LINES), "--output=cat", "--quiet").stdout
     lines = [line.strip() for line in said.splitlines() if line.strip() and not line.startswith(worker.unit)]
     return " / ".join(lines[-3:]) or "it left no word"
+
+
+def said_since(name: str, when: float) -> str:
+    """Return what all these workers have said since a time, in seconds since 1970; "" if nobody can tell."""
+    try:
+        return _run(
+            "journalctl", "--unit", f"{prefix(name)}*.service", f"--since=@{int(when)}", "--output=cat", "--quiet"
+        ).stdout
+    except ImpossibleError:
+        return ""
 
 
 def environment_file(environment: Mapping[str, str]) -> str:

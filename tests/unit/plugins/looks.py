@@ -129,6 +129,7 @@ def good() -> dict[str, Any]:
             }
         ],
         "orphans": [],
+        "serving": [],
         "sockets": {
             "files": [{"file": "/run/supervisor.sock", "mode": 0o770, "gid": 1000, "group": "auth"}],
             "ports": [],

@@ -65,6 +65,7 @@ INFO: dict[str, Any] = {
     "memory_available": 3 * GIGABYTE,
     "log": {"since": None, "restarts": {}},
     "orphans": [{"pid": 5, "start": 77, "kind": "worker", "command": "celery worker"}],
+    "serving": [],
     "own_groups": ["memmon_worker_00", "myauth"],
     "exposed": {},
     "expected": ["myauth:beat", "myauth:worker_00", "myauth:gunicorn", "memmon_worker_00:memmon_worker_00"],

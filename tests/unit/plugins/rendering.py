@@ -46,6 +46,7 @@ def look(given_variables: Mapping[str, Any]) -> dict[str, Any]:
         "log": {"since": None, "restarts": {}},
         "routed_queues": ["services"],
         "orphans": [],
+        "serving": [],
         "daemon": {"processes": [], "drift": {}, "sockets": []},
         "effective": {"groups": []},
         "expected": [],

@@ -102,8 +102,10 @@ def test_what_had_just_stopped_when_another_was_given_up_is_started_once_more(mo
     task: Any = object.__new__(action.ActionModule)
     monkeypatch.setattr(task, "_run_all", run_all)
     monkeypatch.setattr(task, "_tolerated", list)
-    drained: Any = types.SimpleNamespace(supervised=lambda: ["beat:beat", "bot:bot"], stopping_for=lambda: 0)
-    troubles, _back = task._start_again(drained)
+    drained: Any = types.SimpleNamespace(
+        supervised=lambda: ["beat:beat", "bot:bot"], stopping_for=lambda: 0, finishing=list
+    )
+    troubles, _back, _finishing = task._start_again(drained)
     assert asked == [["beat:beat", "bot:bot"], ["bot:bot"]]
     assert troubles.startswith("supervisord gave up starting beat:beat")
 

@@ -149,7 +149,7 @@ def test_a_node_that_says_that_it_cannot_counts_as_one_that_does_not_answer() ->
 
 def test_no_worker_is_started_beside_one_that_lacks_a_task() -> None:
     with pytest.raises(serving.ImpossibleError, match="app.b is not both"):
-        celery_standby.begin({"apart": "app.b is not both in the old code and in the new one"})
+        celery_standby.begin({"apart": "app.b is not both in the old code and in the new one", "queues": []})
 
 
 def test_what_new_workers_discard_is_counted_from_where_their_logs_ended_before(tmp_path: Path) -> None:
@@ -172,6 +172,8 @@ def test_what_new_workers_discard_is_counted_from_where_their_logs_ended_before(
     assert found == {"app.away": 1, "app.gone": 3}
     # What stood in a log that nobody has measured may be old.
     assert audit_logs.discarded(logs, {str(rotated): 10**6}) == {"app.away": 1, "app.gone": 1}
+    # Workers that took tasks meanwhile have no log.
+    assert audit_logs.discarded(logs, {}, UNREGISTERED) == {"app.gone": 1}
     plan = {"pools": [], "job": "restart"}
     (said,) = report.Report("auth1", plan, {"nodes": {"discarded": found}}, check_mode=False).warnings()
     assert "auth1: workers discarded tasks that their code does not have" in said

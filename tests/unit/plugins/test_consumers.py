@@ -80,6 +80,7 @@ class Site:
         self.installed("5.7.0")
         self.pids: dict[str, int] = {}
         self.remembered: list[dict[str, Any]] = []
+        self.deleted: list[str] = []
 
     def installed(self, version: str, at: float = 0) -> None:
         """Have this Celery in the venv since ``at``."""
@@ -107,7 +108,12 @@ class Site:
     def workers(self, remember: consumers.Remember | None = None) -> consumers.Consumers:
         processes = [types.SimpleNamespace(namespec=name, pid=pid) for name, pid in self.pids.items()]
         daemon: Any = types.SimpleNamespace(processes=lambda: processes)
-        application: Any = types.SimpleNamespace(talks=lambda: self.celery, venv=str(self.venv))
+        application: Any = types.SimpleNamespace(
+            talks=lambda: self.celery,
+            venv=str(self.venv),
+            project="myauth",
+            ask=lambda source, arguments, seconds: self.deleted.append(arguments[1]),
+        )
         return consumers.Consumers(lambda: application, daemon, "auth1", remember or self.remember)
 
 
@@ -150,6 +156,33 @@ def test_who_does_not_answer_or_may_be_another_servers_is_left_alone(site: Site)
     assert site.queues("worker_02@auth1") == ["celery"]
     # It is told all the same what that one runs.
     assert [task["id"] for task in workers.tasks["worker_00"]] == ["a"]
+    workers.close()
+
+
+def test_workers_on_a_queue_of_their_own_are_handed_the_real_ones(site: Site) -> None:
+    site.has(new={"queues": ["allianceauth-tuning"]})
+    waiting = {
+        WORKER: {"node": "new@auth1", "queues": ["celery", "fleet"]},
+        "myauth:slow_00": {"node": "silent@auth1", "queues": ["slow"]},
+    }
+    workers = site.workers()
+    left = workers.hand_over(waiting)
+    assert left == {"myauth:slow_00": waiting["myauth:slow_00"]}
+    assert site.queues("new@auth1") == ["celery", "fleet"]
+    # One waits on that queue yet.
+    assert site.deleted == []
+    site.has(silent={"queues": ["allianceauth-tuning"]})
+    assert workers.hand_over(left) == {}
+    assert site.queues("silent@auth1") == ["slow"]
+    assert site.deleted == ["allianceauth-tuning"]
+    workers.close()
+
+
+def test_nobody_is_handed_a_queue_while_the_broker_does_not_answer(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "celery/app/utils.py").write_text("raise SystemExit(1)")
+    waiting = {WORKER: {"node": "new@auth1", "queues": ["celery"]}}
+    workers = site.workers()
+    assert workers.hand_over(waiting) == waiting
     workers.close()
 
 
@@ -255,7 +288,7 @@ def test_the_guard_gives_a_worker_its_queues_back_with_a_program_of_its_own(
         check=True,
         text=True,
     )
-    assert done.stdout == f"{WORKER} takes tasks again\n"
+    assert json.loads(done.stdout) == {"said": [f"{WORKER} takes tasks again"], "finishing": []}
     assert site.queues() == ["celery", "fleet"]
     assert process.poll() is None
 
@@ -284,7 +317,7 @@ def test_old_code_gets_no_queue_back_from_which_new_code_takes_tasks(
         text=True,
     )
     words = "runs the code from before and was told to finish, after which supervisord starts it again"
-    assert done.stdout == f"{WORKER} {words}\n"
+    assert json.loads(done.stdout) == {"said": [f"{WORKER} {words}"], "finishing": [WORKER]}
     assert site.queues() == []
     assert process.wait(60) == -signal.SIGTERM
 

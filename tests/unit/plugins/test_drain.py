@@ -107,7 +107,8 @@ def test_a_worker_that_takes_no_more_tasks_is_told_to_stop_once_it_has_finished_
     assert first.run(soon()) == [("worker:worker", "RUNNING")]
     begun = first.stop_requests["worker:worker"]["at"]
     pid = found.process("worker:worker").pid
-    assert first.stop_requests == {"worker:worker": {"pid": pid, "at": begun, "waits": ["a"]}}
+    paused = first.stop_requests["worker:worker"]["paused"]
+    assert first.stop_requests == {"worker:worker": {"pid": pid, "at": begun, "waits": ["a"], "paused": paused}}
     # Another call goes on with it, and asks nobody again.
     second = drained(found, stages, warm_shutdowns, stop_requests=first.stop_requests)
     second.unfinished = unfinished
@@ -118,6 +119,26 @@ def test_a_worker_that_takes_no_more_tasks_is_told_to_stop_once_it_has_finished_
     assert found.lines("events")[0] == "told worker"
     # What it has begun meanwhile, which it held for its time, has as long as what it ran before.
     assert second.stop_requests["worker:worker"]["at"] > begun
+
+
+def test_who_may_still_take_tasks_is_known_until_each_has_said_that_it_takes_none_or_has_ended(running: Start) -> None:
+    found = running(program("silent", "patient") + program("paused") + program("quick"))
+    workers = ["silent:silent", "paused:paused", "quick:quick"]
+    waits = {"paused:paused": ["a"]}
+    seen: list[set[str]] = []
+    first = drained(found, [workers, MORE], workers, before=lambda names: waits)
+    first.unfinished = lambda paused: set(paused)
+    first.each_round = lambda: seen.append(first.may_take_tasks(workers))
+    assert first.may_take_tasks(workers) == set(workers)
+    first.run(time.monotonic() + 5)
+    # One in a warm shutdown says nothing, and may have a task on its way.
+    assert seen[-1] == {"silent:silent"}
+    second = drained(found, [workers, MORE], workers, stop_requests=first.stop_requests)
+    second.unfinished = lambda paused: set()
+    assert second.may_take_tasks(workers) == {"silent:silent"}
+    release(found)
+    assert second.run(in_the_end()) == []
+    assert second.may_take_tasks(workers) == set()
 
 
 def test_a_worker_that_ends_while_it_takes_no_more_tasks_is_stopped_when_it_runs_again(

@@ -163,15 +163,28 @@ def test_workers_that_took_tasks_meanwhile_are_told_to_finish(cut: Callable[[str
         "allianceauth-tuning-nobody-worker-worker_00-1.service loaded active running x"
     )
     assert run.end() == 0
-    assert run.calls() == ["stop --no-block allianceauth-tuning-nobody-worker-*.service"]
+    assert run.calls() == ["stop --no-block allianceauth-tuning-nobody-worker-worker_00-1.service"]
     assert "the workers that took tasks meanwhile were told to finish" in run.said()
+
+
+def test_a_worker_stays_that_takes_the_tasks_of_one_that_finishes(cut: Callable[[str], Cut]) -> None:
+    run = cut(program("worker"))
+    kept, ended = (f"allianceauth-tuning-nobody-worker-{name}-1.service" for name in ("worker_00", "slow_00"))
+    (run.folder / "calls.units").write_text("".join(f"{unit} loaded active running x\n" for unit in (kept, ended)))
+    run.state["consumers"] = {"worker:worker_01": {}}
+    told = {"said": ["worker:worker_01 was told to finish"], "finishing": ["worker:worker_01"]}
+    (run.path.parent / guard_program.CONSUMERS).write_text(f"print({json.dumps(told)!r})")
+    assert run.end() == 0
+    assert run.calls() == [f"stop --no-block {ended}"]
+    assert f"{kept} was left to take tasks meanwhile, and ends by itself" in run.said()
 
 
 def test_workers_that_take_no_more_tasks_are_given_their_queues_back(cut: Callable[[str], Cut]) -> None:
     run = cut(program("worker"))
     run.state["consumers"] = {"worker:worker": {"queues": ["celery"]}}
     (run.path.parent / guard_program.CONSUMERS).write_text(
-        "import json, sys\nfor name in json.load(sys.stdin)['consumers']: print(name, 'takes tasks again')\n"
+        "import json, sys\nsaid = [f'{name} takes tasks again' for name in json.load(sys.stdin)['consumers']]\n"
+        "json.dump({'said': said, 'finishing': []}, sys.stdout)\n"
     )
     assert run.end() == 0
     assert "had to act: worker:worker takes tasks again." in run.said()

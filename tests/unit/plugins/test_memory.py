@@ -30,6 +30,7 @@ def server(total: int, worker: int = 117) -> dict[str, Any]:
     return {
         **INFO,
         "orphans": [],
+        "serving": [],
         "memory_total": total * MEGABYTE,
         "memory_available": (total - 500) * MEGABYTE - held,
         "daemon": {**INFO["daemon"], "processes": ours},

@@ -23,7 +23,7 @@ PLAN: dict[str, Any] = {
     "superlance": "2.0.0",
     "table": ["program", "beat"],
     "pools": [],
-    "drain": {"site": ["myauth:gunicorn"]},
+    "drain": {"site": ["myauth:gunicorn"], "workers": ["myauth:worker_00"]},
     "files": {
         "path": "/etc/supervisor/conf.d/myauth.conf",
         "log_dir": "/var/log/supervisor/myauth",
@@ -174,6 +174,23 @@ def test_beats_absence_is_told_in_seconds() -> None:
     assert changes(**restarted, started={"starts": starts}) == ["supervisord was restarted, beat was away for 41 s."]
     # One that was not stopped was not away.
     assert changes(**{**restarted, "drained": {}}, started={"starts": starts}) == ["supervisord was restarted."]
+
+
+def test_how_long_nobody_took_tasks_is_told_where_old_code_and_new_code_must_not_share_a_queue() -> None:
+    asked = {
+        # Its TERM came later than the word to take no more tasks.
+        "myauth:worker_00": {"at": 130.0, "paused": 100.0},
+        "myauth:beat": {"at": 90.0},
+    }
+    given = {"supervisord": {"changed": True}, "serving": {"running": ["myauth:worker_00"]}}
+    drain = {"stop_requests": asked, "waiting": {}, "handed_over": 100.4}
+    assert changes(**given, drained=drain) == [
+        "supervisord was restarted, another worker took the tasks of worker once the old ones took none any more, for "
+        "which nobody took any for 0.4 s."
+    ]
+    assert changes(**given, drained={**drain, "waiting": {"myauth:worker_00": {}}, "handed_over": None}) == [
+        "supervisord was restarted, nobody took tasks of worker (the worker with the new code did not answer)."
+    ]
 
 
 def test_a_worker_that_took_tasks_and_came_to_hold_too_much_is_told() -> None:

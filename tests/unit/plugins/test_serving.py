@@ -33,6 +33,23 @@ def test_another_worker_has_the_same_command_and_a_node_name_of_its_own(own: lis
     assert serving.command([*CELERY, *own, "-Q", "a,b"], "other@auth1") == [*CELERY, "-Q", "a,b", "-n", "other@auth1"]
 
 
+QUEUES = [
+    ([], ["celery", "slow"]),
+    (["-Q", "a,b"], ["a", "b"]),
+    (["-Qa", "--queues=b", "--queues", "c"], ["a", "b", "c"]),
+    (["-X", "slow"], ["celery"]),
+    (["-Q", "a,b", "--exclude-queues=b"], ["a"]),
+]
+
+
+@pytest.mark.parametrize(("own", "queues"), QUEUES)
+def test_one_that_may_not_take_tasks_yet_begins_on_a_queue_of_its_own(own: list[str], queues: list[str]) -> None:
+    private = ["-Q", "allianceauth-tuning", "-n", "other@auth1"]
+    assert serving.command([*CELERY, *own, "-n", "worker_00"], "other@auth1", private=True) == [*CELERY, *private]
+    # Those that it is to get later.
+    assert serving.queues([*CELERY, *own], ["celery", "slow"]) == queues
+
+
 @pytest.mark.parametrize("option", ["--pidfile=/run/a.pid", "--statedb", "--detach", "-D", "-f"])
 def test_what_two_workers_cannot_have_is_told(option: str) -> None:
     with pytest.raises(serving.ImpossibleError, match=f"two workers cannot have {option.partition('=')[0]}"):

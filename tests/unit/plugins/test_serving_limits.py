@@ -111,10 +111,10 @@ class Ended(Exception):
 def test_only_a_successor_that_works_ends_the_one_before_it(
     monkeypatch: pytest.MonkeyPatch, trouble: Exception | None
 ) -> None:
-    def begin(_given: dict[str, Any]) -> list[serving.Worker]:
+    def begin(_given: dict[str, Any]) -> tuple[list[serving.Worker], dict[str, Any]]:
         if trouble:
             raise trouble
-        return [serving.Worker(PROCESS, "new.service", "new@auth1")]
+        return [serving.Worker(PROCESS, "new.service", "new@auth1")], {}
 
     def end(**result: Any) -> None:
         raise Ended(result)

@@ -67,8 +67,8 @@ def units(host: Any) -> list[str]:
 
 def fork(host: Any, key: str, task: str = "sleep", seconds: int = 1800, more: str = "") -> None:
     """Queue a task for worker_fork; its key will be KEY-0."""
-    what = f"lab_send {task} --queue fork --seconds {seconds} --prefix {key} {more}"
-    server.as_user(host, f"{server.VENV}/bin/python manage.py {what}")
+    what = f"{task} --queue fork --seconds {seconds} --prefix {key} {more}"
+    server.as_user(host, f"{server.VENV}/bin/python -m lab_tasks.send {what}")
 
 
 def begun(host: Any, key: str) -> None:

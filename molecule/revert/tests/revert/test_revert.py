@@ -118,15 +118,28 @@ def test_a_task_longer_than_its_time_is_given_up_by_name(host: Any) -> None:
 def test_a_worker_that_ignores_its_signal_calls_the_run_off(host: Any) -> None:
     before = server.configuration(host)
     with faults.frozen(host, "worker_00") as frozen:
-        said = play.verdict(play.run("apply", auth_worker_concurrency=8, auth_worker_stopwaitsecs=20))
+        given = {"auth_worker_concurrency": 8, "auth_worker_stopwaitsecs": 20, "auth_worker_handover": True}
+        said = play.verdict(play.run("apply", **given))
         assert server.healthy(host)
         assert server.pid(host, "worker_00") == frozen
+        # The only supervised worker takes no tasks, and they are done all the same.
+        sent = server.send(host, 2, 0, "unfrozen")
+        expected = {key: ["start", "end"] for key in sent}
+        assert server.wait(lambda: server.ledger(host, "unfrozen-"), lambda tasks: tasks == expected) == expected
+        idle = play.run("apply")
+        assert idle.status == 0
+        assert "a worker that an earlier run left to take tasks is still there" in " ".join(idle.output.split())
     assert server.configuration(host) == before
     assert f"{server.name(host)}: worker_00 " in said
     assert "did not stop in time, so the run was called off. What was stopped was started again." in said
     assert "worker_00 was told to finish: it takes no new task until supervisord has started it again." in said
+    assert "Another worker takes the tasks of worker until the next run that restarts ends it" in said
     # Now it hears the signal, and supervisord starts it again.
     assert server.wait(lambda: server.pid(host, "worker_00"), lambda now: now not in ("0", frozen)) != frozen
+    # As the run has said, to the letter.
+    (advice,) = re.findall(r"or you do \(sudo (systemctl stop [^)]+)\)", said)
+    server.run(host, advice)
+    assert server.healthy(host)
 
 
 def test_a_worker_that_ignores_its_signal_is_killed_by_name(host: Any) -> None:
