@@ -44,7 +44,7 @@ lint: venv ## Run all linters, or one: CHECK=ruff
 	@scripts/lint $(CHECK)
 
 .PHONY: unit
-unit: venv ## Run the unit tests; ARGS='-k words' go to pytest, TOOLS=oldest takes the oldest ansible-core
+unit: venv ## Run the unit tests; ARGS='-k words' go to pytest, TOOLS=oldest takes the oldest ansible-core, THOROUGH=1 draws more examples
 	@scripts/unit $(ARGS)
 
 .PHONY: molecule

@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from scripts import summary
@@ -126,6 +126,8 @@ def matrix() -> list[Job]:
     return [
         image("debian13"),
         scenario("default", "default-debian13", ("debian13",), LAB_DISTRO="debian13"),
+        # The pairs of a stage and an interruption that `cut` leaves out.
+        scenario("cut", "cut-pairs", CUT_PAIRS="others"),
         TOOLS_OLDEST,
         Job("unit-oldest", UNIT.command, {"VENV": OLDEST, "JUNIT_SUITE": "unit-oldest"}, ("tools-oldest",), 150),
         scenario("refusals", "refusals-oldest", ("tools-oldest",), VENV=OLDEST),
@@ -160,7 +162,8 @@ def choose(verb: str, names: Sequence[str]) -> list[Job]:
         return [IMAGES, *longest_first(scenario(name) for name in names or scenarios())]
     if verb == "test-versions":
         return [IMAGES, *longest_first(versions())]
-    jobs = [LINT, UNIT, *(scenario(name) for name in scenarios() if name not in VERSIONS)]
+    unit = replace(UNIT, environment={"THOROUGH": "1"}) if verb == "test-all" else UNIT
+    jobs = [LINT, unit, *(scenario(name) for name in scenarios() if name not in VERSIONS)]
     if verb == "test-all":
         jobs += matrix()
     return [IMAGES, *longest_first(jobs)]

@@ -37,14 +37,15 @@ NGINX, _GUNICORN = 80, 8000
 
 T = TypeVar("T")
 
-# Asks supervisord for all processes and prints its answer. supervisorctl takes ten times as long to begin, and tests ask
-# again and again while they wait.
+# Asks supervisord for all processes and prints its answer. supervisorctl takes several times as long to begin, and
+# tests ask again and again while they wait.
 _STATUS = """
 import socket
 body = b"<?xml version='1.0'?><methodCall><methodName>supervisor.getAllProcessInfo</methodName></methodCall>"
 with socket.socket(socket.AF_UNIX) as asked:
     asked.connect("/var/run/supervisor.sock")
-    asked.sendall(b"POST /RPC2 HTTP/1.0\\r\\nContent-Type: text/xml\\r\\nContent-Length: %d\\r\\n\\r\\n%s" % (len(body), body))
+    head = "POST /RPC2 HTTP/1.0\\r\\nContent-Type: text/xml\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(body)
+    asked.sendall(head.encode() + body)
     said = asked.makefile("rb").read().decode()
 print(said.partition("\\r\\n\\r\\n")[2])
 """
@@ -108,7 +109,7 @@ def arguments(host: Any) -> dict[str, list[str]]:
     read = "; ".join(f"cat /proc/{pid}/cmdline; echo" for pid in pids.values())
     lines = host.run(read).stdout.split("\n") if pids else []
     # One that ends again and again may have done so since.
-    return {name: line.split("\0")[:-1] for name, line in zip(pids, lines) if line}
+    return {name: line.split("\0")[:-1] for name, line in zip(pids, lines, strict=False) if line}
 
 
 def users(host: Any, pattern: str) -> set[str]:

@@ -37,8 +37,8 @@ options:
     default: []
   keep:
     description:
-      - With O(state=absent), supervised processes that finish and take no tasks meanwhile. Those of their pools are left
-        to take tasks, until a later call ends them, or systemd does after the time that O(longest) gives.
+      - With O(state=absent), supervised processes that finish and take no tasks meanwhile. Those of their pools are
+        left to take tasks, until a later call ends them, or systemd does after the time that O(longest) gives.
     type: list
     elements: str
     default: []
@@ -64,8 +64,9 @@ options:
     description:
       - Why none must take tasks beside the supervised workers, empty if they may - the
         RV(allianceauth.tuning.auth_code#module:apart) of M(allianceauth.tuning.auth_code).
-      - Then they begin on a queue of their own, to which nobody sends tasks, and M(allianceauth.tuning.supervisor_programs)
-        hands them the queues of RV(waiting) once no other worker takes tasks.
+      - Then they begin on a queue of their own, to which nobody sends tasks, and
+        M(allianceauth.tuning.supervisor_programs) hands them the queues of RV(waiting) once no other worker takes
+        tasks.
     type: str
     default: ''
   queues:
@@ -187,7 +188,7 @@ _ROUND_SECONDS = 5
 
 
 def end(given: dict[str, Any], before: list[str]) -> dict[str, Any]:
-    """Have workers finish, but for those of the pools that nobody else takes the tasks of; return the module's result."""
+    """Have workers finish, but for those of pools whose tasks nobody else takes; return the module's result."""
     pools = {guard_program.pool(process) for process in given["keep"]}
     kept = [unit for unit in before if guard_program.pool(serving.beside(given["name"], unit)) in pools]
     serving.stop([unit for unit in before if unit not in kept])

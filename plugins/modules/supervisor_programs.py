@@ -183,7 +183,7 @@ waiting:
   returned: O(state=stopped)
   type: dict
 handed_over:
-  description: When those of O(waiting) that do got their queues, in seconds since 1970; null if that was not in this call.
+  description: When those of O(waiting) that do got their queues, in seconds since 1970; null if not in this call.
   returned: O(state=stopped)
   type: float
 heavy:

@@ -103,13 +103,13 @@ def apply(declared: Declared, info: Mapping[str, Any], wanted: Wanted, steps: It
     return _with_code(plan, declared, info) if "restart" in actions and plan.outdated else plan
 
 
-def _serving(info: Mapping[str, Any], actions: Mapping[str, Sequence[str]]) -> str:
+def _serving(info: Mapping[str, Any], actions: Mapping[str, Any]) -> str:
     """Return the sentence on workers that an earlier run has left to take tasks, and that this one does not end."""
     if not info["serving"] or "restart" in actions:
         return ""
     units = " ".join(info["serving"])
     return (
-        f"a worker that an earlier run left to take tasks is still there ({units}); it ends by itself, or with the next "
+        f"a worker that an earlier run left to take tasks is still there ({units}); it ends by itself, with the next "
         f"run that restarts, or now: sudo systemctl stop {units}"
     )
 

@@ -184,9 +184,11 @@ class Report:
         return f", nobody took tasks ({serving['problem']})" if serving.get("problem") else ""
 
     def _handed_over(self, drain: Mapping[str, Any]) -> str:
-        """Return how long nobody took tasks, where none may be taken by old code and new code at once."""
+        """Return how long nobody took tasks, where old code and new code may not take them from one queue."""
         asked: Mapping[str, Any] = drain.get("stop_requests", {})
-        begun = [asked[name].get("paused") or asked[name]["at"] for name in self.plan["drain"]["workers"] if name in asked]
+        begun = [
+            asked[name].get("paused") or asked[name]["at"] for name in self.plan["drain"]["workers"] if name in asked
+        ]
         if not drain.get("handed_over") or not begun:
             return ""
         gap = drain["handed_over"] - min(begun)

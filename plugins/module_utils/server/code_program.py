@@ -14,8 +14,8 @@ project raises. NODE are the Celery nodes of the workers that are to be restarte
 ``lost``: tasks that the nodes know and the installed code does not, each with its ``task``, where it waits (``where``)
 and how many there are (``count``); ``unseen``: names of such tasks if the broker's queues cannot be looked into;
 ``apart``: why workers with the installed code and those that run must not take tasks from one queue, "" if they may;
-``queues``: those that an installed worker takes tasks from whose command names none; empty if a worker cannot begin with
-another queue than the project knows; ``celery``: the first two numbers of the installed Celery's version;
+``queues``: those that an installed worker takes tasks from whose command names none; empty if a worker cannot begin
+with another queue than the project knows; ``celery``: the first two numbers of the installed Celery's version;
 ``problem``: why nobody could be asked for tasks, "" if somebody was.
 """
 

@@ -80,7 +80,7 @@ class Drain:
             time.sleep(POLL_SECONDS)
 
     def may_take_tasks(self, names: Iterable[str]) -> set[str]:
-        """Return those of ``names`` that have neither ended nor been told to take no more tasks, and said that they do."""
+        """Return those of ``names`` that have neither ended nor said, having been told so, that they take no tasks."""
         known = {process.namespec: process for process in self.daemon.processes()} if self._supervised else {}
         return {
             name

@@ -465,7 +465,7 @@ class Guard:
         self._did("the second gunicorn was ended")
 
     def _end_serving(self) -> None:
-        """Have the workers that took tasks meanwhile finish, which systemd ends warmly, but for the only ones of a pool."""
+        """Have the workers that took tasks meanwhile finish, but for those of a pool with one that still finishes."""
         prefix = str(self.state["serving"])
         listed = systemctl("list-units", "--all", "--plain", "--no-legend", f"{prefix}*.service")
         units = [line.split()[0] for line in listed.splitlines() if line.split()]

@@ -68,7 +68,7 @@ def units(name: str) -> list[str]:
 
 
 def left(name: str) -> list[str]:
-    """Return the units that there are, by systemd's files: without asking it, which a run with nothing to do would pay."""
+    """Return the units that there are, by systemd's files: a run with nothing to do would wait for systemctl."""
     return sorted(os.path.basename(path) for path in glob.glob(f"{_UNITS_FOLDER}/{prefix(name)}*.service"))
 
 
@@ -108,14 +108,17 @@ def command(arguments: Sequence[str], node: str, private: bool = False) -> list[
 
 
 def queues(arguments: Sequence[str], default: Sequence[str]) -> list[str]:
-    """Return the queues that a worker's command has it take tasks from; ``default`` are those of one that names none."""
+    """Return the queues that a worker takes tasks from by its command; ``default`` are those of one that names none."""
     named = [name for value in _split(arguments, _QUEUES)[0] for name in value.split(",")]
     excluded = [name for value in _split(arguments, _EXCLUDED)[0] for name in value.split(",")]
     return [name for name in named or default if name not in excluded]
 
 
 def _split(arguments: Sequence[str], options: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the values of options, each ``-o VALUE``, ``-oVALUE``, ``--option VALUE`` or ``--option=VALUE``, and the rest."""
+    """Return the values of options, and the other arguments.
+
+    An option is ``-o VALUE``, ``-oVALUE``, ``--option VALUE`` or ``--option=VALUE``.
+    """
     values: list[str] = []
     rest: list[str] = []
     left = list(arguments)

@@ -184,10 +184,11 @@ def test_how_long_nobody_took_tasks_is_told_where_old_code_and_new_code_must_not
     }
     given = {"supervisord": {"changed": True}, "serving": {"running": ["myauth:worker_00"]}}
     drain = {"stop_requests": asked, "waiting": {}, "handed_over": 100.4}
-    assert changes(**given, drained=drain) == [
+    (said,) = changes(**given, drained=drain)
+    assert said == (
         "supervisord was restarted, another worker took the tasks of worker once the old ones took none any more, for "
         "which nobody took any for 0.4 s."
-    ]
+    )
     assert changes(**given, drained={**drain, "waiting": {"myauth:worker_00": {}}, "handed_over": None}) == [
         "supervisord was restarted, nobody took tasks of worker (the worker with the new code did not answer)."
     ]

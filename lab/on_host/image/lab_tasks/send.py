@@ -2,8 +2,9 @@
 
     cd PROJECT && VENV/bin/python -m lab_tasks.send TASK [--count N] [--seconds S] [--prefix PREFIX] [--queue QUEUE] ...
 
-TASK is the name of one of the lab's tasks, or with a dot that of any. One JSON line for each: its `key`, which is PREFIX-0,
-PREFIX-1 and so on, and its `task_id`. Without Django's apps, which `manage.py` and `celery call` load for seconds.
+TASK is the name of one of the lab's tasks, or with a dot that of any. One JSON line for each: its `key`, which is
+PREFIX-0, PREFIX-1 and so on, and its `task_id`. It does without Django's apps, which `manage.py` and `celery call` load
+for seconds.
 """
 
 from __future__ import annotations
