@@ -44,7 +44,17 @@ class ActionModule(ActionBase):
             argument_spec={
                 "job": {
                     "type": "str",
-                    "choices": ["apply", "verify", "drain", "restart", "rollback", "remove", "removed", "revert"],
+                    "choices": [
+                        "apply",
+                        "verify",
+                        "drain",
+                        "start",
+                        "restart",
+                        "rollback",
+                        "remove",
+                        "removed",
+                        "revert",
+                    ],
                     "default": "apply",
                 },
                 "info": {"type": "dict", "required": True},
@@ -100,6 +110,8 @@ class ActionModule(ActionBase):
         wanted = self._wanted(declared, info)
         if job == "drain":
             return plan.drain(declared, info, wanted)
+        if job == "start":
+            return plan.start(declared, info, wanted)
         if job == "restart":
             return plan.restart(declared, info, wanted, str(self._values["auth_restart_only"]))
         if job == "rollback":

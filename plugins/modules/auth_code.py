@@ -51,6 +51,11 @@ options:
     description: Whether migrations may be left to be applied.
     type: bool
     default: false
+  before:
+    description: What comes next, for the sentence on what is refused - the programs stop, or they start.
+    type: str
+    choices: [stop, start]
+    default: stop
   lose_tasks:
     description: Whether tasks may be lost that only the workers have which run now.
     type: bool
@@ -214,6 +219,7 @@ def main() -> None:
             "gunicorn": {"type": "str", "default": ""},
             "unmigrated": {"type": "bool", "default": False},
             "lose_tasks": {"type": "bool", "default": False},
+            "before": {"type": "str", "choices": ["stop", "start"], "default": "stop"},
             **celery_cli.APPLICATION_SPEC,
         },
         supports_check_mode=True,
@@ -224,28 +230,29 @@ def main() -> None:
         if not module.check_mode:
             keep(module, host)
         module.exit_json(changed=False)
+    nothing = {"stop": "nothing was stopped", "start": "nothing was started"}[given["before"]]
     application = celery_cli.Application.configured(given, supervisord.MAIN_CONF)
     try:
         found = application.ask(inspect.getsource(code_program), [given["project"], *given["nodes"]], _SECONDS)
     except celery_cli.CannotAskError as why:
         elsewhere = celery_cli.no_redis(str(why))
         if elsewhere:
-            module.fail_json(msg=f"{host}: nothing was stopped: {elsewhere}.")
+            module.fail_json(msg=f"{host}: {nothing}: {elsewhere}.")
         module.fail_json(
-            msg=f"{host}: what is installed in {given['venv']} and {given['project_dir']} does not load, so nothing "
-            f"was stopped: {str(why).rstrip('.')}."
+            msg=f"{host}: what is installed in {given['venv']} and {given['project_dir']} does not load, so "
+            f"{nothing}: {str(why).rstrip('.')}."
         )
     problem = gunicorn_problem(application, given["gunicorn"]) if given["gunicorn"] else ""
     elsewhere = celery_cli.no_redis(problem)
     if elsewhere:
-        module.fail_json(msg=f"{host}: nothing was stopped: {elsewhere}.")
+        module.fail_json(msg=f"{host}: {nothing}: {elsewhere}.")
     if problem:
         module.fail_json(
-            msg=f"{host}: gunicorn cannot start with what is installed, so nothing was stopped: {problem.rstrip('.')}."
+            msg=f"{host}: gunicorn cannot start with what is installed, so {nothing}: {problem.rstrip('.')}."
         )
     problem = refusal(given, found)
     if problem:
-        module.fail_json(msg=f"{host}: nothing was stopped, for {problem}.")
+        module.fail_json(msg=f"{host}: {nothing}, for {problem}.")
     secrets = managed_file.secret_values(application.environment)
     for said in warnings(found):
         module.warn(f"{host}: {managed_file.redacted(said, secrets)}.")

@@ -93,6 +93,13 @@ def shortened(names: Sequence[str]) -> str:
     return f"{', '.join(names[:_MOST])} and {len(names) - _MOST} more"
 
 
+def since_kept(code: Mapping[str, Any], now: float) -> str:
+    """Return what has changed since the last run that restarted all programs and noted the packages, "" if nothing."""
+    kept = code["kept"]["time"]
+    at_that_time = {"pid": 1, "kind": "worker", "began": kept}
+    return shortened(changes(at_that_time, code, now)) if kept else ""
+
+
 def sentence(processes: Iterable[Mapping[str, Any]], code: Mapping[str, Any], now: float) -> str:
     """Return the sentence on programs that run older code and what brings the new one into service, "" if none does."""
     programs, changed = summary(processes, code, now)

@@ -143,6 +143,20 @@ def drain(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
     )
 
 
+def start(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
+    """Return how the programs start that a drain has stopped; what was installed meanwhile is looked at before."""
+    plan = drain(declared, info, wanted)
+    runs = {process["namespec"] for process in info["daemon"]["processes"] if process["pid"]}
+    stopped = [name for name in plan.expected.processes if name not in runs]
+    changed = outdated.since_kept(info["code"], info["now"]) if stopped else ""
+    if not changed:
+        return plan
+    serves = restarting.serves(declared, stopped)
+    gunicorn = make_namespec(declared.project, "gunicorn") if serves else ""
+    said = restarting.comes_into_service_with_a_start(changed, serves)
+    return replace(plan, code=restarting.Code(asked=True, gunicorn=gunicorn), warnings=(*plan.warnings, said))
+
+
 def restart(declared: Declared, info: Mapping[str, Any], wanted: Wanted, only: str) -> Plan:
     """Return how the programs, or ``only`` some, come to run what is installed, as supervisord has them loaded."""
     plan = _plan(declared, info, wanted)

@@ -137,8 +137,18 @@ def comes_into_service(info: Mapping[str, Any], names: Iterable[str]) -> list[st
     if not programs:
         return []
     site = any(process["kind"] == "gunicorn" for process in processes)
-    own = " The site's static files are your own step (manage.py collectstatic)." if site else ""
-    return [f"with this restart comes into service what is newer than {programs}: {changed}.{own}"]
+    return [f"with this restart comes into service what is newer than {programs}: {changed}.{_static_files(site)}"]
+
+
+def comes_into_service_with_a_start(changed: str, site: bool) -> str:
+    """Return the sentence on what was installed since all programs were restarted last; ``site``: gunicorn starts."""
+    return (
+        f"with this start comes into service what has changed since the last restart: {changed}.{_static_files(site)}"
+    )
+
+
+def _static_files(site: bool) -> str:
+    return " The site's static files are your own step (manage.py collectstatic)." if site else ""
 
 
 def ours(declared: Declared, info: Mapping[str, Any]) -> list[Mapping[str, Any]]:

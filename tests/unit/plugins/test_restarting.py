@@ -150,6 +150,7 @@ def test_the_site_is_awaited_where_what_is_loaded_answers(defaults: dict[str, An
     changed = declare(defaults, auth_gunicorn_bind="127.0.0.1:8001")
     assert plan.restart(changed, info, WANTED, "").expected.site == "127.0.0.1:8000"
     assert plan.drain(changed, info, WANTED).expected.site == "127.0.0.1:8000"
+
     info["daemon"]["drift"]["changed"] = ["myauth"]
     assert plan.restart(changed, info, WANTED, "").expected.site == ""
 
@@ -183,3 +184,24 @@ def test_a_server_after_a_drain_is_sent_to_the_playbook_start(defaults: dict[str
         found.update(pid=0, state="STOPPED")
     (said,) = restarting.refusals(declare(defaults), info, "", "auth1")
     assert "the playbook start" in said
+
+
+def test_a_start_after_a_drain_looks_at_what_was_installed_meanwhile(defaults: dict[str, Any]) -> None:
+    info = copy.deepcopy(INFO)
+    declared = declare(defaults)
+    info["code"]["kept"] = {"versions": {"allianceauth": "5.5.0"}, "time": info["now"] - 100, "broker": {}}
+    info["code"]["packages"] = [{"name": "allianceauth", "version": "5.4.0", "time": info["now"] - 50}]
+    # All runs: nothing comes into service.
+    assert not plan.start(declared, info, WANTED).code.asked
+    for running in info["daemon"]["processes"]:
+        running["pid"] = 0
+    found = plan.start(declared, info, WANTED)
+    assert found.code.asked
+    assert found.code.gunicorn == "myauth:gunicorn"
+    assert found.code.nodes == ()
+    assert (
+        "with this start comes into service what has changed since the last restart: allianceauth 5.5.0 -> 5.4.0. The "
+        "site's static files are your own step (manage.py collectstatic)."
+    ) in found.warnings
+    info["code"]["packages"] = []
+    assert not plan.start(declared, info, WANTED).code.asked

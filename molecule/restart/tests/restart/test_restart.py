@@ -273,6 +273,23 @@ def test_requirements_that_are_not_met_are_a_warning(host: Any) -> None:
     assert "lab-app 2.1 needs allianceauth>=99, and 5.5.0 is installed" in words(run)
 
 
+def test_a_start_after_a_drain_looks_at_what_was_installed_meanwhile(host: Any) -> None:
+    install(host, "2.0")
+    assert play.run("restart").status == 0
+    assert play.run("drain").status == 0
+    install(host, "3.0")
+    said = play.verdict(play.run("start"))
+    assert "does not load, so nothing was started: " in said
+    assert "No module named 'no_such_module_of_the_lab'" in said
+    assert server.states(host)["myauth:gunicorn"] == "STOPPED"
+    install(host, "2.1")
+    run = play.run("start")
+    assert run.status == 0
+    assert "comes into service what has changed since the last restart: lab-app 2.0 -> 2.1" in words(run)
+    assert "lab-app 2.1 needs allianceauth>=99" in words(run)
+    assert server.healthy(host)
+
+
 def test_what_fails_after_the_stop_is_told_with_its_first_cause(host: Any) -> None:
     celery = f"{server.VENV}/bin/celery"
     server.run(host, f"cp -p {celery} {celery}.whole")
