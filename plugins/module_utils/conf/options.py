@@ -226,7 +226,7 @@ KINDS: Mapping[str, Kind] = {
 }
 
 # The keys of an entry of auth_workers that the variable auth_worker_KEY gives to all pools.
-POOL_KEYS = ("concurrency", "numprocs", "pool", "loglevel", "memory_limit", "stopwaitsecs", "options", "handover")
+POOL_KEYS = ("concurrency", "numprocs", "memory_limit", "loglevel", "stopwaitsecs", "pool", "options", "handover")
 
 # Options of a program's section that have a variable or a key of their own, or are the role's.
 NOT_AMONG_SETTINGS = ("command", "environment", "numprocs", "process_name", "numprocs_start")

@@ -14,6 +14,7 @@ from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change import NOTHING, PLACEHOLDER
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import consent
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.variables import NAMES
 
 Change = Mapping[str, Any]
 Path = Sequence[str]
@@ -27,37 +28,37 @@ PLACES: Mapping[str, str] = {
     "auth_supervisor_conf": "The file that root's daemon loads.",
 }
 
-# What describes a server, in the README's order, with what is written above it.
+# What describes a server, with what is written above it.
 COMMENTS: Mapping[str, str] = {
     "auth_worker_concurrency": "Tasks at once in each worker process.",
     "auth_worker_numprocs": "Worker processes.",
     "auth_worker_memory_limit": "Memory at which memmon restarts a worker process; empty for none.",
     "auth_worker_loglevel": "info writes a line for every task into log/worker.log.",
     "auth_worker_stopwaitsecs": "Seconds that a stopping worker has for its running tasks.",
+    "auth_worker_pool": "Celery's pool.",
+    "auth_worker_options": "Further arguments of celery worker.",
     "auth_workers": "Further pools with queues of their own, and what one pool alone has.",
     "auth_extra_programs": "Programs of community apps.",
     "auth_beat": "Whether this host runs beat: exactly one has to.",
+    "auth_beat_memory_limit": "Memory at which memmon restarts beat.",
+    "auth_beat_options": "Further arguments of celery beat.",
     "auth_gunicorn": "Whether this host runs the site.",
+    "auth_memmon": "Whether memmon watches the limits.",
+    "auth_memmon_event": "How often memmon looks.",
     "auth_memmon_email": "Who gets a mail when memmon restarts a process.",
+    "auth_memmon_sendmail": "The command that takes memmon's mails.",
+    "auth_memmon_uptime": "The longest uptime at which a restart is worth a mail.",
+    "auth_memmon_name": "The name in the subject of memmon's mails.",
     "auth_crashmail_email": "Who gets a mail when a program dies.",
     "auth_httpok_url": "A page that has to answer, or gunicorn is restarted.",
     "auth_environment": "Environment variables of all programs.",
     "auth_program_settings": "Further options of one program's section, and its own environment.",
     "auth_gunicorn_workers": "Processes that answer the site's visitors.",
-    "auth_worker_pool": "Celery's pool.",
-    "auth_worker_options": "Further arguments of celery worker.",
-    "auth_beat_memory_limit": "Memory at which memmon restarts beat.",
-    "auth_beat_options": "Further arguments of celery beat.",
     "auth_gunicorn_timeout": "Seconds after which gunicorn ends a worker that does not answer.",
     "auth_gunicorn_bind": "The address that your web server asks.",
     "auth_gunicorn_memory_limit": "Memory of gunicorn with all its workers.",
     "auth_gunicorn_stopsignal": "TERM lets requests finish, INT aborts them.",
     "auth_gunicorn_options": "Further arguments of gunicorn.",
-    "auth_memmon": "Whether memmon watches the limits.",
-    "auth_memmon_event": "How often memmon looks.",
-    "auth_memmon_sendmail": "The command that takes memmon's mails.",
-    "auth_memmon_uptime": "The longest uptime at which a restart is worth a mail.",
-    "auth_memmon_name": "The name in the subject of memmon's mails.",
 }
 
 # An earlier default of the templates and of this role, which nobody has chosen and healthy workers reach.
@@ -160,10 +161,10 @@ def texts(variables: Mapping[str, Any], taken: Iterable[str], when: str) -> tupl
     """
     secrets: dict[str, Any] = {}
     referring = _refer(variables, (), secrets, set(taken))
-    order = [*PLACES, *COMMENTS]
     lines = [f"# This server as adopt found it on {when}: what differs from the defaults of allianceauth.tuning."]
-    # One that has no place in the order comes last.
-    for name in sorted(referring, key=lambda one: order.index(one) if one in order else len(order)):
+    # In the README's order; one that has no place in it comes last.
+    order = {name: place for place, name in enumerate(NAMES)}
+    for name in sorted(referring, key=lambda one: order.get(one, len(order))):
         comment = PLACES.get(name) or COMMENTS.get(name)
         lines += ["", *([f"# {comment}"] if comment else []), _yaml({name: referring[name]}).rstrip()]
     if not referring:

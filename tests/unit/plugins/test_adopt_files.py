@@ -19,9 +19,7 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.allianceauth.tuning.plugins.action import auth_adopt
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import adopt, adopt_files, consent
-from markdown_it import MarkdownIt
 
-CHECKOUT = Path(__file__).parents[3]
 HOST = "auth1"
 
 # Text that Ansible would take for something else: a template, a list, a number.
@@ -203,15 +201,6 @@ class Tagged(str):
 def test_values_that_ansible_hands_on_can_be_written() -> None:
     text, _secrets, _count = adopt.texts({"auth_memmon_event": Tagged("TICK_60")}, (), "2026-11-29")
     assert "\nauth_memmon_event: TICK_60\n" in text
-
-
-def test_the_order_is_that_of_the_readme() -> None:
-    tokens = MarkdownIt().enable("table").parse((CHECKOUT / "README.md").read_text())
-    cells = [token.content for token in tokens if token.type == "inline" and token.content.startswith("`auth_")]
-    readme = [name.strip("`") for cell in cells for name in cell.split(", ")]
-    described = [name for name in readme if name in adopt.COMMENTS]
-    assert [name for name in adopt.COMMENTS if name in described] == described
-    assert len(described) > 10
 
 
 @pytest.mark.parametrize(
