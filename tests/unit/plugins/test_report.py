@@ -182,8 +182,8 @@ def test_how_long_nobody_took_tasks_is_told_where_old_code_and_new_code_must_not
         "myauth:worker_00": {"at": 130.0, "paused": 100.0},
         "myauth:beat": {"at": 90.0},
     }
-    given = {"supervisord": {"changed": True}, "serving": {"running": ["myauth:worker_00"]}}
-    drain = {"stop_requests": asked, "waiting": {}, "handed_over": 100.4}
+    given: dict[str, Any] = {"supervisord": {"changed": True}, "serving": {"running": ["myauth:worker_00"]}}
+    drain: dict[str, Any] = {"stop_requests": asked, "waiting": {}, "handed_over": 100.4}
     (said,) = changes(**given, drained=drain)
     assert said == (
         "supervisord was restarted, another worker took the tasks of worker once the old ones took none any more, for "
