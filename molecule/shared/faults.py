@@ -65,6 +65,17 @@ def frozen(host: Any, process: str) -> Iterator[str]:
 
 
 @contextmanager
+def stopped(host: Any, service: str, answers: str) -> Iterator[None]:
+    """Have a service of systemd's stopped for a while, and end once a command says that it answers again."""
+    server.run(host, f"systemctl stop {service}")
+    try:
+        yield
+    finally:
+        server.run(host, f"systemctl start {service}")
+        assert server.wait(lambda: host.run(answers).rc, lambda status: status == 0) == 0
+
+
+@contextmanager
 def read_only(host: Any, path: str) -> Iterator[None]:
     """Have a folder that nobody can write for a while; a file that is open already goes on."""
     _as_owner_of_the_machine(host, f"mount --bind {path} {path} && mount -o remount,bind,ro {path}")

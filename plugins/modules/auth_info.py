@@ -235,6 +235,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
     guard,
     outside,
     preflight,
+    privileges,
     proc,
     project,
     serving,
@@ -359,11 +360,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    if os.geteuid() != 0:
-        module.fail_json(
-            msg=f"{socket.gethostname()}: the role needs root on the server, and the user it logs in as is not: add "
-            "`become: true` to the play that calls the role."
-        )
+    missing = privileges.root_missing()
+    if missing:
+        module.fail_json(msg=missing)
     supervisord.find_supervisor(module)
     given = module.params
     link = link_to(given["supervisor_conf"], given["project"], given["project_dir"])

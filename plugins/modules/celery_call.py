@@ -60,7 +60,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.allianceauth.tuning.plugins.module_utils.server import celery_cli, supervisord
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import celery_cli, privileges, supervisord
 
 # A worker on a busy machine has that long to say that it is there.
 _LONG_SECONDS = 15
@@ -81,6 +81,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    missing = privileges.root_missing()
+    if missing:
+        module.fail_json(msg=missing)
     supervisord.find_supervisor(module)
     if module.check_mode:
         module.exit_json(changed=True, id="", nodes=[])

@@ -68,6 +68,8 @@ def drained(host: str, drain: Mapping[str, Any], check_mode: bool) -> list[str]:
         stopped = "nothing ran that had to be stopped."
     else:
         stopped = f"{'these would be' if check_mode else 'these are'} stopped: {', '.join(names)}."
+    if drain["site"]:
+        stopped += " The site would be down." if check_mode else " The site is down."
     again = "They start again with the playbook allianceauth.tuning.start, or when the server reboots."
     return [f"{host}: {stopped} {again}"]
 

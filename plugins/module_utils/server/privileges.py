@@ -17,6 +17,7 @@ import os
 import pwd
 import select
 import signal
+import socket
 import stat
 import time
 from typing import Any, Callable, TypeVar
@@ -31,6 +32,16 @@ _SECONDS = 120
 
 # Far more than any file has that is read here.
 _LARGEST_FILE = 4 * 1024**2
+
+
+def root_missing() -> str:
+    """Return the sentence on a play that calls the role without root, "" if we are root."""
+    if os.geteuid() == 0:
+        return ""
+    return (
+        f"{socket.gethostname()}: the role needs root on the server, and the user it logs in as is not: add "
+        "`become: true` to the play that calls the role."
+    )
 
 
 def become(uid: int) -> None:

@@ -16,6 +16,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller imp
     plan,
     variables,
 )
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.decided import Plan
 
 from tests.unit.plugins.planning import INFO, STEPS, WANTED, decide, declare, process
 
@@ -158,6 +159,41 @@ def test_a_rollback_restarts_for_what_differs_from_the_disk(defaults: dict[str, 
     assert list(plan.rollback(declared, info, WANTED, replaced=True).actions) == ["restart"]
     info["daemon"]["drift"]["changed"] = ["myauth"]
     assert list(plan.rollback(declared, info, WANTED, replaced=False).actions) == ["restart"]
+
+
+def test_a_restart_of_supervisord_names_the_site_and_workers_of_others_that_it_stops(
+    defaults: dict[str, Any], info: dict[str, Any]
+) -> None:
+    info["orphans"] = []
+    # A bot is no site, and what does not run does not stop.
+    info["daemon"]["processes"] += [
+        process("second", "gunicorn_second", "gunicorn"),
+        process("second", "worker_second_00", "worker"),
+        process("third", "worker_third_00", "worker", state="STOPPED", pid=0),
+        process("fourth", "worker_fourth_00", "worker"),
+        # In a group of its own, and in our file.
+        process("worker_of_ours", "worker_of_ours", "worker"),
+    ]
+    info["own_groups"].append("worker_of_ours")
+
+    def said(decided: Plan) -> list[str]:
+        return [warning for warning in decided.warnings if "because it restarts supervisord" in warning]
+
+    declared = declare(defaults)
+    assert said(decide(defaults, info)) == []
+    assert said(plan.rollback(declared, info, WANTED, replaced=False)) == []
+    # These leave supervisord running.
+    assert said(plan.restart(declared, info, WANTED, "")) == said(plan.drain(declared, info, WANTED)) == []
+    info["daemon"]["drift"]["changed"] = ["myauth"]
+    sentence = (
+        "the site of second and the workers of second and the workers of fourth stop and start with this run as well, "
+        "because it restarts supervisord, and no others serve for them meanwhile: have the run at a time at which they "
+        "may be away."
+    )
+    assert said(decide(defaults, info)) == said(plan.rollback(declared, info, WANTED, replaced=False)) == [sentence]
+    assert said(plan.revert(declared, info, WANTED, INFO, file_is_back=True)) == []
+    # Not where the tags leave the restart out.
+    assert said(decide(defaults, info, ("configure",))) == []
 
 
 def test_the_table_of_variables_is_that_of_the_role(role_defaults: dict[str, Any]) -> None:

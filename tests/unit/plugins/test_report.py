@@ -182,8 +182,8 @@ def test_how_long_nobody_took_tasks_is_told_where_old_code_and_new_code_must_not
         "myauth:worker_00": {"at": 130.0, "paused": 100.0},
         "myauth:beat": {"at": 90.0},
     }
-    given = {"supervisord": {"changed": True}, "serving": {"running": ["myauth:worker_00"]}}
-    drain = {"stop_requests": asked, "waiting": {}, "handed_over": 100.4}
+    given: dict[str, Any] = {"supervisord": {"changed": True}, "serving": {"running": ["myauth:worker_00"]}}
+    drain: dict[str, Any] = {"stop_requests": asked, "waiting": {}, "handed_over": 100.4}
     (said,) = changes(**given, drained=drain)
     assert said == (
         "supervisord was restarted, another worker took the tasks of worker once the old ones took none any more, for "
@@ -203,3 +203,16 @@ def test_a_worker_that_took_tasks_and_came_to_hold_too_much_is_told() -> None:
         "supervisord was restarted, another worker took the tasks of worker (the one of worker came to hold 601 MB, "
         "more than its limit of 512MB, and finished once another one had answered)."
     )
+
+
+@pytest.mark.parametrize(("check_mode", "are", "site"), [(False, "are", "is"), (True, "would be", "would be")])
+def test_a_drain_says_what_is_stopped_that_the_site_is_down_and_what_starts_it(
+    check_mode: bool, are: str, site: str
+) -> None:
+    again = "They start again with the playbook allianceauth.tuning.start, or when the server reboots."
+    stages = [["myauth:beat"], ["myauth:worker_00"]]
+    (told,) = report.drained("auth1", {"stages": stages, "site": ["myauth:gunicorn"]}, check_mode)
+    assert told == f"auth1: these {are} stopped: beat, worker_00, gunicorn. The site {site} down. {again}"
+    # It was down before, or another host has it.
+    (told,) = report.drained("auth1", {"stages": stages, "site": []}, check_mode)
+    assert told == f"auth1: these {are} stopped: beat, worker_00. {again}"

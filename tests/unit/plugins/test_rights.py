@@ -13,9 +13,12 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import files, privileges
+from ansible_collections.allianceauth.tuning.plugins.modules import auth_info, celery_call
 
 NOBODY = pwd.getpwnam("nobody").pw_uid
 
@@ -125,3 +128,18 @@ def test_a_link_is_made_by_the_folders_owner(home: Path) -> None:
     with pytest.raises(PermissionError):
         files.put_link(str(home / "moved/supervisor.conf"), "/etc/passwd", f"{home}/kept")
     assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("called", [auth_info, celery_call], ids=["apply", "load"])
+def test_a_play_without_root_is_told_the_line_that_is_missing(
+    called: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**result: Any) -> None:
+        raise SystemExit(result["msg"])
+
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(called, "AnsibleModule", lambda **_given: SimpleNamespace(check_mode=True, fail_json=fail))
+    with pytest.raises(SystemExit, match=r": the role needs root on the server, .* add `become: true` to the play"):
+        called.main()
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert privileges.root_missing() == ""

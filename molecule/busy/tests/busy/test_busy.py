@@ -139,3 +139,11 @@ def test_no_visitor_notices(seen: Seen) -> None:
 @pytest.mark.usefixtures("seen")
 def test_all_programs_run_in_the_end(host: Any) -> None:
     assert set(server.states(host).values()) == {"RUNNING"}
+
+
+@pytest.mark.usefixtures("seen")
+def test_memmon_restarts_nobody(host: Any) -> None:
+    """Workers with community apps hold less than the default limit, which all changes but one leave as it is."""
+    said = server.run(host, f"cat {server.LOG_DIR}/memmon_worker_*.log*").splitlines()
+    assert [line for line in said if "Checking programs " in line]
+    assert [line for line in said if "Restarting " in line] == []

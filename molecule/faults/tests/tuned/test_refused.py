@@ -50,6 +50,11 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
         "No space left on device while writing",
         "the configuration is as it was",
     ),
+    "no Redis": (
+        lambda host: faults.stopped(host, "redis-server", "redis-cli ping | grep PONG"),
+        "Redis does not answer",
+        "sudo systemctl start redis-server",
+    ),
 }
 
 

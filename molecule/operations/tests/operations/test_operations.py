@@ -84,7 +84,11 @@ def test_what_was_changed_since_supervisord_started_is_told_and_restarted(host: 
 
 def test_drain_stops_all_and_start_brings_all_back(host: Any) -> None:
     server.keep_busy(host, "drained", 8)
-    assert play.run("drain").status == 0
+    run = play.run("drain")
+    assert run.status == 0
+    said = " ".join(run.output.split())
+    assert "these are stopped: " in said
+    assert "The site is down. They start again with the playbook allianceauth.tuning.start" in said
     states = {name: state for name, state in server.states(host).items() if not name.startswith("memmon")}
     assert set(states.values()) <= {"STOPPED", "EXITED"}
     assert not server.users(host, r"/bin/(celery|gunicorn)\b")

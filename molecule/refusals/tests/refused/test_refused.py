@@ -77,8 +77,9 @@ def test_a_variable_of_something_else_can_be_named(host: Any, before: dict[str, 
     assert server.differences(before, server.traces(host)) == {}
 
 
-def test_a_play_without_root_is_told_the_line_that_is_missing(host: Any, before: dict[str, str]) -> None:
-    run = playbook.apply("-e", "ansible_become=false")
+@pytest.mark.parametrize("name", ["apply", "load"])
+def test_a_play_without_root_is_told_the_line_that_is_missing(host: Any, before: dict[str, str], name: str) -> None:
+    run = playbook.finish(playbook.start(name, "-e", "ansible_become=false"))
     assert run.status != 0
     assert "add `become: true` to the play that calls the role." in run.sentence
     assert server.differences(before, server.traces(host)) == {}

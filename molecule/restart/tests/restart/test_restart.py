@@ -223,10 +223,10 @@ def test_one_program_alone(host: Any) -> None:
     assert changed(before, pids(host)) == {"myauth:beat"}
 
 
-def refused(host: Any, *arguments: str) -> str:
-    """Run a restart that is refused; return its sentence. Nothing has stopped."""
+def refused(host: Any, *arguments: str, job: str = "restart") -> str:
+    """Run a restart, or another job, that is refused; return its sentence. Nothing has stopped."""
     before = pids(host)
-    said = play.verdict(play.run("restart", *arguments))
+    said = play.verdict(play.run(job, *arguments))
     assert pids(host) == before
     assert server.healthy(host)
     assert said.startswith(server.run(host, "hostname").strip())
@@ -261,6 +261,11 @@ def test_a_migration_that_is_not_applied_is_refused(host: Any) -> None:
     install(host, "4.0")
     said = refused(host, "-e", "auth_restart_only=beat")
     assert "these migrations are not applied: lab_app.0001_initial; apply them (manage.py migrate)" in said
+    # So is a change of the configuration, which would bring it into service as well.
+    file = server.configuration(host)
+    said = refused(host, *playbook.extra_vars({"auth_worker_concurrency": 7}), job="apply")
+    assert "nothing was stopped, for these migrations are not applied: lab_app.0001_initial" in said
+    assert server.configuration(host) == file
     # A variable allows it; beat alone, to be quick.
     allowed = play.run("restart", "-e", "auth_restart_only=beat", "-e", "auth_restart_unmigrated=true")
     assert allowed.status == 0
