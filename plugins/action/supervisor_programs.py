@@ -80,7 +80,7 @@ class ActionModule(ActionBase):
             answer = self._call(
                 **arguments,
                 # A successor takes tasks at once.
-                serving=serving.limited if weighs and not serving.waiting else {},
+                serving=serving.taking() if weighs else {},
                 waiting=serving.waiting,
                 stop_requests=drained.stop_requests,
                 kill=drained.overdue() if kills else [],
@@ -99,9 +99,7 @@ class ActionModule(ActionBase):
             if drained.overdue() and not kills:
                 # Before anybody reads of it: not every playbook has a rescue.
                 trouble, back, finishing = self._start_again(drained)
-                # A worker that was not handed the queues takes nobody's tasks.
-                result.update(failed=True, msg=drained.abort_message(trouble, back))
-                result.update(finishing=finishing if not serving.waiting else [])
+                result.update(failed=True, msg=drained.abort_message(trouble, back), finishing=finishing)
                 return result
             terminal.say(drained.line())
             for process, held in answer.get("heavy", {}).items():
@@ -159,11 +157,13 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = {}
         began, changed, site, starts = time.monotonic(), False, None, progress.Starts()
         back: list[str] = []
+        finishing: list[str] = []
         while True:
             answer = self._call(**arguments)
             changed, site = changed or answer.get("changed", False), site or answer.get("site")
             back += answer.get("back", [])
-            result.update(answer, changed=changed, site=site, back=back)
+            finishing += answer.get("finishing", [])
+            result.update(answer, changed=changed, site=site, back=back, finishing=finishing)
             if answer.get("failed"):
                 result.setdefault("msg", "")
                 return result

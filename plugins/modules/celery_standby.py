@@ -23,7 +23,7 @@ options:
     required: true
   state:
     description:
-      - V(present) starts them, after it has ended those of a run before.
+      - V(present) starts them, and then ends those of a run before.
       - V(absent) has all of them finish the tasks that they run, and end, but for those of O(keep).
       - V(replaced) starts them, and then has those that took tasks before beside the same O(processes) finish. If one
         cannot work, those go on, RV(problem) says why, and the module does not fail.
@@ -124,8 +124,8 @@ running:
   elements: str
 waiting:
   description:
-    - Those of RV(running) that take no tasks yet, each with its Celery C(node) and the C(queues) that it is to take
-      tasks from.
+    - Those of RV(running) that take no tasks yet, each with its Celery C(node), the C(queues) that it is to take tasks
+      from, and the units of an earlier run that it C(replaces), which end then.
   returned: always
   type: dict
 problem:
@@ -152,11 +152,11 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import pool_of
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
     audit_program,
     celery_cli,
     guard,
-    guard_program,
     proc,
     serving,
     supervisor_parser,
@@ -187,12 +187,29 @@ _FULL = re.compile(r"\((?:1040|1203|1226),")
 _ROUND_SECONDS = 5
 
 
+def dispensable(given: dict[str, Any], before: list[str], waiting: dict[str, Any]) -> list[str]:
+    """Return those units of ``before`` that end once the new workers answer.
+
+    One whose successor is among ``waiting`` takes tasks until that does, which has it as one that it ``replaces``.
+    """
+    if given["state"] == "replaced":
+        return [unit for unit in before if serving.beside(given["name"], unit) in given["processes"]]
+    ends = []
+    for unit in before:
+        pool = pool_of(serving.beside(given["name"], unit))
+        successors = [one for process, one in waiting.items() if pool_of(process) == pool]
+        for one in successors[:1]:
+            one.setdefault("replaces", []).append(unit)
+        ends += [] if successors else [unit]
+    return ends
+
+
 def end(given: dict[str, Any], before: list[str]) -> dict[str, Any]:
     """Have workers finish, but for those of pools whose tasks nobody else takes; return the module's result."""
-    pools = {guard_program.pool(process) for process in given["keep"]}
-    kept = [unit for unit in before if guard_program.pool(serving.beside(given["name"], unit)) in pools]
+    pools = {pool_of(process) for process in given["keep"]}
+    kept = [unit for unit in before if pool_of(serving.beside(given["name"], unit)) in pools]
     serving.stop([unit for unit in before if unit not in kept])
-    names = " and ".join(sorted({guard_program.pool(serving.beside(given["name"], unit)) for unit in kept}))
+    names = " and ".join(sorted({pool_of(serving.beside(given["name"], unit)) for unit in kept}))
     minutes = round(most_seconds(given) / 60)
     return {
         "changed": bool(before),
@@ -319,11 +336,8 @@ def main() -> None:
             before = serving.units(given["name"])
             if given["state"] == "absent":
                 module.exit_json(**end(given, before))
-            if not replaces:
-                serving.stop(before)
             started, waiting = begin(given)
-            if replaces:
-                serving.stop([unit for unit in before if serving.beside(given["name"], unit) in given["processes"]])
+            serving.stop(dispensable(given, before, waiting))
         except (RuntimeError, celery_cli.CannotAskError) as why:
             if replaces:
                 module.exit_json(changed=False, running=[], waiting={}, problem=str(why).rstrip("."))
@@ -332,6 +346,9 @@ def main() -> None:
                 f"{str(why).rstrip('.')}."
             )
         except (serving.ImpossibleError, supervisord.NotAnsweringError, supervisor_parser.InvalidError, OSError) as why:
+            if given["apart"] and not replaces:
+                # Their code may be older than that of the workers that come.
+                serving.stop(before)
             # Those that are to be absent may be there still; each ends by itself in the end.
             module.exit_json(changed=bool(before), running=[], waiting={}, problem=str(why), ending=before, kept="")
     module.exit_json(changed=True, running=[worker.process for worker in started], waiting=waiting, problem="")

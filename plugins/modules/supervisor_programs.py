@@ -270,14 +270,24 @@ def stop(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: f
     def hand_over() -> None:
         # Old code and new code never take tasks from one queue.
         if known and result["waiting"] and not work.may_take_tasks(workers):
-            result["waiting"] = known.hand_over(result["waiting"])
-            result["handed_over"] = time.time()
+            left = known.hand_over(result["waiting"])
+            if len(left) < len(result["waiting"]):
+                result["handed_over"] = time.time()
+                guard.remember_waiting(module, left)
+            result["waiting"] = left
 
-    work = drain.Drain(daemon, stages, warm_shutdowns, given["stop_requests"], before, unfinished, hand_over)
+    def telling(name: str, pid: int) -> None:
+        if name in workers:
+            guard.remember_finishing(module, name, pid)
+
+    asked = given["stop_requests"]
+    work = drain.Drain(daemon, stages, warm_shutdowns, asked, before, unfinished, hand_over, telling)
     for name in given["kill"]:
         drain.kill(daemon, name)
     try:
         pending = work.run(until)
+        if known and given["waiting"] and not result["waiting"]:
+            known.delete_queue([one["node"] for one in given["waiting"].values()])
     finally:
         if known:
             known.close()
@@ -306,7 +316,7 @@ def workers_of(daemon: Daemon, module: AnsibleModule) -> consumers.Consumers:
         return celery_cli.Application.configured(module.params["celery"], supervisord.MAIN_CONF)
 
     def remember(celery: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
-        return guard.remember_consumers(module, celery, found, module.params["apart"])
+        return guard.remember_consumers(module, celery, found, module.params["apart"], module.params["waiting"])
 
     return consumers.Consumers(application, daemon, socket.gethostname(), remember)
 
@@ -489,7 +499,7 @@ def main() -> None:
             else:
                 start_with_patience(daemon, module, result, until)
         except (supervisord.NotAnsweringError, supervisord.RefusedError) as why:
-            consumers.give_back(module)
+            result["back"], result["finishing"] = consumers.give_back(module)
             module.fail_json(msg=str(why), **result)
     module.exit_json(**result)
 

@@ -209,8 +209,11 @@ def restart(declared: Declared, info: Mapping[str, Any], wanted: Wanted, only: s
     return _with_code(plan, declared, info)
 
 
-def _with_code(plan: Plan, declared: Declared, info: Mapping[str, Any]) -> Plan:
-    """Return a plan that restarts, with what comes into service by that and has to be looked at before."""
+def _with_code(plan: Plan, declared: Declared, info: Mapping[str, Any], looks: bool = True) -> Plan:
+    """Return a plan that restarts, with what comes into service by that and has to be looked at before.
+
+    A run that does not look at it (``looks``) has nobody with new code take tasks beside workers with the old one.
+    """
     stops = [*plan.drain.workers, *plan.drain.site, *(name for names in plan.drain.stages for name in names)]
     nodes = {make_namespec(declared.project, _process_of(node)): node for node in _in_file(declared, info).nodes}
     # Nobody can say whether they know the same tasks as the new code does, so none with it may take tasks beside them.
@@ -221,12 +224,12 @@ def _with_code(plan: Plan, declared: Declared, info: Mapping[str, Any]) -> Plan:
         gunicorn=make_namespec(declared.project, "gunicorn") if restarting.serves(declared, stops) else "",
     )
     said = restarting.comes_into_service(info, stops)
-    if unknown and plan.handover:
-        said.append(
-            f"nobody takes tasks while the workers restart: which tasks {', '.join(unknown)} know cannot be asked, and "
-            "the new code may have others."
-        )
-    return replace(plan, code=code, handover={} if unknown else plan.handover, warnings=(*plan.warnings, *said))
+    blind = "whether the new code has the same tasks is not looked at here." if said and not looks else ""
+    if unknown:
+        blind = f"which tasks {', '.join(unknown)} know cannot be asked, and the new code may have others."
+    if blind and plan.handover:
+        said.append(f"nobody takes tasks while the workers restart: {blind}")
+    return replace(plan, code=code, handover={} if blind else plan.handover, warnings=(*plan.warnings, *said))
 
 
 def _process_of(node: str) -> str:
@@ -251,7 +254,7 @@ def rollback(declared: Declared, info: Mapping[str, Any], wanted: Wanted, replac
         actions={"restart": why} if why else {},
         warnings=(*plan.warnings, *filter(None, [_others_stop(declared, info) if why else ""])),
     )
-    return _with_code(plan, declared, info) if why else plan
+    return _with_code(plan, declared, info, looks=False) if why else plan
 
 
 def remove(

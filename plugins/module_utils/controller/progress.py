@@ -145,6 +145,10 @@ class Serving:
         self.replaced: dict[str, dict[str, int]] = {}
         self.warnings: list[str] = []
 
+    def taking(self) -> dict[str, Mapping[str, Any]]:
+        """Return those that are weighed and take tasks already."""
+        return {process: one for process, one in self.limited.items() if process not in self.waiting}
+
     def line(self, process: str, held: int) -> str:
         """Return the line on one that is past its limit."""
         return f"{self.host}: {self._heavy(process, held)} so another one is started, and then it is told to finish"

@@ -11,7 +11,7 @@ from typing import Any, Mapping, Sequence
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import consent, logs, memory, places
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
-from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import short_name
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import pool_of, short_name
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import Program, Worker
 
 _HEADINGS = ("program", "processes", "concurrency", "pool", "holds", "memory limit", "log")
@@ -176,9 +176,9 @@ class Report:
     def _served(self) -> str:
         """Return whose tasks other workers took meanwhile, or why nobody did."""
         serving = self._results.get("serving", {})
-        names = " and ".join(name.rpartition(":")[2].rpartition("_")[0] for name in serving.get("running", []))
+        names = " and ".join(pool_of(name) for name in serving.get("running", []))
         drain = self._results.get("drained", {})
-        left = [name.rpartition(":")[2].rpartition("_")[0] for name in drain.get("waiting", {})]
+        left = [pool_of(name) for name in drain.get("waiting", {})]
         if left:
             return f", nobody took tasks of {' and '.join(left)} (the worker with the new code did not answer)"
         if names:
@@ -200,7 +200,7 @@ class Report:
         """Return which of them came to hold too much meanwhile."""
         found: Mapping[str, Any] = self._results.get("drained", {}).get("replaced", {})
         said = [
-            f"the one of {name.rpartition(':')[2].rpartition('_')[0]} came to hold {one['held'] // _MEGABYTE} MB, more "
+            f"the one of {pool_of(name)} came to hold {one['held'] // _MEGABYTE} MB, more "
             f"than its limit of {memmon.size_text(one['limit'])}, and finished once another one had answered"
             for name, one in found.items()
         ]

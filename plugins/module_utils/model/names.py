@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Mapping
 
 _ORPHAN = "pid:"
@@ -49,6 +50,11 @@ def short_name(name: str) -> str:
     if is_orphan(name):
         return f"the orphan {orphan_pid(name)}"
     return name if " " in name else name.rpartition(":")[2]
+
+
+def pool_of(process: str) -> str:
+    """Return the program that a process is one of, by its name: ``worker`` for ``myauth:worker_00``."""
+    return re.sub(r"_\d+\Z", "", process.rpartition(":")[2])
 
 
 def _orphan_parts(name: str) -> tuple[str, str]:

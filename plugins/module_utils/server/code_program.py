@@ -187,7 +187,7 @@ def answers(project: str, nodes: list[str]) -> dict[str, Any]:
     if nodes:
         found["celery"] = [int(part) for part in metadata.version("celery").split(".")[:2]]
         if app.conf.task_create_missing_queues:
-            found["queues"] = sorted(app.amqp.queues)
+            found["queues"] = sorted(app.amqp.queues.consume_from)
         try:
             found.update(lost(app, nodes))
         except Exception as why:  # noqa: BLE001 - each kind of broker has its own

@@ -38,8 +38,9 @@ from kombu import Exchange, Queue
 with find_app(sys.argv[1]).connection_for_write() as connection:
     queue = Queue(sys.argv[2], Exchange(sys.argv[2]), sys.argv[2])(connection.default_channel)
     queue.declare()
-    queue.delete()
-    queue.exchange.delete()
+    # With another broker than Redis another server's worker may wait there.
+    queue.delete(if_unused=True)
+    queue.exchange.delete(if_unused=True)
 print("{}")
 """
 _DELETE_SECONDS = 60
@@ -138,19 +139,23 @@ class Consumers:
 
         ``waiting`` has the ``node`` and the ``queues`` of each.
         """
+        # They take tasks until their successors do.
+        serving.stop([unit for one in waiting.values() for unit in one.get("replaces", [])])
         try:
-            consumers_program.tell(self._ask, "add_consumer", waiting)
-            taking = consumers_program.await_queues(self._ask, waiting, takes=True)
-            self._ask("cancel_consumer", [waiting[name]["node"] for name in taking], queue=serving.PRIVATE_QUEUE)
+            taking = consumers_program.hand_over(self._ask, waiting)
         except consumers_program.NotAnswering:
             return dict(waiting)
-        left = {name: one for name, one in waiting.items() if name not in taking}
-        if not left:
-            # An empty queue that stays hurts nobody.
-            with contextlib.suppress(celery_cli.CannotAskError):
-                application = self._celery()
-                application.ask(_DELETE_QUEUE, [application.project, serving.PRIVATE_QUEUE], _DELETE_SECONDS)
-        return left
+        return {name: one for name, one in waiting.items() if name not in taking}
+
+    def delete_queue(self, nodes: Iterable[str]) -> None:
+        """Have workers that were handed the real queues leave their own one, and take it out of the broker.
+
+        An empty queue that stays hurts nobody.
+        """
+        with contextlib.suppress(consumers_program.NotAnswering, celery_cli.CannotAskError):
+            self._ask("cancel_consumer", nodes, queue=serving.PRIVATE_QUEUE)
+            application = self._celery()
+            application.ask(_DELETE_QUEUE, [application.project, serving.PRIVATE_QUEUE], _DELETE_SECONDS)
 
     def _can_take_again(self, pid: int) -> bool:
         """Whether a worker keeps the queues that it is given back, by the Celery that it has loaded."""
@@ -195,6 +200,6 @@ def give_back(module: AnsibleModule) -> tuple[list[str], list[str]]:
     """
     state = guard.state(module)
     back, finishing = consumers_program.give_back(state)
-    if state.get("consumers"):
+    if state.get("consumers") or state.get("waiting"):
         guard.forget_consumers(module)
     return back, finishing

@@ -9,9 +9,10 @@ The guard runs it so, which has nothing of the run left but what lies in its own
 Python's own library. Of the guard's state it reads ``celery``, which says how the project's Celery application is
 loaded (``python`` and ``project``, and of `subprocess.Popen`'s arguments ``cwd``, ``env`` and those that name a user),
 and ``consumers``: by process, its ``node``, the ``queues`` that it took tasks from, its ``pid`` and ``start``, in clock
-ticks since boot; and ``apart``, which says why these and workers with the installed code must not take tasks from one
-queue, "" if they may. It prints a JSON object: ``said``, what has become of each of these that still runs, and which of
-them are ``finishing``.
+ticks since boot; ``apart``, which says why these and workers with the installed code must not take tasks from one
+queue, "" if they may; and ``waiting``, the workers with the installed code that take none until these do not, each with
+its ``node`` and ``queues``. It prints a JSON object: ``said``, what has become of each of these that still runs, and
+which of them are ``finishing``.
 """
 
 from __future__ import annotations
@@ -81,7 +82,12 @@ class Talk:
             "timeout": _ANSWER_SECONDS,
             "limit": most or len(names),
         }
-        said = self._exchange(json.dumps(asked).encode() + b"\n")
+        try:
+            said = self._exchange(json.dumps(asked).encode() + b"\n")
+        except NotAnswering:
+            # An answer that comes late would be taken for that to the next question.
+            self.close()
+            raise
         answers = ((node, answer) for part in json.loads(said) for node, answer in part.items())
         return {node: answer for node, answer in answers if not failed(answer)}
 
@@ -146,6 +152,20 @@ def tell(talk: Ask, command: str, consumers: Mapping[str, Mapping[str, Any]]) ->
         talk(command, [known["node"] for known in consumers.values() if queue in known["queues"]], queue=queue)
 
 
+def hand_over(talk: Ask, waiting: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Have workers take tasks from all of their queues; return the processes of those that have said that they will.
+
+    One of the pool ``solo`` that has got a task says nothing else for a while. Raises `NotAnswering`.
+    """
+    takes = dict(waiting)
+    for queue in sorted({queue for one in waiting.values() for queue in one["queues"]}):
+        asked = {name: one["node"] for name, one in takes.items() if queue in one["queues"]}
+        said = talk("add_consumer", asked.values(), queue=queue)
+        for name in [name for name, node in asked.items() if node not in said]:
+            del takes[name]
+    return list(takes)
+
+
 def await_queues(talk: Ask, consumers: Mapping[str, Mapping[str, Any]], takes: bool) -> list[str]:
     """Return the processes whose nodes take tasks from all of their queues, or from none if not ``takes``.
 
@@ -173,13 +193,17 @@ def give_back(state: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     answer, or others have been started by now whose code has other tasks, and each would discard the other's.
     """
     consumers = running(state)
-    if not consumers:
-        return [], []
-    back = [] if state.get("apart") else _taking_again(state["celery"], consumers)
+    back = _taking_again(state["celery"], consumers) if consumers and not state.get("apart") else []
     finishing = [name for name in consumers if name not in back]
     for name in finishing:
         with contextlib.suppress(ProcessLookupError):
             os.kill(consumers[name]["pid"], signal.SIGTERM)
+    if state.get("waiting"):
+        # All others were told to finish, so that nobody else takes their tasks.
+        talk = Talk(state["celery"])
+        with contextlib.suppress(NotAnswering):
+            hand_over(talk, state["waiting"])
+        talk.close()
     return back, finishing
 
 

@@ -49,7 +49,8 @@ class Drain:
     that it has still to finish, gets its TERM afterwards, and is ``paused`` since a time.
     ``before`` is called once before the first of a stage's processes is told, and returns ``waits`` of those
     that take no more tasks by then. ``unfinished`` returns which of them have not finished these.
-    ``each_round`` is called after each look at the processes.
+    ``each_round`` is called after each look at the processes, ``telling`` with the name and pid of each supervised one
+    before it is told to stop.
     """
 
     daemon: Daemon
@@ -59,6 +60,7 @@ class Drain:
     before: Callable[[Sequence[str]], Mapping[str, Sequence[str]]]
     unfinished: Callable[[Mapping[str, Sequence[str]]], set[str]] = set
     each_round: Callable[[], None] = lambda: None
+    telling: Callable[[str, int], None] = lambda name, pid: None
     changed: bool = False
     _exited: dict[str, float] = field(default_factory=dict)
 
@@ -97,8 +99,9 @@ class Drain:
             if pending:
                 unasked = [name for name, _state in pending if name not in self.stop_requests]
                 if unasked:
+                    asked_at = time.time()
                     for name, waits in self.before(unasked).items():
-                        self._note(name, known[name].pid, waits=list(waits), paused=time.time())
+                        self._note(name, known[name].pid, waits=list(waits), paused=asked_at)
                 unfinished = self.unfinished(self._paused(known))
                 for name, state in pending:
                     if name not in unfinished:
@@ -146,11 +149,13 @@ class Drain:
             self._tell_warmly(name, process)
         else:
             if not self._told(name):
+                self.telling(name, process.pid)
                 self._note(name, process.pid)
             self.daemon.stop(name)
 
     def _tell_warmly(self, name: str, process: Process) -> None:
         if not self._told(name):
+            self.telling(name, process.pid)
             # Its time begins anew: what it has begun since it took no more tasks has as long as any other.
             self._note(name, process.pid)
             self.daemon.terminate(name)

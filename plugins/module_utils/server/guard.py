@@ -18,7 +18,7 @@ import signal
 import socket
 import subprocess
 import time
-from typing import Any, Iterable, Iterator, Mapping
+from typing import Any, Callable, Iterable, Iterator, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import webhook
@@ -234,6 +234,8 @@ def put(module: AnsibleModule, found: Mapping[str, Any]) -> None:
             "celery": earlier.get("celery", {}),
             "consumers": earlier.get("consumers", {}),
             "apart": earlier.get("apart", ""),
+            "waiting": earlier.get("waiting", {}),
+            "finishing": earlier.get("finishing", {}),
             "deadline": time.monotonic() + given["seconds"],
             "timer_set": time.monotonic(),
             "renewed": time.time(),
@@ -338,11 +340,15 @@ def neighbours(module: AnsibleModule, daemon: Daemon, ours: Iterable[str]) -> tu
 
 
 def remember_consumers(
-    module: AnsibleModule, celery: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]], apart: str = ""
+    module: AnsibleModule,
+    celery: Mapping[str, Any],
+    found: Mapping[str, Mapping[str, Any]],
+    apart: str = "",
+    waiting: Mapping[str, Any] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Have the guard give workers their queues back; call it right before they are told to take no more tasks.
 
-    ``celery``, ``found`` and ``apart`` are in the words of consumers_program, with the ``pid`` and ``start`` of each.
+    ``celery``, ``found``, ``apart`` and ``waiting`` are in the words of consumers_program.
     Returns them with the queues of those that an earlier call has told already; nothing if there is no guard.
     """
     given = of_run(module)
@@ -360,8 +366,32 @@ def remember_consumers(
         }
         # Those of an earlier call run the code that they ran then.
         apart = apart or (state.get("apart", "") if earlier else "")
-        program.save(path, {**state, "celery": dict(celery), "consumers": {**earlier, **known}, "apart": apart})
+        state.update(celery=dict(celery), consumers={**earlier, **known}, apart=apart, waiting=dict(waiting or {}))
+        program.save(path, state)
         return known
+
+
+def remember_waiting(module: AnsibleModule, waiting: Mapping[str, Any]) -> None:
+    """Have the guard hand the queues to no other workers than these, in the words of consumers_program."""
+    _change(module, lambda state: {"waiting": dict(waiting)})
+
+
+def remember_finishing(module: AnsibleModule, name: str, pid: int) -> None:
+    """Have the guard know that a worker is told to finish; call it right before."""
+    told = {name: {"pid": pid, "start": program.start_ticks(pid)}}
+    _change(module, lambda state: {"finishing": {**state.get("finishing", {}), **told}})
+
+
+def _change(module: AnsibleModule, changes: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Save what changes in the state of a run's guard; without a guard there is nothing to save."""
+    given = of_run(module)
+    if not given:
+        return
+    with _failing(module), _owned(given):
+        path = _state_path(given["name"])
+        state = program.load(path)
+        if state:
+            program.save(path, {**state, **changes(state)})
 
 
 def state(module: AnsibleModule) -> dict[str, Any]:
@@ -371,23 +401,13 @@ def state(module: AnsibleModule) -> dict[str, Any]:
 
 
 def forget_consumers(module: AnsibleModule) -> None:
-    """Have the guard give no queues back any more."""
-    given = of_run(module)
-    with _failing(module), _owned(given):
-        path = _state_path(given["name"])
-        program.save(path, {**program.load(path), "consumers": {}, "apart": ""})
+    """Have the guard give no queues back any more, and hand none over."""
+    _change(module, lambda state: {"consumers": {}, "apart": "", "waiting": {}})
 
 
 def proven(module: AnsibleModule) -> None:
     """Have the guard put no file back any more: the new one has proved itself."""
-    given = of_run(module)
-    if not given:
-        return
-    with _failing(module), _owned(given):
-        path = _state_path(given["name"])
-        state = program.load(path)
-        if state:
-            program.save(path, {**state, "unproven": None})
+    _change(module, lambda state: {"unproven": None})
 
 
 def _run(*command: str) -> str:

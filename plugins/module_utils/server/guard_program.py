@@ -20,7 +20,9 @@ run's temporary files are gone. What it has to know is in STATE:
 ``ran``: processes (GROUP:PROCESS) that ran; ``site``: those of them that answer visitors;
 ``stopped``: processes that somebody had stopped; ``first``: the supervisord in which they were so;
 ``unproven``: the file to put back, with its ``path``, ``backup``, ``uid``, ``gid`` and ``mode``, null if there is none;
-``celery``, ``consumers``, ``apart``: workers that were told to take no more tasks, in the words of consumers_program;
+``celery``, ``consumers``, ``apart``, ``waiting``: workers that were told to take no more tasks, and those that are to
+take theirs, in the words of consumers_program; ``finishing``: those that were told to finish, each with its ``pid`` and
+``start`` in clock ticks since boot;
 ``access``: how supervisord is reached; ``patience``: seconds that stopping or starting may take.
 """
 
@@ -33,6 +35,7 @@ import fcntl
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -469,9 +472,11 @@ class Guard:
         prefix = str(self.state["serving"])
         listed = systemctl("list-units", "--all", "--plain", "--no-legend", f"{prefix}*.service")
         units = [line.split()[0] for line in listed.splitlines() if line.split()]
-        pools = {pool(name) for name in self._finishing}
+        finishing = dict(self.state.get("finishing", {}))
+        finishing.update((name, self.state["consumers"][name]) for name in self._finishing)
+        pools = {_pool(name) for name, one in finishing.items() if start_ticks(one["pid"]) == one["start"]}
         # Such a unit is named after one process of the pool, and when it began.
-        ended = [unit for unit in units if pool(unit[len(prefix) :].rpartition("-")[0]) not in pools]
+        ended = [unit for unit in units if _pool(unit[len(prefix) :].rpartition("-")[0]) not in pools]
         if ended:
             systemctl("stop", "--no-block", *ended)
             self._did("the workers that took tasks meanwhile were told to finish")
@@ -491,10 +496,9 @@ class Guard:
             time.sleep(_POLL_SECONDS)
 
 
-def pool(process: str) -> str:
-    """Return the program that a process is one of, by its name: that of myauth:worker_00 is worker."""
-    short = process.rpartition(":")[2]
-    return short.rpartition("_")[0] or short
+def _pool(process: str) -> str:
+    """Return the program that a process is one of, by its name, as `names.pool_of` does."""
+    return re.sub(r"_\d+\Z", "", process.rpartition(":")[2])
 
 
 def take_over(path: str) -> dict[str, Any]:

@@ -39,6 +39,9 @@ _NODE = ("-n", "--hostname")
 _QUEUES = ("-Q", "--queues")
 _EXCLUDED = ("-X", "--exclude-queues")
 
+# Of all that these workers have said since a time, the last lines are read.
+_MOST_LINES = 50_000
+
 # Options of `celery worker` by which two of them would write one file, or leave systemd.
 _NOT_TWICE = ("--pidfile", "--statedb", "-S", "--detach", "-D", "--logfile", "-f")
 
@@ -68,8 +71,10 @@ def units(name: str) -> list[str]:
 
 
 def left(name: str) -> list[str]:
-    """Return the units that there are, by systemd's files: a run with nothing to do would wait for systemctl."""
-    return sorted(os.path.basename(path) for path in glob.glob(f"{_UNITS_FOLDER}/{prefix(name)}*.service"))
+    """Return the units that take tasks now. systemd is asked only where there are files of such: it costs time."""
+    found = [os.path.basename(path) for path in glob.glob(f"{_UNITS_FOLDER}/{prefix(name)}*.service")]
+    # One that was told to finish has its file until it has.
+    return sorted(unit for unit in found if _run("systemctl", "is-active", unit).stdout.strip() == "active")
 
 
 def beside(name: str, unit: str) -> str:
@@ -198,7 +203,13 @@ def said_since(name: str, when: float) -> str:
     """Return what all these workers have said since a time, in seconds since 1970; "" if nobody can tell."""
     try:
         return _run(
-            "journalctl", "--unit", f"{prefix(name)}*.service", f"--since=@{int(when)}", "--output=cat", "--quiet"
+            "journalctl",
+            "--unit",
+            f"{prefix(name)}*.service",
+            f"--since=@{int(when)}",
+            f"--lines={_MOST_LINES}",
+            "--output=cat",
+            "--quiet",
         ).stdout
     except ImpossibleError:
         return ""

@@ -168,11 +168,11 @@ def test_workers_on_a_queue_of_their_own_are_handed_the_real_ones(site: Site) ->
     workers = site.workers()
     left = workers.hand_over(waiting)
     assert left == {"myauth:slow_00": waiting["myauth:slow_00"]}
-    assert site.queues("new@auth1") == ["celery", "fleet"]
-    # One waits on that queue yet.
-    assert site.deleted == []
+    assert site.queues("new@auth1") == ["allianceauth-tuning", "celery", "fleet"]
     site.has(silent={"queues": ["allianceauth-tuning"]})
     assert workers.hand_over(left) == {}
+    assert site.queues("silent@auth1") == ["allianceauth-tuning", "slow"]
+    workers.delete_queue(["silent@auth1"])
     assert site.queues("silent@auth1") == ["slow"]
     assert site.deleted == ["allianceauth-tuning"]
     workers.close()
@@ -303,11 +303,12 @@ def test_a_worker_that_does_not_answer_is_told_to_finish(site: Site, process: su
 def test_old_code_gets_no_queue_back_from_which_new_code_takes_tasks(
     site: Site, process: subprocess.Popen[bytes]
 ) -> None:
-    site.has(worker_00={"queues": []})
+    site.has(worker_00={"queues": []}, new={"queues": ["allianceauth-tuning"]})
     state = {
         "celery": site.celery,
         "consumers": {WORKER: entry(process.pid, "celery")},
         "apart": "app.new is not both in the old code and in the new one",
+        "waiting": {WORKER: {"node": "new@auth1", "queues": ["celery"]}},
     }
     done = subprocess.run(
         [sys.executable, "-I", consumers_program.__file__],
@@ -319,6 +320,8 @@ def test_old_code_gets_no_queue_back_from_which_new_code_takes_tasks(
     words = "runs the code from before and was told to finish, after which supervisord starts it again"
     assert json.loads(done.stdout) == {"said": [f"{WORKER} {words}"], "finishing": [WORKER]}
     assert site.queues() == []
+    # Who was to take its tasks takes them.
+    assert site.queues("new@auth1") == ["allianceauth-tuning", "celery"]
     assert process.wait(60) == -signal.SIGTERM
 
 

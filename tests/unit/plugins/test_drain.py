@@ -129,10 +129,16 @@ def test_who_may_still_take_tasks_is_known_until_each_has_said_that_it_takes_non
     first = drained(found, [workers, MORE], workers, before=lambda names: waits)
     first.unfinished = lambda paused: set(paused)
     first.each_round = lambda: seen.append(first.may_take_tasks(workers))
+    told: list[tuple[str, int]] = []
+    first.telling = lambda name, pid: told.append((name, pid))
+    pid = found.process("silent:silent").pid
     assert first.may_take_tasks(workers) == set(workers)
     first.run(time.monotonic() + 5)
     # One in a warm shutdown says nothing, and may have a task on its way.
     assert seen[-1] == {"silent:silent"}
+    # Whoever brings the server back knows it, should this drain be cut off.
+    assert ("silent:silent", pid) in told
+    assert "paused:paused" not in dict(told)
     second = drained(found, [workers, MORE], workers, stop_requests=first.stop_requests)
     second.unfinished = lambda paused: set()
     assert second.may_take_tasks(workers) == {"silent:silent"}

@@ -171,7 +171,10 @@ def test_a_worker_stays_that_takes_the_tasks_of_one_that_finishes(cut: Callable[
     run = cut(program("worker"))
     kept, ended = (f"allianceauth-tuning-nobody-worker-{name}-1.service" for name in ("worker_00", "slow_00"))
     (run.folder / "calls.units").write_text("".join(f"{unit} loaded active running x\n" for unit in (kept, ended)))
-    run.state["consumers"] = {"worker:worker_01": {}}
+    alive = {"pid": os.getpid(), "start": guard_program.start_ticks(os.getpid())}
+    # The one of this pool has ended since.
+    run.state["finishing"] = {"worker:slow_00": {**alive, "start": 1}}
+    run.state["consumers"] = {"worker:worker_01": alive}
     told = {"said": ["worker:worker_01 was told to finish"], "finishing": ["worker:worker_01"]}
     (run.path.parent / guard_program.CONSUMERS).write_text(f"print({json.dumps(told)!r})")
     assert run.end() == 0

@@ -248,6 +248,18 @@ def test_a_kept_file_says_itself_what_it_has_to_show(defaults: dict[str, Any], i
     assert decided.expected.nodes == {"worker_00@auth1": {}, "celery@worker_services_00": {}}
     assert decided.expected.site == "127.0.0.1:8001"
     assert decided.expected.processes == ("myauth:worker_00",)
+    info["orphans"] = []
+    assert list(plan.rollback(declare(defaults), info, WANTED, replaced=True).handover) == ["myauth:worker_00"]
+    # What was installed since may have other tasks, and this run does not look.
+    info["code"] = {
+        "packages": [{"name": "app", "version": "2.0", "time": info["now"]}],
+        "sources": [],
+        "folder": 0.0,
+        "kept": {"versions": {}, "time": 0.0},
+    }
+    decided = plan.rollback(declare(defaults), info, WANTED, replaced=True)
+    assert decided.handover == {}
+    assert any("nobody takes tasks while the workers restart: whether" in said for said in decided.warnings)
 
 
 def test_gunicorn_shares_its_address_unless_the_admin_configures_it(

@@ -50,6 +50,43 @@ def test_one_that_may_not_take_tasks_yet_begins_on_a_queue_of_its_own(own: list[
     assert serving.queues([*CELERY, *own], ["celery", "slow"]) == queues
 
 
+def test_one_that_an_earlier_run_has_left_takes_tasks_until_its_successor_does() -> None:
+    units = [f"{serving.prefix('myauth')}{name}-1764107412.service" for name in ("worker_01", "slow_00", "gone_00")]
+    waiting: dict[str, Any] = {"myauth:worker_00": {"node": "a"}, "myauth:slow_00": {"node": "b"}}
+    given = {"state": "present", "name": "myauth"}
+    assert celery_standby.dispensable(given, units, waiting) == units[2:]
+    assert {process: one["replaces"] for process, one in waiting.items()} == {
+        "myauth:worker_00": units[:1],
+        "myauth:slow_00": units[1:2],
+    }
+    # Nobody waits, so all of them end.
+    assert celery_standby.dispensable(given, units, {}) == units
+
+
+def test_only_the_workers_of_pools_that_still_finish_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    units = [f"{serving.prefix('myauth')}{name}-1764107412.service" for name in ("worker_00", "worker_services_00")]
+    stopped: list[str] = []
+    monkeypatch.setattr(serving, "stop", stopped.extend)
+    monkeypatch.setattr(serving, "units", lambda _name: units)
+    given = {"name": "myauth", "keep": ["myauth:worker_01"], "longest": 600}
+    kept = celery_standby.end(given, units)["kept"]
+    assert stopped == units[1:]
+    assert kept.startswith("Another worker takes the tasks of worker until the next run that restarts ends it, or ")
+    assert f"systemd 50 minutes after it began, or you do (sudo systemctl stop {units[0]})." in kept
+    assert celery_standby.end({**given, "keep": []}, units)["kept"] == ""
+
+
+def test_one_that_was_told_to_finish_is_not_said_to_take_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "_UNITS_FOLDER", str(tmp_path))
+    states = {f"{serving.prefix('myauth')}{name}.service": name for name in ("active", "deactivating")}
+    for unit in states:
+        (tmp_path / unit).touch()
+    asked = types.SimpleNamespace
+    monkeypatch.setattr(serving, "_run", lambda *command: asked(stdout=f"{states[command[-1]]}\n"))
+    assert serving.left("myauth") == [f"{serving.prefix('myauth')}active.service"]
+    assert serving.left("other") == []
+
+
 @pytest.mark.parametrize("option", ["--pidfile=/run/a.pid", "--statedb", "--detach", "-D", "-f"])
 def test_what_two_workers_cannot_have_is_told(option: str) -> None:
     with pytest.raises(serving.ImpossibleError, match=f"two workers cannot have {option.partition('=')[0]}"):

@@ -75,6 +75,15 @@ def test_without_a_successor_it_goes_on_and_the_run_too(answer: dict[str, Any]) 
     assert drain.calls[-1][1]["serving"] == {}
 
 
+@pytest.mark.usefixtures("_each_time")
+def test_one_that_takes_no_tasks_yet_is_not_weighed() -> None:
+    waits = {"pending": HEAVY["pending"]}
+    drain = Drain({**waits, "waiting": {PROCESS: {}}}, {**waits, "waiting": {}}, {"pending": []})
+    drain._task.args["waiting"] = {PROCESS: {"node": "a", "queues": ["celery"]}}
+    drain._stop({})
+    assert [PROCESS in given["serving"] for _module, given in drain.calls] == [False, False, True]
+
+
 def test_none_is_weighed_more_often_than_memmon_looks() -> None:
     waits = {"pending": HEAVY["pending"]}
     drain = Drain(waits, waits, {"pending": []})
@@ -119,7 +128,7 @@ def test_only_a_successor_that_works_ends_the_one_before_it(
     def end(**result: Any) -> None:
         raise Ended(result)
 
-    params = {"state": "replaced", "name": "myauth", "processes": [PROCESS], "guard": {}, "brings": "configuration"}
+    params = {"state": "replaced", "name": "myauth", "processes": [PROCESS], "guard": {}, "brings": "code", "apart": ""}
     module = types.SimpleNamespace(params=params, check_mode=False, exit_json=end, fail_json=None)
     mine, other = (f"{serving.prefix('myauth')}{name}-1764107412.service" for name in ("worker_00", "worker_01"))
     stopped: list[str] = []

@@ -126,7 +126,8 @@ def test_a_worker_that_ignores_its_signal_calls_the_run_off(host: Any) -> None:
         sent = server.send(host, 2, 0, "unfrozen")
         expected = {key: ["start", "end"] for key in sent}
         assert server.wait(lambda: server.ledger(host, "unfrozen-"), lambda tasks: tasks == expected) == expected
-        idle = play.run("apply")
+        concurrency = re.findall(r"--concurrency=(\d+)", " ".join(server.arguments(host)["worker_00"]))
+        idle = play.run("apply", auth_worker_concurrency=int(concurrency[0]))
         assert idle.status == 0
         assert "a worker that an earlier run left to take tasks is still there" in " ".join(idle.output.split())
     assert server.configuration(host) == before
