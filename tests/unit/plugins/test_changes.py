@@ -68,6 +68,34 @@ def test_the_lines_that_are_offered_keep_all_of_it(
         assert SECRET in answered.file()
 
 
+def test_one_name_keeps_another_value_in_each_program(defaults: dict[str, Any], stock: dict[str, str]) -> None:
+    values = {"worker": f"{SECRET} workers", "gunicorn": f"{SECRET} site"}
+    written = {name: f"environment = NEW_RELIC_APP_NAME='{value}'\n" for name, value in values.items()}
+    old = edited(
+        stock["5.5.0"],
+        {
+            OF_THE_WORKER: written["worker"] + OF_THE_WORKER,
+            "stopsignal = INT": f"{written['gunicorn']}stopsignal = INT",
+        },
+    )
+    server = Server(defaults)
+    asked = server.unasked(old)
+    assert sorted(consent.line(change) for change in asked) == [
+        (
+            f"{program} environment NEW_RELIC_APP_NAME: a value that is not shown -> none "
+            f"(auth_program_settings.{program}.environment.NEW_RELIC_APP_NAME)"
+        )
+        for program in sorted(values)
+    ]
+    assert SECRET not in str(asked)
+    pasted = yaml.safe_load("\n".join(consent.block(asked, server.explicit)))
+    for program, settings in pasted["auth_program_settings"].items():
+        assert settings["environment"] == {"NEW_RELIC_APP_NAME": PLACEHOLDER}
+        settings["environment"]["NEW_RELIC_APP_NAME"] = values[program]
+    answered = Server(defaults, pasted)
+    assert not [change for change in answered.changes(old) if "environment" in str(change["item"])]
+
+
 def test_a_secret_that_was_not_put_in_is_refused(defaults: dict[str, Any]) -> None:
     settings = {"worker": {"environment": {"SLACK": PLACEHOLDER}}}
     _declared, refusals = variables.declare({**defaults, "auth_program_settings": settings}, HOST)
