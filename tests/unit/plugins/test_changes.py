@@ -176,6 +176,31 @@ def test_memmon_that_is_asked_for_asks_for_no_other_limit(defaults: dict[str, An
     assert Server(defaults, {"auth_memmon": False}).unasked(old) == []
 
 
+def test_a_limit_that_counts_a_bots_children_is_not_given_to_the_bot_alone_unasked(
+    defaults: dict[str, Any], stock: dict[str, str]
+) -> None:
+    watched = "[eventlistener:memmon_b]\ncommand = /venv/bin/memmon -c -p authbot=1GB\nevents = TICK_60\n"
+    old = edited(stock["5.5.0"], {IN_THE_GROUP: BOT + watched + IN_THE_GROUP})
+    bot = {
+        "command": "/home/allianceserver/venv/auth/bin/python manage.py run_authbot",
+        "memory_limit": "1GB",
+        "stopsignal": "INT",
+        "environment": {"TOKEN": SECRET},
+    }
+
+    def asked(**more: Any) -> list[str]:
+        server = Server(defaults, {"auth_extra_programs": {"authbot": {**bot, **more}}})
+        limits = [change for change in server.unasked(old) if change["item"] == "memory limit"]
+        lines = "\n".join(consent.block(limits, server.explicit))
+        return [*map(consent.line, limits), *(line for line in lines.splitlines() if "cumulative" in line)]
+
+    line, offered = asked()
+    assert line.startswith("authbot memory limit: 1GB with its children -> 1GB (auth_extra_programs.authbot")
+    assert offered.strip() == "memory_limit_cumulative: true"
+    assert asked(memory_limit_cumulative=True) == []
+    assert asked(memory_limit_cumulative=False) == []
+
+
 def test_a_pool_of_an_apps_that_was_named_with_its_queue_alone_is_asked_about(
     defaults: dict[str, Any], stock: dict[str, str]
 ) -> None:
