@@ -242,7 +242,7 @@ class ListenerChanges:
     def _listener_gone(self, listener: Section) -> Change:
         variable = {"crashmail": ("-m", "auth_crashmail_email"), "httpok": ("", "auth_httpok_url")}.get(listener.kind)
         keeps: tuple[tuple[Path, Any], ...] = ()
-        hint = f"put [{listener.name}] into a file of its own in conf.d"
+        hint = f"cut out [{listener.name}] here and put it into a file of its own in conf.d"
         if variable and listener.name == f"eventlistener:{listener.kind}":
             value = listener.argument(variable[0]) if variable[0] else _page(listener)
             if value:

@@ -60,7 +60,7 @@ class WholePrograms:
             settled: tuple[Path, ...] = (("auth_workers", name, "enabled"),)
         else:
             keeps, settled = self._extra_entry(name, replace(program, kind="extra")), ()
-        hint = "" if keeps else f"put [{title}] into a file of its own in conf.d"
+        hint = "" if keeps else f"cut out [{title}] here and put it into a file of its own in conf.d"
         return Change(title, "", A_PROGRAM, NOTHING, True, keeps, settled, (title,), hint)
 
     def _is_ours(self, worker: Section) -> bool:

@@ -329,22 +329,22 @@ CHOSEN: dict[str, tuple[dict[str, str], list[str]]] = {
 LOST: dict[str, tuple[dict[str, str], str, str]] = {
     "a section of supervisor's": (
         {IN_THE_GROUP: "[inet_http_server]\nport = 9001\n" + IN_THE_GROUP},
-        "[inet_http_server]: a section -> none (move it into a file of its own in conf.d)",
+        "[inet_http_server]: a section -> none (cut it out here and put it into a file of its own in conf.d)",
         "inet_http_server",
     ),
     "a group": (
         {IN_THE_GROUP: "[group:bots]\nprograms = a\n" + IN_THE_GROUP},
-        "[group:bots]: a group -> none (give its programs to auth_extra_programs, or move it",
+        "[group:bots]: a group -> none (give its programs to auth_extra_programs, or cut it out",
         "group:bots",
     ),
     "an option of the daemon": (
         {"[supervisord]\n": "[supervisord]\nminfds = 2048\n"},
-        "supervisord minfds: 2048 -> none (move it into a file of its own in conf.d)",
+        "supervisord minfds: 2048 -> none (cut it out here and put it into a file of its own in conf.d)",
         "supervisord.minfds",
     ),
     "several processes of a bot": (
         {IN_THE_GROUP: BOT.replace("numprocs = 1", "numprocs = 2") + IN_THE_GROUP},
-        "[program:authbot]: a program -> none (put [program:authbot] into a file of its own in conf.d)",
+        "[program:authbot]: a program -> none (cut out [program:authbot] here and put it into a file of its own in conf.d)",
         "program:authbot",
     ),
     "the limit of a program of another file": (
@@ -369,7 +369,7 @@ LOST: dict[str, tuple[dict[str, str], str, str]] = {
     ),
     "a listener that is called memmon and is none": (
         {IN_THE_GROUP: "[eventlistener:memmon_x]\ncommand = /opt/watch\nevents = TICK_60\n" + IN_THE_GROUP},
-        "[eventlistener:memmon_x]: a listener -> none (put [eventlistener:memmon_x] into a file of its own in conf.d)",
+        "[eventlistener:memmon_x]: a listener -> none (cut out [eventlistener:memmon_x] here and put it into a file of its own in conf.d)",
         "eventlistener:memmon_x",
     ),
 }
