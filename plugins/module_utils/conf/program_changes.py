@@ -29,6 +29,8 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.descripti
 _WHY_LOGS = (
     "the logs go to a folder that root alone writes, one for each process, and the project's log folder links to them"
 )
+_WHY_PROGRAM = "the role starts the one of the virtual environment itself, by its full name"
+_NO_VENV = "the role starts what is in a virtual environment, and the system's own programs are in none"
 _WHY_ONE_LOG = "both streams of a process go into its log"
 _WHY_NAMES = "processes are numbered, and nodes have the host in their names, so that no two are called the same"
 _WHY_TEMPLATE = "Alliance Auth's template has it since gunicorn has a control socket, as the one here does"
@@ -76,17 +78,7 @@ class ProgramChanges:
     # Arguments
 
     def _arguments(self, name: str, before: Section, after: Section) -> Iterator[Change]:
-        if before.program.startswith("/") and before.program != after.program:
-            yield Change(
-                after.name,
-                "command",
-                before.program,
-                after.program,
-                chosen=True,
-                keeps=((("auth_venv",), os.path.dirname(os.path.dirname(before.program))),),
-                settled_by=(("auth_venv",),),
-                names=(f"{after.name}.command",),
-            )
+        yield from self._program(before, after)
         for item in after.table.arguments:
             if item.variable == after.table.any_argument:
                 continue
@@ -108,6 +100,27 @@ class ProgramChanges:
                 hint="change it in your web server too" if item.name == "-b" else "",
             )
         yield from self._other_arguments(name, before, after)
+
+    def _program(self, before: Section, after: Section) -> Iterator[Change]:
+        """Yield the change of the program itself, out of another venv or by way of Python."""
+        if before.folder.startswith("/") and before.folder != after.folder:
+            venv = os.path.dirname(before.folder)
+            is_systems = venv in ("/", "/usr", "/usr/local")
+            yield Change(
+                after.name,
+                "command",
+                joined(before.started_by),
+                after.program,
+                chosen=True,
+                keeps=() if is_systems else ((("auth_venv",), venv),),
+                settled_by=(("auth_venv",),),
+                names=(f"{after.name}.command",),
+                hint=_NO_VENV if is_systems else "",
+            )
+        elif before.started_by != after.started_by:
+            yield Change(
+                after.name, "command", joined(before.started_by), after.program, chosen=False, reason=_WHY_PROGRAM
+            )
 
     def _other_arguments(self, name: str, before: Section, after: Section) -> Iterator[Change]:
         path = _list_path(name, after)

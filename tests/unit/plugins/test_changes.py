@@ -25,6 +25,7 @@ from tests.unit.plugins.changing import (
     MEMBERAUDIT,
     OF_THE_WORKER,
     SECRET,
+    WORKER,
     Server,
     edited,
 )
@@ -292,6 +293,32 @@ def test_the_seal_holds_for_environments_too_and_they_are_not_shown(defaults: di
 @pytest.mark.parametrize("text", ["", "[program:a]\ncommand = a\n", "; sha1 of what follows: 0\n"])
 def test_another_file_is_not_sealed(text: str) -> None:
     assert not managed_file.is_unchanged(text)
+
+
+@pytest.mark.parametrize("before", ["{venv}/python -m celery", "{venv}/python3.11 {venv}/celery", "celery"])
+def test_the_same_celery_in_other_words_is_compared_by_its_arguments(
+    defaults: dict[str, Any], stock: dict[str, str], before: str
+) -> None:
+    command = before.format(venv=CELERY.removesuffix("/celery"))
+    in_words = f"{command} -A myauth worker --pool=threads --concurrency=7\n"
+    old = edited(stock["5.5.0"], {WORKER: in_words})
+    server = Server(defaults)
+    assert [consent.line(change) for change in server.unasked(old)] == [
+        "worker --concurrency: 7 -> 10 (auth_worker_concurrency)"
+    ]
+    assert (
+        f"worker command: {command} -> {CELERY} (the role starts the one of the virtual environment itself, by its "
+        "full name)"
+    ) in consent.summary(server.changes(old))
+
+
+def test_python_of_another_venv_is_asked_about(defaults: dict[str, Any], stock: dict[str, str]) -> None:
+    other = "/srv/venv/bin/python -m celery -A myauth worker --pool=threads --concurrency=5\n"
+    asked = Server(defaults).unasked(edited(stock["5.5.0"], {WORKER: other}))
+    assert [consent.line(change) for change in asked] == [
+        f"worker command: /srv/venv/bin/python -m celery -> {CELERY} (auth_venv)"
+    ]
+    assert asked[0]["keeps"] == ((("auth_venv",), "/srv/venv"),)
 
 
 def test_a_command_with_an_open_quote_is_read_as_far_as_it_goes() -> None:
