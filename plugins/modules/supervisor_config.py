@@ -188,6 +188,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
     guard,
     origin,
     preflight,
+    project,
     proof,
     supervisor_parser,
     supervisord,
@@ -282,8 +283,14 @@ def value_changes(given: dict[str, Any], before: str | None, content: str) -> li
         return []
     path = given["path"] if os.path.lexists(given["path"]) else given["link"]
     known = {**adoption.expansions(daemon_pid()), "here": os.path.dirname(path)}
+    gunicorn = description.describe(before, known=known).programs.get("gunicorn")
     found = manual_changes.changes(
-        before, content, given["discard"], known=known, elsewhere=elsewhere(given["path"], given["link"])
+        before,
+        content,
+        given["discard"],
+        known=known,
+        elsewhere=elsewhere(given["path"], given["link"]),
+        gunicorns_file=project.given_by_gunicorns_file(gunicorn) if gunicorn and gunicorn.kind == "gunicorn" else {},
     )
     return [change.as_dict() for change in found]
 

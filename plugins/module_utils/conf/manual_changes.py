@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import Container, Iterable, Iterator, Mapping
+from typing import Any, Container, Iterable, Iterator, Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import description, managed_file, templates
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change import (
@@ -41,6 +41,7 @@ def changes(
     cores: int = 0,
     known: Mapping[str, str] | None = None,
     elsewhere: Mapping[str, description.Options] | None = None,
+    gunicorns_file: Mapping[str, Any] | None = None,
 ) -> list[Change]:
     """Return how ``new`` differs from ``old``, the file that is there; secrets are not in it.
 
@@ -48,8 +49,8 @@ def changes(
     (an environment variable), ``program:worker --autoscale`` (an argument), ``eventlistener:memmon -p authbot`` (one
     limit). ``cores`` are the host's, Celery's own default of ``--concurrency``, ``known`` supervisor's expansions that
     come from elsewhere than the file, ``elsewhere`` the sections of the other files that supervisord loads, with their
-    options. In a file that is as the role wrote it, all comes from variables, so nothing of it is a choice that could
-    be lost.
+    options, ``gunicorns_file`` what the configuration file gives that gunicorn reads now (None: calculated there). In a
+    file that is as the role wrote it, all comes from variables, so nothing of it is a choice that could be lost.
     """
     by_hand = not managed_file.is_unchanged(old)
     # supervisord hands on to the new gunicorn what it has in its own environment.
@@ -62,7 +63,9 @@ def changes(
     # supervisor takes the sections of all files together, so what another file has just so is not lost.
     twice = {title for title, one in description.sections(old).items() if one.items() <= stays.get(title, {}).items()}
     before = _without(before, twice - set(description.sections(new)))
-    found = [_keepable(change) for change in _changes(before, after, str(cores or os.cpu_count() or 1), stays)]
+    cpus = str(cores or os.cpu_count() or 1)
+    programs = ProgramChanges(before, after, cpus, gunicorns_file or {})
+    found = [_keepable(change) for change in _changes(programs, WholePrograms(before, after, cpus), stays)]
     return [
         change if by_hand and not allowed & {change.section, *change.names} else _unasked(change) for change in found
     ]
@@ -102,10 +105,10 @@ def _kinds(new: str) -> dict[str, str]:
 
 
 def _changes(
-    before: Description, after: Description, cores: str, elsewhere: Mapping[str, description.Options]
+    programs: ProgramChanges, whole: WholePrograms, elsewhere: Mapping[str, description.Options]
 ) -> Iterator[Change]:
     """Yield all changes, in the order of the present file."""
-    programs, whole = ProgramChanges(before, after, cores), WholePrograms(before, after, cores)
+    before, after = programs.before, programs.after
     for name, program in before.programs.items():
         if name not in after.programs:
             yield whole.gone(name)

@@ -24,7 +24,9 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.descripti
     Argument,
     Description,
     Section,
+    canonical_argument,
 )
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options import Item
 
 _WHY_LOGS = (
     "the logs go to a folder that root alone writes, one for each process, and the project's log folder links to them"
@@ -52,10 +54,11 @@ _WHY_GUNICORN: Mapping[str, str] = {
 class ProgramChanges:
     """The changes of the programs that both files have."""
 
-    def __init__(self, before: Description, after: Description, cores: str) -> None:
+    def __init__(self, before: Description, after: Description, cores: str, gunicorns_file: Mapping[str, Any]) -> None:
         self.before = before
         self.after = after
         self.cores = cores
+        self.gunicorns_file = gunicorns_file
 
     def changes(self, name: str) -> Iterator[Change]:
         """Yield those of a program."""
@@ -83,6 +86,15 @@ class ProgramChanges:
             if item.variable == after.table.any_argument:
                 continue
             now, then = before.argument(item.name), after.argument(item.name)
+            if before.kind == "gunicorn" and now is None and item.names[-1].lstrip("-") in self.gunicorns_file:
+                # A command that says nothing leaves it to the file, before and after.
+                if then is None:
+                    continue
+                given = self.gunicorns_file[item.names[-1].lstrip("-")]
+                if given is None:
+                    yield self._calculated(after, item, then)
+                    continue
+                now = canonical_argument("gunicorn", item.name, str(given))
             default = self.cores if item.name == "-c" else item.default
             if (default if now is None else now) == (default if then is None else then):
                 continue
@@ -100,6 +112,20 @@ class ProgramChanges:
                 hint="change it in your web server too" if item.name == "-b" else "",
             )
         yield from self._other_arguments(name, before, after)
+
+    def _calculated(self, gunicorn: Section, item: Item, then: str) -> Change:
+        """Return the change of a value that gunicorn's file calculates."""
+        hint = "change it in your web server too, if it is another" if item.name == "-b" else ""
+        return Change(
+            gunicorn.name,
+            item.names[-1],
+            "what gunicorn's own file gives",
+            then,
+            chosen=True,
+            settled_by=((item.variable,),),
+            names=tuple(f"{gunicorn.name} {spelling}" for spelling in reversed(item.names)),
+            hint=hint,
+        )
 
     def _program(self, before: Section, after: Section) -> Iterator[Change]:
         """Yield the change of the program itself, out of another venv or by way of Python."""

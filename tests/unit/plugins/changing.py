@@ -452,8 +452,14 @@ class Server:
         assert refusals == []
         return complete(render(declared, info), self.values, declared)
 
-    def changes(self, old: str, version: str = "5.5.0", discard: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-        found = manual_changes.changes(old, self.file(version), discard, CORES)
+    def changes(
+        self,
+        old: str,
+        version: str = "5.5.0",
+        discard: tuple[str, ...] = (),
+        gunicorns_file: dict[str, Any] | None = None,
+    ) -> list[dict[str, Any]]:
+        found = manual_changes.changes(old, self.file(version), discard, CORES, gunicorns_file=gunicorns_file)
         return [change.as_dict() for change in found]
 
     def unasked(self, old: str, version: str = "5.5.0", discard: tuple[str, ...] = ()) -> list[consent.Change]:

@@ -343,6 +343,31 @@ def test_what_gunicorn_inherits_from_supervisord_is_an_argument_too_and_its_own_
     assert hidden == "environment GUNICORN_CMD_ARGS: a value that is not shown -> none"
 
 
+def test_what_gunicorns_own_file_gives_is_what_counts_now(defaults: dict[str, Any], stock: dict[str, str]) -> None:
+    def said(gives: dict[str, Any], **given: Any) -> tuple[list[str], list[str]]:
+        server = Server(defaults, given)
+        found = [
+            change
+            for change in server.changes(bare, gunicorns_file=gives)
+            if change["item"] in ("--bind", "--workers", "--timeout")
+        ]
+        return [consent.line(change) for change in found], [
+            str(change["item"]) for change in consent.unasked(found, server.explicit)
+        ]
+
+    bare = edited(stock["5.5.0"], {"    --workers=3\n    --timeout 120\n": ""})
+    file = {"bind": "127.0.0.1:8080", "workers": 9, "timeout": 60}
+    moved = "gunicorn --bind: 127.0.0.1:8080 -> 127.0.0.1:8000 (change it in your web server too; auth_gunicorn_bind)"
+    set_all = {"auth_gunicorn_bind": "127.0.0.1:8000", "auth_gunicorn_workers": 9, "auth_gunicorn_timeout": 120}
+    assert said(file, **set_all) == (["gunicorn --timeout: 60 -> 120 (auth_gunicorn_timeout)", moved], [])
+    # Where the file does not stay, and nobody has said what is to be instead.
+    assert said({"bind": "127.0.0.1:8080", "workers": 3, "timeout": 120}) == ([moved], ["--bind"])
+    lines, asked = said({"bind": None, "workers": 3, "timeout": 120})
+    assert lines[0].startswith("gunicorn --bind: what gunicorn's own file gives -> 127.0.0.1:8000 (change it in your")
+    assert asked == ["--bind"]
+    assert said({"bind": None, "workers": 3, "timeout": 120}, auth_gunicorn_bind="127.0.0.1:8000") == (lines, [])
+
+
 @pytest.mark.parametrize("place", ["auth_environment", "auth_program_settings.gunicorn.environment"])
 def test_arguments_in_the_environment_that_a_variable_gives_are_refused(defaults: dict[str, Any], place: str) -> None:
     def refusals(text: str) -> list[str]:

@@ -300,6 +300,21 @@ def test_what_another_file_has_with_another_value_is_asked_about(conf_d: Path) -
     assert [(change["section"], change["chosen"]) for change in found] == [("inet_http_server", True)]
 
 
+@pytest.mark.parametrize(("arguments_now", "file"), [("", "gunicorn.conf.py"), (" -c site.py", "site.py")])
+def test_an_address_out_of_gunicorns_own_file_does_not_move_unsaid(conf_d: Path, arguments_now: str, file: str) -> None:
+    section = f"[program:gunicorn]\ndirectory = {conf_d.parent}\ncommand = /venv/bin/gunicorn myauth.wsgi"
+    (conf_d.parent / file).write_text("bind = '127.0.0.1:8080'\n")
+    after = RIGHT + section + arguments_now
+    found = supervisor_config.value_changes(
+        arguments(conf_d), RIGHT + section + arguments_now, f"{after} --bind 127.0.0.1:8000"
+    )
+    assert [(change["item"], change["now"], change["then"], change["hint"]) for change in found] == [
+        ("--bind", "127.0.0.1:8080", "127.0.0.1:8000", "change it in your web server too")
+    ]
+    # It stays with the file.
+    assert supervisor_config.value_changes(arguments(conf_d), after, after) == []
+
+
 @pytest.mark.parametrize(("before", "line"), [("TOKEN=x\n" + RIGHT, 1), ("[program:a]\nTOKEN\n", 2)])
 def test_a_present_file_that_cannot_be_read_is_told_by_its_line(conf_d: Path, before: str, line: int) -> None:
     with pytest.raises(configparser.Error) as caught:
