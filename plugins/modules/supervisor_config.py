@@ -188,6 +188,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
     guard,
     origin,
     preflight,
+    project,
     proof,
     supervisor_parser,
     supervisord,
@@ -282,7 +283,27 @@ def value_changes(given: dict[str, Any], before: str | None, content: str) -> li
         return []
     path = given["path"] if os.path.lexists(given["path"]) else given["link"]
     known = {**adoption.expansions(daemon_pid()), "here": os.path.dirname(path)}
-    return [change.as_dict() for change in manual_changes.changes(before, content, given["discard"], known=known)]
+    gunicorn = description.describe(before, known=known).programs.get("gunicorn")
+    found = manual_changes.changes(
+        before,
+        content,
+        given["discard"],
+        known=known,
+        elsewhere=elsewhere(given["path"], given["link"]),
+        gunicorns_file=project.given_by_gunicorns_file(gunicorn) if gunicorn and gunicorn.kind == "gunicorn" else {},
+    )
+    return [change.as_dict() for change in found]
+
+
+def elsewhere(*ours: str) -> dict[str, dict[str, str]]:
+    """Return the sections of the files that supervisord loads besides ours, with their options."""
+    found: dict[str, dict[str, str]] = {}
+    own = set(map(os.path.realpath, ours))
+    for path in [supervisord.MAIN_CONF, *present()["sections"]]:
+        if os.path.realpath(path) not in own:
+            for title, options in description.sections(files.readable(path) or "").items():
+                found.setdefault(title, {}).update(options)
+    return found
 
 
 def daemon_pid() -> int:

@@ -17,7 +17,7 @@ PLACEHOLDER = "<the value that is in the present file>"
 NOTHING = "none"
 NOT_SHOWN = "a value that is not shown"
 ANOTHER = "another one"
-OWN_FILE = "move it into a file of its own in conf.d"
+OWN_FILE = "cut it out here and put it into a file of its own in conf.d"
 A_PROGRAM = "a program"
 
 

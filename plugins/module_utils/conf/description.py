@@ -10,7 +10,7 @@ import os
 import re
 import shlex
 from dataclasses import dataclass, field
-from typing import Callable, Iterator, Mapping
+from typing import Callable, Iterator, Mapping, Sequence
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import log_file, managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
@@ -48,6 +48,8 @@ _OPEN = re.compile(r"%\((?:ENV_\w+|here|host_node_name|group_name|process_num|nu
 _QUOTED = re.compile(r"\"[^\"]*(?:\"|\Z)|'[^']*(?:'|\Z)")
 _ASSIGNMENT = re.compile(r"(?:\A|[,;\n])\s*([A-Za-z_]\w*)\s*=\s*[^\s=,;]")
 _ADDRESS = re.compile(r"(?:tcp://)?(\[[^]]*\]|[^:/]*)(?::([0-9]+))?\Z")
+_PYTHON = re.compile(r"python[0-9.]*\Z")
+_NUMBER = re.compile(r"%\((?:process_num|numprocs)\)[0-9]*[sd]")
 _NUMBER_AT_THE_END = re.compile(r"_\d\d\Z")
 
 # Source: supervisor/datatypes.py (TRUTHY_STRINGS, FALSY_STRINGS)
@@ -111,6 +113,17 @@ class Section:
         """Return an argument's value, all of them if it is given more than once; None if it is not given."""
         found = [one.value for one in self.arguments if one.name == name]
         return ", ".join(found) if found else None
+
+    @property
+    def started_by(self) -> tuple[str, ...]:
+        """The words up to its own program, such as ``python -m celery``."""
+        return self.words[: _program_at(self.words) + 1]
+
+    @property
+    def folder(self) -> str:
+        """Where its own program is, empty if it is looked for; ``python -m`` takes what its Python has."""
+        by_name = self.started_by[-1:] if self.started_by[1:2] != ("-m",) else self.started_by[:1]
+        return os.path.dirname("".join(by_name))
 
     @property
     def others(self) -> list[Argument]:
@@ -181,6 +194,8 @@ def _section(title: str, raw: Options, daemon: Mapping[str, str], kind: str, out
         for option, value in raw.items()
         if option not in ("command", "environment")
     }
+    if kind == "extra":
+        words = [_numbered(word, options) for word in words]
     if family == "program":
         _merge_logs(options)
     arguments = tuple(_arguments(kind, _after_program(kind, words)))
@@ -199,6 +214,14 @@ def _section(title: str, raw: Options, daemon: Mapping[str, str], kind: str, out
         arguments,
         own,
     )
+
+
+def _numbered(word: str, options: Options) -> str:
+    """Return a word of a command with the number of the process, if there is one process only."""
+    first = options.get("numprocs_start", "0")
+    if options.get("numprocs", "1") != "1" or not first.isdecimal():
+        return word
+    return _NUMBER.sub(lambda found: found[0] % {"process_num": int(first), "numprocs": 1}, word)
 
 
 def _gunicorn_arguments(variables: Mapping[str, str]) -> list[Argument]:
@@ -243,25 +266,37 @@ def _merge_logs(options: dict[str, str]) -> None:
 
 def kind_of(family: str, words: list[str], raw: str = "") -> str:
     """Return what a command runs: ``worker``, ``beat``, ``gunicorn``, a listener of superlance's, or ``extra``."""
-    # The program is first, or behind its interpreter and -m.
-    names = [os.path.basename(word) for word in words[:3]]
     if family == "eventlistener":
+        # The program is first, or behind its interpreter and -m.
+        names = [os.path.basename(word) for word in words[:3]]
         # The template has None where superlance was not installed yet.
         if "memmon" in names or re.search("AA_COMMAND_MEMMON", raw) or names[:1] == ["None"]:
             return "memmon"
         return next((name for name in ("crashmail", "httpok") if name in names), "extra")
-    if "gunicorn" in names:
+    name = os.path.basename(words[_program_at(words)]) if words else ""
+    if name == "gunicorn":
         return "gunicorn"
-    if "celery" in names:
+    if name == "celery":
         return next((kind for kind in ("worker", "beat") if kind in words), "extra")
     return "extra"
 
 
+def _program_at(words: Sequence[str]) -> int:
+    """Return where the program stands in a command: first, or behind a Python without any options but ``-m``.
+
+    What else stands before a program, such as ``ionice -c3`` or ``env A=b``, is a program itself, and nobody but itself
+    knows what it does with the rest.
+    """
+    if not words[1:] or not _PYTHON.match(os.path.basename(words[0])):
+        return 0
+    at = 2 if words[1] == "-m" else 1
+    return at if at < len(words) else 0
+
+
 def _after_program(kind: str, words: list[str]) -> list[str]:
     """Return the words behind the program, and without celery's command."""
-    name = {"beat": "celery", "worker": "celery"}.get(kind, kind)
-    at = next((number for number, word in enumerate(words[:3]) if os.path.basename(word) == name), 0)
-    rest = words[at + 1 :]
+    at = next((number for number, word in enumerate(words[:3]) if os.path.basename(word) == kind), 0)
+    rest = words[(_program_at(words) if kind in ("beat", "gunicorn", "worker") else at) + 1 :]
     if kind in ("beat", "worker") and kind in rest:
         rest.remove(kind)
     if kind == "gunicorn":

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Iterator
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import description, templates
@@ -14,6 +15,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options i
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 
 _WHY_CUMULATIVE = "its children count as well, whose memory it was meant for"
+_WHY_ALONE = "it has no children that could count"
 _WHY_STEPS = "processes of a pool that leak alike are not restarted at the same moment"
 _WHY_MEMMON = "each process has a memmon of its own, which no other one keeps waiting"
 _WHY_NO_MEMMON = "no process has a limit that it could watch"
@@ -48,6 +50,8 @@ class ListenerChanges:
             if now and then and now.sizes == then.sizes:
                 if cumulative and not now.cumulative:
                     yield self._limit_change(name, section, now, then, chosen=False, reason=_WHY_CUMULATIVE)
+                elif now.cumulative and not cumulative:
+                    yield self._without_children(name, section, now, then)
                 elif now.alike and then.in_steps:
                     yield self._limit_change(name, section, now, then, chosen=False, reason=_WHY_STEPS)
                 continue
@@ -98,6 +102,14 @@ class ListenerChanges:
             tuple(dict.fromkeys((f"{listener} -p {name}", f"{listener} -p", f"{listener} {argument}"))),
             reason=reason,
         )
+
+    def _without_children(self, name: str, section: Section, now: Limit, then: Limit) -> Change:
+        """Return the change of a limit whose size stays, and which is for a program alone from now on."""
+        if section.kind != "extra":
+            return self._limit_change(name, section, now, then, chosen=False, reason=_WHY_ALONE)
+        change = self._limit_change(name, section, now, then, chosen=True, reason="")
+        # A size that was set says nothing of the children.
+        return replace(change, settled_by=(("auth_extra_programs", name, CUMULATIVE), ("auth_memmon",)))
 
     def _foreign_limit(self, name: str, now: Limit) -> Change:
         listener, argument = self._gives_limit(name)
@@ -230,7 +242,7 @@ class ListenerChanges:
     def _listener_gone(self, listener: Section) -> Change:
         variable = {"crashmail": ("-m", "auth_crashmail_email"), "httpok": ("", "auth_httpok_url")}.get(listener.kind)
         keeps: tuple[tuple[Path, Any], ...] = ()
-        hint = f"put [{listener.name}] into a file of its own in conf.d"
+        hint = f"cut out [{listener.name}] here and put it into a file of its own in conf.d"
         if variable and listener.name == f"eventlistener:{listener.kind}":
             value = listener.argument(variable[0]) if variable[0] else _page(listener)
             if value:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import Iterable, Iterator, Mapping
+from typing import Any, Container, Iterable, Iterator, Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import description, managed_file, templates
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change import (
@@ -35,15 +35,22 @@ _WHY_GROUP = "all programs of a project are in one group, which is called like i
 
 
 def changes(
-    old: str, new: str, discard: Iterable[str], cores: int = 0, known: Mapping[str, str] | None = None
+    old: str,
+    new: str,
+    discard: Iterable[str],
+    cores: int = 0,
+    known: Mapping[str, str] | None = None,
+    elsewhere: Mapping[str, description.Options] | None = None,
+    gunicorns_file: Mapping[str, Any] | None = None,
 ) -> list[Change]:
     """Return how ``new`` differs from ``old``, the file that is there; secrets are not in it.
 
     ``discard`` names what may go: ``program:authbot``, ``program:worker.umask`` (an option), ``program:worker.TOKEN``
     (an environment variable), ``program:worker --autoscale`` (an argument), ``eventlistener:memmon -p authbot`` (one
     limit). ``cores`` are the host's, Celery's own default of ``--concurrency``, ``known`` supervisor's expansions that
-    come from elsewhere than the file. In a file that is as the role wrote it, all comes from variables, so nothing of
-    it is a choice that could be lost.
+    come from elsewhere than the file, ``elsewhere`` the sections of the other files that supervisord loads, with their
+    options, ``gunicorns_file`` what the configuration file gives that gunicorn reads now (None: calculated there). In a
+    file that is as the role wrote it, all comes from variables, so nothing of it is a choice that could be lost.
     """
     by_hand = not managed_file.is_unchanged(old)
     # supervisord hands on to the new gunicorn what it has in its own environment.
@@ -52,10 +59,26 @@ def changes(
     extra = {name: "extra" for name, one in after.programs.items() if one.kind == "extra"}
     before = description.describe(old, extra, known)
     allowed = set(discard)
-    found = [_keepable(change) for change in _changes(before, after, str(cores or os.cpu_count() or 1))]
+    stays = elsewhere or {}
+    # supervisor takes the sections of all files together, so what another file has just so is not lost.
+    twice = {title for title, one in description.sections(old).items() if one.items() <= stays.get(title, {}).items()}
+    before = _without(before, twice - set(description.sections(new)))
+    cpus = str(cores or os.cpu_count() or 1)
+    programs = ProgramChanges(before, after, cpus, gunicorns_file or {})
+    found = [_keepable(change) for change in _changes(programs, WholePrograms(before, after, cpus), stays)]
     return [
         change if by_hand and not allowed & {change.section, *change.names} else _unasked(change) for change in found
     ]
+
+
+def _without(before: Description, titles: Container[str]) -> Description:
+    """Return a description without some of its sections."""
+    return replace(
+        before,
+        programs={name: one for name, one in before.programs.items() if one.name not in titles},
+        listeners={name: one for name, one in before.listeners.items() if one.name not in titles},
+        other={title: options for title, options in before.other.items() if title not in titles},
+    )
 
 
 def _keepable(change: Change) -> Change:
@@ -81,9 +104,11 @@ def _kinds(new: str) -> dict[str, str]:
     }
 
 
-def _changes(before: Description, after: Description, cores: str) -> Iterator[Change]:
+def _changes(
+    programs: ProgramChanges, whole: WholePrograms, elsewhere: Mapping[str, description.Options]
+) -> Iterator[Change]:
     """Yield all changes, in the order of the present file."""
-    programs, whole = ProgramChanges(before, after, cores), WholePrograms(before, after, cores)
+    before, after = programs.before, programs.after
     for name, program in before.programs.items():
         if name not in after.programs:
             yield whole.gone(name)
@@ -97,7 +122,7 @@ def _changes(before: Description, after: Description, cores: str) -> Iterator[Ch
     yield from listeners.listeners()
     yield from _joining(before, after)
     for title in before.other:
-        yield from _other(title, before, after)
+        yield from _other(title, before, after, elsewhere.get(title, {}))
 
 
 def _joining(before: Description, after: Description) -> Iterator[Change]:
@@ -120,7 +145,7 @@ def _groups(described: Description) -> dict[str, str]:
     }
 
 
-def _other(title: str, present: Description, new: Description) -> Iterator[Change]:
+def _other(title: str, present: Description, new: Description, elsewhere: description.Options) -> Iterator[Change]:
     before: Mapping[str, str] = present.other[title]
     family = title.partition(":")[0]
     after = new.other.get(title)
@@ -138,7 +163,7 @@ def _other(title: str, present: Description, new: Description) -> Iterator[Chang
             yield Change(title, "", "a section", NOTHING, True, names=(title,), hint=OWN_FILE)
         return
     for option, value in before.items():
-        if option == "environment" or (after or {}).get(option) == value:
+        if option == "environment" or value in ((after or {}).get(option), elsewhere.get(option)):
             continue
         then = (after or {}).get(option)
         yield Change(

@@ -24,11 +24,15 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.descripti
     Argument,
     Description,
     Section,
+    canonical_argument,
 )
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options import Item
 
 _WHY_LOGS = (
     "the logs go to a folder that root alone writes, one for each process, and the project's log folder links to them"
 )
+_WHY_PROGRAM = "the role starts the one of the virtual environment itself, by its full name"
+_NO_VENV = "the role starts what is in a virtual environment, and the system's own programs are in none"
 _WHY_ONE_LOG = "both streams of a process go into its log"
 _WHY_NAMES = "processes are numbered, and nodes have the host in their names, so that no two are called the same"
 _WHY_TEMPLATE = "Alliance Auth's template has it since gunicorn has a control socket, as the one here does"
@@ -50,10 +54,11 @@ _WHY_GUNICORN: Mapping[str, str] = {
 class ProgramChanges:
     """The changes of the programs that both files have."""
 
-    def __init__(self, before: Description, after: Description, cores: str) -> None:
+    def __init__(self, before: Description, after: Description, cores: str, gunicorns_file: Mapping[str, Any]) -> None:
         self.before = before
         self.after = after
         self.cores = cores
+        self.gunicorns_file = gunicorns_file
 
     def changes(self, name: str) -> Iterator[Change]:
         """Yield those of a program."""
@@ -76,21 +81,20 @@ class ProgramChanges:
     # Arguments
 
     def _arguments(self, name: str, before: Section, after: Section) -> Iterator[Change]:
-        if before.program.startswith("/") and before.program != after.program:
-            yield Change(
-                after.name,
-                "command",
-                before.program,
-                after.program,
-                chosen=True,
-                keeps=((("auth_venv",), os.path.dirname(os.path.dirname(before.program))),),
-                settled_by=(("auth_venv",),),
-                names=(f"{after.name}.command",),
-            )
+        yield from self._program(before, after)
         for item in after.table.arguments:
             if item.variable == after.table.any_argument:
                 continue
             now, then = before.argument(item.name), after.argument(item.name)
+            if before.kind == "gunicorn" and now is None and item.names[-1].lstrip("-") in self.gunicorns_file:
+                # A command that says nothing leaves it to the file, before and after.
+                if then is None:
+                    continue
+                given = self.gunicorns_file[item.names[-1].lstrip("-")]
+                if given is None:
+                    yield self._calculated(after, item, then)
+                    continue
+                now = canonical_argument("gunicorn", item.name, str(given))
             default = self.cores if item.name == "-c" else item.default
             if (default if now is None else now) == (default if then is None else then):
                 continue
@@ -108,6 +112,41 @@ class ProgramChanges:
                 hint="change it in your web server too" if item.name == "-b" else "",
             )
         yield from self._other_arguments(name, before, after)
+
+    def _calculated(self, gunicorn: Section, item: Item, then: str) -> Change:
+        """Return the change of a value that gunicorn's file calculates."""
+        hint = "change it in your web server too, if it is another" if item.name == "-b" else ""
+        return Change(
+            gunicorn.name,
+            item.names[-1],
+            "what gunicorn's own file gives",
+            then,
+            chosen=True,
+            settled_by=((item.variable,),),
+            names=tuple(f"{gunicorn.name} {spelling}" for spelling in reversed(item.names)),
+            hint=hint,
+        )
+
+    def _program(self, before: Section, after: Section) -> Iterator[Change]:
+        """Yield the change of the program itself, out of another venv or by way of Python."""
+        if before.folder.startswith("/") and before.folder != after.folder:
+            venv = os.path.dirname(before.folder)
+            is_systems = venv in ("/", "/usr", "/usr/local")
+            yield Change(
+                after.name,
+                "command",
+                joined(before.started_by),
+                after.program,
+                chosen=True,
+                keeps=() if is_systems else ((("auth_venv",), venv),),
+                settled_by=(("auth_venv",),),
+                names=(f"{after.name}.command",),
+                hint=_NO_VENV if is_systems else "",
+            )
+        elif before.started_by != after.started_by:
+            yield Change(
+                after.name, "command", joined(before.started_by), after.program, chosen=False, reason=_WHY_PROGRAM
+            )
 
     def _other_arguments(self, name: str, before: Section, after: Section) -> Iterator[Change]:
         path = _list_path(name, after)

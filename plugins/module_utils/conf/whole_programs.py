@@ -35,6 +35,7 @@ _WORKER_SETTINGS = {
 _EXTRA_SETTINGS = {"autostart": "true", "autorestart": "true", "redirect_stderr": "true"}
 
 
+_SEVERAL = "and several processes of it need another name, in a file of its own in conf.d"
 _WHY_OFF = "it did not start by itself, and needs no section to go on so"
 
 
@@ -60,13 +61,13 @@ class WholePrograms:
             settled: tuple[Path, ...] = (("auth_workers", name, "enabled"),)
         else:
             keeps, settled = self._extra_entry(name, replace(program, kind="extra")), ()
-        hint = "" if keeps else f"put [{title}] into a file of its own in conf.d"
+        hint = "" if keeps else f"cut out [{title}] here and put it into a file of its own in conf.d"
         return Change(title, "", A_PROGRAM, NOTHING, True, keeps, settled, (title,), hint)
 
     def _is_ours(self, worker: Section) -> bool:
         """Whether a worker is one of this project, from this venv."""
         return any(
-            (one.program, one.argument("-A")) == (worker.program, worker.argument("-A"))
+            (one.folder, one.argument("-A")) == (worker.folder, worker.argument("-A"))
             for one in self.after.programs.values()
             if one.kind in ("beat", "worker")
         )
@@ -132,7 +133,7 @@ class WholePrograms:
             chosen=True,
             keeps=(off, *entry) if entry else (),
             names=(f"{after.name}.command",),
-            hint="what it runs cannot be read from here",
+            hint="what it runs cannot be read from here" + ("" if entry else f", {_SEVERAL}"),
         )
 
     def new(self) -> Iterator[Change]:

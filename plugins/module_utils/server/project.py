@@ -16,7 +16,7 @@ import stat
 from typing import Any, Iterable, Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
-from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.description import argument_of
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.description import Section, argument_of
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import privileges
 
 # What gunicorn's configuration file may give, and the role's variables as well, where nobody can read it.
@@ -141,14 +141,25 @@ def named_gunicorn_conf(processes: Iterable[Mapping[str, Any]], roles_own: str) 
         named = argument_of("gunicorn", split_command(process["command"]), "-c")
         if process["name"] != "gunicorn" or named in (None, "", roles_own):
             continue
-        settings = dict(_UNKNOWN)
-        # Source: gunicorn/app/base.py (load_config_from_module_name_or_filename)
-        if not named.startswith("python:"):
-            path = os.path.join(process["directory"] or "/", named.removeprefix("file:"))
-            read = gunicorn_settings(path)
-            settings = settings if read is None else read
-        return {"file": named, "settings": settings}
+        return {"file": named, "settings": _settings_of(named, process["directory"] or "/")}
     return None
+
+
+def given_by_gunicorns_file(gunicorn: Section) -> dict[str, Any]:
+    """Return what the configuration file gives that a gunicorn reads: that of ``-c``, or the one in its folder."""
+    folder = gunicorn.options.get("directory", "/")
+    named = [one.value for one in gunicorn.arguments if one.name == "-c" and one.value]
+    if named:
+        return _settings_of(named[-1], folder)
+    return gunicorn_settings(os.path.join(folder, "gunicorn.conf.py")) or {}
+
+
+def _settings_of(named: str, folder: str) -> dict[str, Any]:
+    """Return the settings of a file that ``-c`` names. Source: gunicorn/app/base.py (load_config_from_module_name…)."""
+    if named.startswith("python:"):
+        return dict(_UNKNOWN)
+    read = gunicorn_settings(os.path.join(folder, named.removeprefix("file:")))
+    return dict(_UNKNOWN) if read is None else read
 
 
 def links(folder: str) -> dict[str, str] | None:

@@ -15,6 +15,7 @@ from tests.unit.plugins.rendering import complete, look, render
 CORES = 4
 HOST = "auth1"
 CELERY = "/home/allianceserver/venv/auth/bin/celery"
+VENV = "/home/allianceserver/venv/auth"
 LOG = "/home/allianceserver/myauth/log"
 SECRET = "hunter2"
 
@@ -201,6 +202,41 @@ CHOSEN: dict[str, tuple[dict[str, str], list[str]]] = {
             ),
         ],
     ),
+    **{
+        f"{before} before a worker's command": (
+            {WORKER: f"{before} {WORKER}"},
+            [
+                (
+                    f"worker command: {before.replace('%(ENV_AA_VENV_DIRECTORY)s', VENV)} {CELERY} -A myauth worker "
+                    f"--pool=threads --concurrency=5 -n worker_00 -> {CELERY} … (what it runs cannot be read from "
+                    "here; enabled of worker in auth_workers)"
+                ),
+            ],
+        )
+        for before in (
+            "ionice -c3",
+            "nice",
+            "env A=b",
+            "/usr/bin/env",
+            "taskset 0x3",
+            "%(ENV_AA_VENV_DIRECTORY)s/bin/newrelic-admin run-program",
+            "/usr/bin/python3 -u",
+        )
+    },
+    **{
+        f"{before} before gunicorn's command": (
+            {"%(ENV_AA_COMMAND_GUNICORN)s": f"{before} %(ENV_AA_COMMAND_GUNICORN)s"},
+            [
+                (
+                    f"gunicorn command: {before.replace('%(ENV_AA_VENV_DIRECTORY)s', VENV)} {VENV}/bin/gunicorn "
+                    "myauth.wsgi --workers=3 --timeout 120 --pid /home/allianceserver/myauth/gunicorn.pid "
+                    f"--no-control-socket -> {VENV}/bin/gunicorn … (what it runs cannot be read from here; "
+                    "auth_gunicorn)"
+                ),
+            ],
+        )
+        for before in ("ionice -c3", "env A=b", "%(ENV_AA_VENV_DIRECTORY)s/bin/newrelic-admin run-program")
+    },
     "a script in gunicorn's place": (
         {
             "%(ENV_AA_COMMAND_GUNICORN)s %(ENV_AA_PROJECT_NAME)s.wsgi\n    --workers=3\n    --timeout 120\n"
@@ -329,22 +365,22 @@ CHOSEN: dict[str, tuple[dict[str, str], list[str]]] = {
 LOST: dict[str, tuple[dict[str, str], str, str]] = {
     "a section of supervisor's": (
         {IN_THE_GROUP: "[inet_http_server]\nport = 9001\n" + IN_THE_GROUP},
-        "[inet_http_server]: a section -> none (move it into a file of its own in conf.d)",
+        "[inet_http_server]: a section -> none (cut it out here and put it into a file of its own in conf.d)",
         "inet_http_server",
     ),
     "a group": (
         {IN_THE_GROUP: "[group:bots]\nprograms = a\n" + IN_THE_GROUP},
-        "[group:bots]: a group -> none (give its programs to auth_extra_programs, or move it",
+        "[group:bots]: a group -> none (give its programs to auth_extra_programs, or cut it out",
         "group:bots",
     ),
     "an option of the daemon": (
         {"[supervisord]\n": "[supervisord]\nminfds = 2048\n"},
-        "supervisord minfds: 2048 -> none (move it into a file of its own in conf.d)",
+        "supervisord minfds: 2048 -> none (cut it out here and put it into a file of its own in conf.d)",
         "supervisord.minfds",
     ),
     "several processes of a bot": (
         {IN_THE_GROUP: BOT.replace("numprocs = 1", "numprocs = 2") + IN_THE_GROUP},
-        "[program:authbot]: a program -> none (put [program:authbot] into a file of its own in conf.d)",
+        "[program:authbot]: a program -> none (cut out [program:authbot] here and put it into a file of its own in ",
         "program:authbot",
     ),
     "the limit of a program of another file": (
@@ -362,6 +398,20 @@ LOST: dict[str, tuple[dict[str, str], str, str]] = {
         "memmon buffer_size: 100 -> none (only a listener of another name",
         "eventlistener:memmon.buffer_size",
     ),
+    "several processes of a worker that something else starts": (
+        {WORKER: f"nice {WORKER}", "numprocs = 1\n": "numprocs = 2\n"},
+        (
+            f"worker command: nice {CELERY} -A myauth worker --pool=threads --concurrency=5 "
+            f"-n worker_%(process_num)02d -> {CELERY} … (what it runs cannot be read from here, and several processes "
+            "of it need another name, in a file of its own in conf.d)"
+        ),
+        "program:worker.command",
+    ),
+    "the system's own Python": (
+        {"%(ENV_AA_COMMAND_GUNICORN)s": "/usr/bin/python3 -m gunicorn"},
+        f"gunicorn command: /usr/bin/python3 -m gunicorn -> {VENV}/bin/gunicorn (the role starts what is in a virtual",
+        "program:gunicorn.command",
+    ),
     "two addresses": (
         {"--timeout 120": "--timeout 120 -b 10.0.0.1:80 --bind 127.0.0.1:8000"},
         "gunicorn --bind: 10.0.0.1:80, 127.0.0.1:8000 -> 127.0.0.1:8000 (change it in your web server too",
@@ -369,7 +419,7 @@ LOST: dict[str, tuple[dict[str, str], str, str]] = {
     ),
     "a listener that is called memmon and is none": (
         {IN_THE_GROUP: "[eventlistener:memmon_x]\ncommand = /opt/watch\nevents = TICK_60\n" + IN_THE_GROUP},
-        "[eventlistener:memmon_x]: a listener -> none (put [eventlistener:memmon_x] into a file of its own in conf.d)",
+        "[eventlistener:memmon_x]: a listener -> none (cut out [eventlistener:memmon_x] here and put it into a file ",
         "eventlistener:memmon_x",
     ),
 }
@@ -402,8 +452,14 @@ class Server:
         assert refusals == []
         return complete(render(declared, info), self.values, declared)
 
-    def changes(self, old: str, version: str = "5.5.0", discard: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-        found = manual_changes.changes(old, self.file(version), discard, CORES)
+    def changes(
+        self,
+        old: str,
+        version: str = "5.5.0",
+        discard: tuple[str, ...] = (),
+        gunicorns_file: dict[str, Any] | None = None,
+    ) -> list[dict[str, Any]]:
+        found = manual_changes.changes(old, self.file(version), discard, CORES, gunicorns_file=gunicorns_file)
         return [change.as_dict() for change in found]
 
     def unasked(self, old: str, version: str = "5.5.0", discard: tuple[str, ...] = ()) -> list[consent.Change]:

@@ -223,6 +223,23 @@ VARIATIONS: dict[str, tuple[Callable[[Site], dict[str, str]], dict[str, Any], se
         },
         {("mails", "-n")},
     ),
+    "a worker of an app's that another program starts": (
+        lambda site: {
+            "more": program(
+                site,
+                "mails",
+                f"command=ionice -c3 {looks.VENV}/bin/celery -A myauth worker -Q mails "
+                "-n %(program_name)s_%(process_num)02d",
+            ),
+            "programs": "beat,worker,gunicorn,mails",
+        },
+        {
+            "auth_extra_programs": {
+                "mails": {"command": f"ionice -c3 {looks.VENV}/bin/celery -A myauth worker -Q mails -n mails_00"}
+            }
+        },
+        set(),
+    ),
     "a site on another address": (
         lambda site: {"gunicorn": "-w5 --timeout=0 -b unix:/run/site.sock --preload"},
         {

@@ -25,6 +25,7 @@ from tests.unit.plugins.changing import (
     MEMBERAUDIT,
     OF_THE_WORKER,
     SECRET,
+    WORKER,
     Server,
     edited,
 )
@@ -66,6 +67,34 @@ def test_the_lines_that_are_offered_keep_all_of_it(
     assert not still & {(change["section"], change["item"]) for change in asked}
     if SECRET in old:
         assert SECRET in answered.file()
+
+
+def test_one_name_keeps_another_value_in_each_program(defaults: dict[str, Any], stock: dict[str, str]) -> None:
+    values = {"worker": f"{SECRET} workers", "gunicorn": f"{SECRET} site"}
+    written = {name: f"environment = NEW_RELIC_APP_NAME='{value}'\n" for name, value in values.items()}
+    old = edited(
+        stock["5.5.0"],
+        {
+            OF_THE_WORKER: written["worker"] + OF_THE_WORKER,
+            "stopsignal = INT": f"{written['gunicorn']}stopsignal = INT",
+        },
+    )
+    server = Server(defaults)
+    asked = server.unasked(old)
+    assert sorted(consent.line(change) for change in asked) == [
+        (
+            f"{program} environment NEW_RELIC_APP_NAME: a value that is not shown -> none "
+            f"(auth_program_settings.{program}.environment.NEW_RELIC_APP_NAME)"
+        )
+        for program in sorted(values)
+    ]
+    assert SECRET not in str(asked)
+    pasted = yaml.safe_load("\n".join(consent.block(asked, server.explicit)))
+    for program, settings in pasted["auth_program_settings"].items():
+        assert settings["environment"] == {"NEW_RELIC_APP_NAME": PLACEHOLDER}
+        settings["environment"]["NEW_RELIC_APP_NAME"] = values[program]
+    answered = Server(defaults, pasted)
+    assert not [change for change in answered.changes(old) if "environment" in str(change["item"])]
 
 
 def test_a_secret_that_was_not_put_in_is_refused(defaults: dict[str, Any]) -> None:
@@ -146,6 +175,31 @@ def test_memmon_that_is_asked_for_asks_for_no_other_limit(defaults: dict[str, An
     old = edited(stock["5.5.0"], {"-p worker=256MB": "-p worker=700MB"})
     assert len(Server(defaults, {"auth_memmon": True}).unasked(old)) == 1
     assert Server(defaults, {"auth_memmon": False}).unasked(old) == []
+
+
+def test_a_limit_that_counts_a_bots_children_is_not_given_to_the_bot_alone_unasked(
+    defaults: dict[str, Any], stock: dict[str, str]
+) -> None:
+    watched = "[eventlistener:memmon_b]\ncommand = /venv/bin/memmon -c -p authbot=1GB\nevents = TICK_60\n"
+    old = edited(stock["5.5.0"], {IN_THE_GROUP: BOT + watched + IN_THE_GROUP})
+    bot = {
+        "command": "/home/allianceserver/venv/auth/bin/python manage.py run_authbot",
+        "memory_limit": "1GB",
+        "stopsignal": "INT",
+        "environment": {"TOKEN": SECRET},
+    }
+
+    def asked(**more: Any) -> list[str]:
+        server = Server(defaults, {"auth_extra_programs": {"authbot": {**bot, **more}}})
+        limits = [change for change in server.unasked(old) if change["item"] == "memory limit"]
+        lines = "\n".join(consent.block(limits, server.explicit))
+        return [*map(consent.line, limits), *(line for line in lines.splitlines() if "cumulative" in line)]
+
+    line, offered = asked()
+    assert line.startswith("authbot memory limit: 1GB with its children -> 1GB (auth_extra_programs.authbot")
+    assert offered.strip() == "memory_limit_cumulative: true"
+    assert asked(memory_limit_cumulative=True) == []
+    assert asked(memory_limit_cumulative=False) == []
 
 
 def test_a_pool_of_an_apps_that_was_named_with_its_queue_alone_is_asked_about(
@@ -241,6 +295,32 @@ def test_another_file_is_not_sealed(text: str) -> None:
     assert not managed_file.is_unchanged(text)
 
 
+@pytest.mark.parametrize("before", ["{venv}/python -m celery", "{venv}/python3.11 {venv}/celery", "celery"])
+def test_the_same_celery_in_other_words_is_compared_by_its_arguments(
+    defaults: dict[str, Any], stock: dict[str, str], before: str
+) -> None:
+    command = before.format(venv=CELERY.removesuffix("/celery"))
+    in_words = f"{command} -A myauth worker --pool=threads --concurrency=7\n"
+    old = edited(stock["5.5.0"], {WORKER: in_words})
+    server = Server(defaults)
+    assert [consent.line(change) for change in server.unasked(old)] == [
+        "worker --concurrency: 7 -> 10 (auth_worker_concurrency)"
+    ]
+    assert (
+        f"worker command: {command} -> {CELERY} (the role starts the one of the virtual environment itself, by its "
+        "full name)"
+    ) in consent.summary(server.changes(old))
+
+
+def test_python_of_another_venv_is_asked_about(defaults: dict[str, Any], stock: dict[str, str]) -> None:
+    other = "/srv/venv/bin/python -m celery -A myauth worker --pool=threads --concurrency=5\n"
+    asked = Server(defaults).unasked(edited(stock["5.5.0"], {WORKER: other}))
+    assert [consent.line(change) for change in asked] == [
+        f"worker command: /srv/venv/bin/python -m celery -> {CELERY} (auth_venv)"
+    ]
+    assert asked[0]["keeps"] == ((("auth_venv",), "/srv/venv"),)
+
+
 def test_a_command_with_an_open_quote_is_read_as_far_as_it_goes() -> None:
     described = description.describe("[program:a]\ncommand = a 'b\n")
     assert described.programs["a"].words == ("a", "'b")
@@ -261,6 +341,31 @@ def test_what_gunicorn_inherits_from_supervisord_is_an_argument_too_and_its_own_
     )
     (hidden,) = [line for line in said(secret, "") if "GUNICORN" in line]
     assert hidden == "environment GUNICORN_CMD_ARGS: a value that is not shown -> none"
+
+
+def test_what_gunicorns_own_file_gives_is_what_counts_now(defaults: dict[str, Any], stock: dict[str, str]) -> None:
+    def said(gives: dict[str, Any], **given: Any) -> tuple[list[str], list[str]]:
+        server = Server(defaults, given)
+        found = [
+            change
+            for change in server.changes(bare, gunicorns_file=gives)
+            if change["item"] in ("--bind", "--workers", "--timeout")
+        ]
+        return [consent.line(change) for change in found], [
+            str(change["item"]) for change in consent.unasked(found, server.explicit)
+        ]
+
+    bare = edited(stock["5.5.0"], {"    --workers=3\n    --timeout 120\n": ""})
+    file = {"bind": "127.0.0.1:8080", "workers": 9, "timeout": 60}
+    moved = "gunicorn --bind: 127.0.0.1:8080 -> 127.0.0.1:8000 (change it in your web server too; auth_gunicorn_bind)"
+    set_all = {"auth_gunicorn_bind": "127.0.0.1:8000", "auth_gunicorn_workers": 9, "auth_gunicorn_timeout": 120}
+    assert said(file, **set_all) == (["gunicorn --timeout: 60 -> 120 (auth_gunicorn_timeout)", moved], [])
+    # Where the file does not stay, and nobody has said what is to be instead.
+    assert said({"bind": "127.0.0.1:8080", "workers": 3, "timeout": 120}) == ([moved], ["--bind"])
+    lines, asked = said({"bind": None, "workers": 3, "timeout": 120})
+    assert lines[0].startswith("gunicorn --bind: what gunicorn's own file gives -> 127.0.0.1:8000 (change it in your")
+    assert asked == ["--bind"]
+    assert said({"bind": None, "workers": 3, "timeout": 120}, auth_gunicorn_bind="127.0.0.1:8000") == (lines, [])
 
 
 @pytest.mark.parametrize("place", ["auth_environment", "auth_program_settings.gunicorn.environment"])

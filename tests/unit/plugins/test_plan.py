@@ -200,6 +200,16 @@ def test_what_others_can_change_of_what_root_loads_is_warned_of(defaults: dict[s
     assert "loads or writes /etc/supervisor/conf.d/bot.conf, which bot can change" in warning
 
 
+def test_an_argument_that_has_no_effect_with_the_pool_is_warned_of(
+    defaults: dict[str, Any], info: dict[str, Any]
+) -> None:
+    limit = ["--max-memory-per-child", "262144"]
+    said = " ".join(decide(defaults, info, auth_worker_options=limit).warnings)
+    assert "worker has the argument --max-memory-per-child, which has no effect with the pool threads" in said
+    prefork = " ".join(decide(defaults, info, auth_worker_options=limit, auth_worker_pool="prefork").warnings)
+    assert "has no effect with the pool" not in prefork
+
+
 def test_every_process_of_a_pool_is_a_node_with_the_hosts_name(defaults: dict[str, Any], info: dict[str, Any]) -> None:
     nodes = decide(defaults, info, auth_worker_numprocs=2, auth_worker_pool="solo").expected.nodes
     assert set(nodes) == {"worker_00@auth1", "worker_01@auth1"}

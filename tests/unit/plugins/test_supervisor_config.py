@@ -262,6 +262,59 @@ def test_what_a_file_would_drop_is_told_unless_it_is_put_back(conf_d: Path) -> N
     assert supervisor_config.value_changes(arguments(conf_d, restore="newest"), before, RIGHT) == []
 
 
+PORT = "[inet_http_server]\nport = 9001\n"
+BOT = "[program:authbot]\ncommand = /bin/true\n"
+
+
+@pytest.mark.parametrize("more", [PORT, BOT, "[group:bots]\nprograms = bot\n", "[supervisord]\nminfds = 2048\n"])
+def test_what_another_file_has_as_well_is_not_lost(conf_d: Path, more: str) -> None:
+    (section,) = re.findall(r"\[(\S+)\]", more)
+
+    def asked() -> list[str]:
+        found = supervisor_config.value_changes(arguments(conf_d), mine.read_text(), RIGHT)
+        return [str(change["hint"]) for change in found if change["chosen"] and change["section"] == section]
+
+    mine, other = conf_d / "myauth.conf", conf_d / "other.conf"
+    mine.write_text(RIGHT + more)
+    other.write_text("[program:bot]\ncommand = /bin/true\n")
+    if section != "program:authbot":
+        (hint,) = asked()
+        assert "cut it out here and put it into a file of its own in conf.d" in hint
+    else:
+        assert len(asked()) == 1
+    # The project's folder may lead to that file, and is none of the others then.
+    (conf_d.parent / "supervisor.conf").symlink_to(mine)
+    assert len(asked()) == 1
+    # Copied there, and then cut out here.
+    other.write_text(other.read_text() + more)
+    assert asked() == []
+    mine.write_text(RIGHT)
+    assert asked() == []
+
+
+def test_what_another_file_has_with_another_value_is_asked_about(conf_d: Path) -> None:
+    mine = conf_d / "myauth.conf"
+    mine.write_text(RIGHT + PORT)
+    (conf_d / "other.conf").write_text(PORT.replace("9001", "127.0.0.1:9002"))
+    found = supervisor_config.value_changes(arguments(conf_d), mine.read_text(), RIGHT)
+    assert [(change["section"], change["chosen"]) for change in found] == [("inet_http_server", True)]
+
+
+@pytest.mark.parametrize(("arguments_now", "file"), [("", "gunicorn.conf.py"), (" -c site.py", "site.py")])
+def test_an_address_out_of_gunicorns_own_file_does_not_move_unsaid(conf_d: Path, arguments_now: str, file: str) -> None:
+    section = f"[program:gunicorn]\ndirectory = {conf_d.parent}\ncommand = /venv/bin/gunicorn myauth.wsgi"
+    (conf_d.parent / file).write_text("bind = '127.0.0.1:8080'\n")
+    after = RIGHT + section + arguments_now
+    found = supervisor_config.value_changes(
+        arguments(conf_d), RIGHT + section + arguments_now, f"{after} --bind 127.0.0.1:8000"
+    )
+    assert [(change["item"], change["now"], change["then"], change["hint"]) for change in found] == [
+        ("--bind", "127.0.0.1:8080", "127.0.0.1:8000", "change it in your web server too")
+    ]
+    # It stays with the file.
+    assert supervisor_config.value_changes(arguments(conf_d), after, after) == []
+
+
 @pytest.mark.parametrize(("before", "line"), [("TOKEN=x\n" + RIGHT, 1), ("[program:a]\nTOKEN\n", 2)])
 def test_a_present_file_that_cannot_be_read_is_told_by_its_line(conf_d: Path, before: str, line: int) -> None:
     with pytest.raises(configparser.Error) as caught:

@@ -27,6 +27,14 @@ WRONG: list[tuple[str, Any, str]] = [
         [{"name": "big", "pool": "gevent", "options": ["--autoscale", "10,3"]}],
         "--autoscale needs the pool prefork: the pool gevent cannot grow",
     ),
+    *(
+        (
+            "auth_workers",
+            [{"name": "big", "pool": pool, "options": ["--autoscale=10,3"]}],
+            f"--autoscale needs the pool prefork: the pool {pool} cannot grow",
+        )
+        for pool in ("threads", "eventlet", "solo")
+    ),
     (
         "auth_workers",
         [{"name": "big", "queue": ["a"]}],
