@@ -35,6 +35,11 @@ class ActionModule(ActionBase):
             changes = [line.strip() for line in lines[2:]]
         elif given["plan"]["job"] == "drain":
             lines = changes = report.drained(host, given["plan"]["drain"], check_mode)
+        elif given["plan"]["job"] == "start":
+            lines = changes = report.started(host, given["plan"], given["results"], check_mode)
+        elif given["plan"]["job"] == "rollback":
+            changes = report.Report(host, given["plan"], given["results"], check_mode).back()
+            lines = [f"{host}: {' '.join(changes)}"]
         else:
             told = report.Report(host, given["plan"], given["results"], check_mode)
             lines, changes, warnings = told.lines(), told.changes(), told.warnings()

@@ -163,9 +163,10 @@ def drain(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
 
 def start(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
     """Return how the programs start that a drain has stopped; what was installed meanwhile is looked at before."""
-    plan = drain(declared, info, wanted)
     runs = {process["namespec"] for process in info["daemon"]["processes"] if process["pid"]}
+    plan = drain(declared, info, wanted)
     stopped = [name for name in plan.expected.processes if name not in runs]
+    plan = replace(plan, job="start", stopped=tuple(stopped))
     changed = outdated.since_kept(info["code"], info["now"]) if stopped else ""
     if not changed:
         return plan

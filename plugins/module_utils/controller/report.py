@@ -74,6 +74,18 @@ def drained(host: str, drain: Mapping[str, Any], check_mode: bool) -> list[str]:
     return [f"{host}: {stopped} {again}"]
 
 
+def started(
+    host: str, plan: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]], check_mode: bool
+) -> list[str]:
+    """Return what a start ends with; ``plan`` is its plan, ``results`` has what `resumed` the programs."""
+    if not results.get("resumed", {}).get("changed"):
+        return [f"{host}: nothing to do, all programs run."]
+    names = [short_name(name) for name in plan["stopped"]]
+    was = ("would be" if check_mode else "was") if len(names) == 1 else ("would be" if check_mode else "were")
+    site = "" if check_mode or not plan["expected"]["site"] else " The site answers."
+    return [f"{host}: {', '.join(names)} {was} started.{site}"]
+
+
 class Report:
     """The sentences on one host.
 
@@ -135,6 +147,14 @@ class Report:
         found = f"It was found that {'; '.join(self.plan['found'])}." if self.plan["found"] else ""
         sentences = [self.plan["guard_report"], found, self._superlance(), self._file(), self._restart()]
         return [sentence for sentence in [*sentences, self._start(), self._logs(), self._outside()] if sentence]
+
+    def back(self) -> list[str]:
+        """Return what a rollback ends with."""
+        configured = self._results["configured"]
+        state = "would be" if self.check_mode else "is"
+        path = self.plan["files"]["path"]
+        kept = f"{path} {state if self._changed('configured') else 'was already'} as it was kept in"
+        return [sentence for sentence in (f"{kept} {configured['restored']}.", self._restart()) if sentence]
 
     def _changed(self, step: str) -> bool:
         return bool(self._results.get(step, {}).get("changed"))

@@ -176,6 +176,38 @@ def test_beats_absence_is_told_in_seconds() -> None:
     assert changes(**{**restarted, "drained": {}}, started={"starts": starts}) == ["supervisord was restarted."]
 
 
+def test_a_start_ends_with_what_was_started() -> None:
+    plan = {"stopped": ["myauth:beat", "myauth:gunicorn"], "expected": {"site": "127.0.0.1:8000"}}
+    resumed = {"resumed": {"changed": True}}
+    assert report.started("auth1", plan, resumed, check_mode=False) == [
+        "auth1: beat, gunicorn were started. The site answers."
+    ]
+    one = {"stopped": ["myauth:beat"], "expected": {"site": ""}}
+    assert report.started("auth1", one, resumed, check_mode=False) == ["auth1: beat was started."]
+    assert report.started("auth1", one, resumed, check_mode=True) == ["auth1: beat would be started."]
+    assert report.started("auth1", one, {"resumed": {"changed": False}}, check_mode=False) == [
+        "auth1: nothing to do, all programs run."
+    ]
+
+
+def test_a_rollback_ends_with_what_is_back_and_what_that_took() -> None:
+    results: dict[str, Any] = {
+        "configured": {"changed": True, "restored": "/etc/supervisor/conf.d/.myauth.conf.2026"},
+        "supervisord": {"changed": True},
+        "standby": {"running": True},
+    }
+    path, kept = "/etc/supervisor/conf.d/myauth.conf", "/etc/supervisor/conf.d/.myauth.conf.2026"
+    plan = {**PLAN, "job": "rollback"}
+    assert report.Report("auth1", plan, results, check_mode=False).back() == [
+        f"{path} is as it was kept in {kept}.",
+        "supervisord was restarted, a second gunicorn answered for the site meanwhile.",
+    ]
+    results = {"configured": {"changed": False, "restored": kept}}
+    assert report.Report("auth1", plan, results, check_mode=False).back() == [
+        f"{path} was already as it was kept in {kept}."
+    ]
+
+
 def test_how_long_nobody_took_tasks_is_told_where_old_code_and_new_code_must_not_share_a_queue() -> None:
     asked = {
         # Its TERM came later than the word to take no more tasks.

@@ -199,6 +199,7 @@ def test_a_start_after_a_drain_looks_at_what_was_installed_meanwhile(defaults: d
     assert found.code.asked
     assert found.code.gunicorn == "myauth:gunicorn"
     assert found.code.nodes == ()
+    assert found.stopped == found.expected.processes
     assert (
         "with this start comes into service what has changed since the last restart: allianceauth 5.5.0 -> 5.4.0. The "
         "site's static files are your own step (manage.py collectstatic)."
