@@ -87,8 +87,8 @@ PLAY = """
 """
 
 SAID = (
-    "localhost: these are stopped: beat, worker_00, worker_01, a_longer_name, gunicorn. They start again with the "
-    "playbook allianceauth.tuning.start, or when the server reboots."
+    "localhost: these are stopped: beat, worker_00, worker_01, a_longer_name, gunicorn. The site is down. They start "
+    "again with the playbook allianceauth.tuning.start, or when the server reboots."
 )
 
 
