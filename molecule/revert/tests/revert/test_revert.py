@@ -140,7 +140,8 @@ def test_a_worker_that_ignores_its_signal_calls_the_run_off(host: Any) -> None:
     # As the run has said, to the letter.
     (advice,) = re.findall(r"or you do \(sudo (systemctl stop [^)]+)\)", said)
     server.run(host, advice)
-    assert server.healthy(host)
+    # Its process is a moment old.
+    assert server.wait(lambda: server.healthy(host), bool)
 
 
 def test_a_worker_that_ignores_its_signal_is_killed_by_name(host: Any) -> None:
