@@ -36,7 +36,8 @@ class ActionModule(ActionBase):
         elif given["plan"]["job"] == "drain":
             lines = changes = report.drained(host, given["plan"]["drain"], check_mode)
         elif given["plan"]["job"] == "start":
-            lines = changes = report.started(host, given["plan"], given["results"], check_mode)
+            lines = report.started(host, given["plan"], given["results"], check_mode)
+            changes = lines if given["results"].get("resumed", {}).get("changed") else []
         elif given["plan"]["job"] == "rollback":
             changes = report.Report(host, given["plan"], given["results"], check_mode).back()
             lines = [f"{host}: {' '.join(changes)}"]

@@ -350,7 +350,15 @@ def main() -> None:
                 # Their code may be older than that of the workers that come.
                 serving.stop(before)
             # Those that are to be absent may be there still; each ends by itself in the end.
-            module.exit_json(changed=bool(before), running=[], waiting={}, problem=str(why), ending=before, kept="")
+            there = [] if given["apart"] else {pool_of(serving.beside(given["name"], unit)) for unit in before}
+            module.exit_json(
+                changed=bool(before),
+                running=[process for process in given["processes"] if pool_of(process) in there],
+                waiting={},
+                problem=str(why),
+                ending=before,
+                kept="",
+            )
     module.exit_json(changed=True, running=[worker.process for worker in started], waiting=waiting, problem="")
 
 

@@ -162,6 +162,7 @@ backups:
 """
 
 import configparser
+import contextlib
 import grp
 import inspect
 import json
@@ -300,7 +301,10 @@ def elsewhere(*ours: str) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     own = set(map(os.path.realpath, ours))
     for path in [supervisord.MAIN_CONF, *present()["sections"]]:
-        if os.path.realpath(path) not in own:
+        if os.path.realpath(path) in own:
+            continue
+        # What supervisor's parser says of a file that it cannot read is told when the whole is checked.
+        with contextlib.suppress(configparser.Error):
             for title, options in description.sections(files.readable(path) or "").items():
                 found.setdefault(title, {}).update(options)
     return found

@@ -342,7 +342,7 @@ def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: 
     # At first also what was given up before this call: perhaps its cause is gone.
     startable = supervisord.STOPPED_STATES
     settle_neighbours(daemon, module, wanted)
-    result["back"], result["finishing"] = consumers.give_back(module)
+    take_again(module, result)
     while True:
         for process in daemon.processes():
             # Once in a call: who ends again and again has one life more in each, and `progress.Starts` counts them.
@@ -379,6 +379,13 @@ def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: 
     result["logs"] = {
         process.namespec: last_log_lines(daemon, process) for process in pending + (gunicorns if silent else [])
     }
+
+
+def take_again(module: AnsibleModule, result: dict[str, Any]) -> None:
+    """Have workers take tasks again that take no more; the result has all that this call has told so."""
+    back, finishing = consumers.give_back(module)
+    result["back"] = [*result.get("back", []), *back]
+    result["finishing"] = [*result.get("finishing", []), *finishing]
 
 
 def settle_neighbours(daemon: Daemon, module: AnsibleModule, wanted: Sequence[str]) -> None:
@@ -499,7 +506,7 @@ def main() -> None:
             else:
                 start_with_patience(daemon, module, result, until)
         except (supervisord.NotAnsweringError, supervisord.RefusedError) as why:
-            result["back"], result["finishing"] = consumers.give_back(module)
+            take_again(module, result)
             module.fail_json(msg=str(why), **result)
     module.exit_json(**result)
 

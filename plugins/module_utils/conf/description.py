@@ -176,7 +176,7 @@ def describe(
             other[title] = options
     memmons = [listener for listener in listeners.values() if listener.kind == "memmon"]
     shared = _without(daemon, _gunicorn_arguments(daemon))
-    return Description(programs, listeners, _limits(memmons, programs, other), other, shared)
+    return Description(programs, listeners, limits_of(memmons, programs, other), other, shared)
 
 
 def _section(title: str, raw: Options, daemon: Mapping[str, str], kind: str, outside: Mapping[str, str]) -> Section:
@@ -360,7 +360,9 @@ def members(group: str, programs: Mapping[str, Section], other: Mapping[str, Opt
     return [] if group in programs and group in elsewhere else [group]
 
 
-def _limits(memmons: list[Section], programs: Mapping[str, Section], other: Mapping[str, Options]) -> dict[str, Limit]:
+def limits_of(
+    memmons: list[Section], programs: Mapping[str, Section], other: Mapping[str, Options]
+) -> dict[str, Limit]:
     """Return the limits by program. A process that ``-p``, ``-g`` and ``-a`` name is restarted at the least of them.
 
     Source: superlance/memmon.py (runforever), which compares a process with each in turn.

@@ -109,7 +109,7 @@ class ListenerChanges:
             return self._limit_change(name, section, now, then, chosen=False, reason=_WHY_ALONE)
         change = self._limit_change(name, section, now, then, chosen=True, reason="")
         # A size that was set says nothing of the children.
-        return replace(change, settled_by=(("auth_extra_programs", name, CUMULATIVE), ("auth_memmon",)))
+        return replace(change, settled_by=(("auth_extra_programs", name, CUMULATIVE),))
 
     def _foreign_limit(self, name: str, now: Limit) -> Change:
         listener, argument = self._gives_limit(name)

@@ -73,10 +73,13 @@ def changes(
 
 def _without(before: Description, titles: Container[str]) -> Description:
     """Return a description without some of its sections."""
+    listeners = {name: one for name, one in before.listeners.items() if one.name not in titles}
+    memmons = [one for one in listeners.values() if one.kind == "memmon"]
     return replace(
         before,
         programs={name: one for name, one in before.programs.items() if one.name not in titles},
-        listeners={name: one for name, one in before.listeners.items() if one.name not in titles},
+        listeners=listeners,
+        limits=description.limits_of(memmons, before.programs, before.other),
         other={title: options for title, options in before.other.items() if title not in titles},
     )
 
@@ -163,9 +166,9 @@ def _other(title: str, present: Description, new: Description, elsewhere: descri
             yield Change(title, "", "a section", NOTHING, True, names=(title,), hint=OWN_FILE)
         return
     for option, value in before.items():
-        if option == "environment" or value in ((after or {}).get(option), elsewhere.get(option)):
-            continue
         then = (after or {}).get(option)
+        if option == "environment" or value == (then if then is not None else elsewhere.get(option)):
+            continue
         yield Change(
             title,
             option,

@@ -78,6 +78,8 @@ def apply(declared: Declared, info: Mapping[str, Any], wanted: Wanted, steps: It
     elif reasons["install"]:
         reasons["start"].append("the listeners run the previous superlance")
     if info["guard"]["pending"]:
+        if not reasons["restart"]:
+            reasons["start"].append("workers may have been told to take no more tasks")
         reasons["verify"].append("a run before was cut off, and its guard has not acted yet")
     if steps == {"verify"}:
         reasons["verify"].append("the run has the tag verify alone")
@@ -115,8 +117,8 @@ def _others_stop(declared: Declared, info: Mapping[str, Any]) -> str:
         if any(process["kind"] == kind and process["group"] == group for process in running)
     ]
     sentence = (
-        f"{' and '.join(found)} stop and start with this run as well, because it restarts supervisord, and no others "
-        "serve for them meanwhile: have the run at a time at which they may be away."
+        f"this run restarts supervisord, with which stop and start as well {' and '.join(found)}, and no others serve "
+        "for them meanwhile: have the run at a time at which they may be away."
     )
     return sentence if found else ""
 
@@ -165,7 +167,9 @@ def start(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
     """Return how the programs start that a drain has stopped; what was installed meanwhile is looked at before."""
     runs = {process["namespec"] for process in info["daemon"]["processes"] if process["pid"]}
     plan = drain(declared, info, wanted)
-    stopped = [name for name in plan.expected.processes if name not in runs]
+    # What did not work before is no matter of this start.
+    tolerated = troubled.before(info)
+    stopped = [name for name in plan.expected.processes if name not in runs and name not in tolerated]
     plan = replace(plan, job="start", stopped=tuple(stopped))
     changed = outdated.since_kept(info["code"], info["now"]) if stopped else ""
     if not changed:

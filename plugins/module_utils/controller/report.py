@@ -79,7 +79,7 @@ def started(
 ) -> list[str]:
     """Return what a start ends with; ``plan`` is its plan, ``results`` has what `resumed` the programs."""
     if not results.get("resumed", {}).get("changed"):
-        return [f"{host}: nothing to do, all programs run."]
+        return [f"{host}: nothing had to be started."]
     names = [short_name(name) for name in plan["stopped"]]
     was = ("would be" if check_mode else "was") if len(names) == 1 else ("would be" if check_mode else "were")
     site = "" if check_mode or not plan["expected"]["site"] else " The site answers."

@@ -139,8 +139,6 @@ class Consumers:
 
         ``waiting`` has the ``node`` and the ``queues`` of each.
         """
-        # They take tasks until their successors do.
-        serving.stop([unit for one in waiting.values() for unit in one.get("replaces", [])])
         try:
             taking = consumers_program.hand_over(self._ask, waiting)
         except consumers_program.NotAnswering:

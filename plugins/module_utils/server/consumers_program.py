@@ -11,8 +11,8 @@ loaded (``python`` and ``project``, and of `subprocess.Popen`'s arguments ``cwd`
 and ``consumers``: by process, its ``node``, the ``queues`` that it took tasks from, its ``pid`` and ``start``, in clock
 ticks since boot; ``apart``, which says why these and workers with the installed code must not take tasks from one
 queue, "" if they may; and ``waiting``, the workers with the installed code that take none until these do not, each with
-its ``node`` and ``queues``. It prints a JSON object: ``said``, what has become of each of these that still runs, and
-which of them are ``finishing``.
+its ``node`` and ``queues``, and the units that it ``replaces``. It prints a JSON object: ``said``, what has become of
+each of these that still runs, and which of them are ``finishing``.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ _LOAD_SECONDS = 180
 
 # An answer comes within milliseconds; on a busy host later.
 _ANSWER_SECONDS = 2
+
+_SYSTEMD_SECONDS = 60
 
 # A node answers that it will, and does so a moment later.
 _ACT_SECONDS = 10
@@ -157,6 +159,11 @@ def hand_over(talk: Ask, waiting: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
     One of the pool ``solo`` that has got a task says nothing else for a while. Raises `NotAnswering`.
     """
+    # They take tasks until their successors do.
+    replaced = [unit for one in waiting.values() for unit in one.get("replaces", [])]
+    if replaced:
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(["systemctl", "stop", "--no-block", *replaced], timeout=_SYSTEMD_SECONDS, check=False)
     takes = dict(waiting)
     for queue in sorted({queue for one in waiting.values() for queue in one["queues"]}):
         asked = {name: one["node"] for name, one in takes.items() if queue in one["queues"]}

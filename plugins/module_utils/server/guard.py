@@ -378,8 +378,11 @@ def remember_waiting(module: AnsibleModule, waiting: Mapping[str, Any]) -> None:
 
 def remember_finishing(module: AnsibleModule, name: str, pid: int) -> None:
     """Have the guard know that a worker is told to finish; call it right before."""
-    told = {name: {"pid": pid, "start": program.start_ticks(pid)}}
-    _change(module, lambda state: {"finishing": {**state.get("finishing", {}), **told}})
+    start = program.start_ticks(pid)
+    # One that has just ended finishes nothing.
+    if start is not None:
+        told = {name: {"pid": pid, "start": start}}
+        _change(module, lambda state: {"finishing": {**state.get("finishing", {}), **told}})
 
 
 def _change(module: AnsibleModule, changes: Callable[[dict[str, Any]], dict[str, Any]]) -> None:

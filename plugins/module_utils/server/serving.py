@@ -74,7 +74,10 @@ def left(name: str) -> list[str]:
     """Return the units that take tasks now. systemd is asked only where there are files of such: it costs time."""
     found = [os.path.basename(path) for path in glob.glob(f"{_UNITS_FOLDER}/{prefix(name)}*.service")]
     # One that was told to finish has its file until it has.
-    return sorted(unit for unit in found if _run("systemctl", "is-active", unit).stdout.strip() == "active")
+    try:
+        return sorted(unit for unit in found if _run("systemctl", "is-active", unit).stdout.strip() == "active")
+    except ImpossibleError:
+        return []
 
 
 def beside(name: str, unit: str) -> str:

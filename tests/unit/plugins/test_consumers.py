@@ -178,6 +178,19 @@ def test_workers_on_a_queue_of_their_own_are_handed_the_real_ones(site: Site) ->
     workers.close()
 
 
+def test_who_took_tasks_since_an_earlier_run_is_told_to_finish_when_its_successor_takes_them(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr(subprocess, "run", lambda command, **_how: commands.append(command))
+    site.has(new={"queues": ["allianceauth-tuning"]})
+    waiting = {WORKER: {"node": "new@auth1", "queues": ["celery"], "replaces": ["old.service"]}}
+    # After a run that was called off, or cut off.
+    assert consumers_program.give_back({"celery": site.celery, "waiting": waiting}) == ([], [])
+    assert commands == [["systemctl", "stop", "--no-block", "old.service"]]
+    assert "celery" in site.queues("new@auth1")
+
+
 def test_nobody_is_handed_a_queue_while_the_broker_does_not_answer(site: Site, tmp_path: Path) -> None:
     (tmp_path / "celery/app/utils.py").write_text("raise SystemExit(1)")
     waiting = {WORKER: {"node": "new@auth1", "queues": ["celery"]}}

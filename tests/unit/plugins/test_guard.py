@@ -200,6 +200,9 @@ def test_a_run_takes_over_what_the_guard_of_a_dead_one_would_bring_back(host: Se
     # A worker that takes no more tasks.
     worker = {"myauth:worker_00": {"node": "worker_00@auth1", "queues": ["celery"], "pid": 7, "start": 8}}
     guard.remember_consumers(Module(), {"project": "myauth"}, worker, "app.new is not both")
+    # One that was told to finish, and one that had just ended.
+    guard.remember_finishing(Module(), "myauth:worker_01", os.getpid())
+    guard.remember_finishing(Module(), "myauth:worker_02", 0)
     assert guard.look("myauth") == {"pending": True, "said": ""}
     host.lock(owner=OTHER)
     guard.adopt("myauth", OTHER)
@@ -207,6 +210,7 @@ def test_a_run_takes_over_what_the_guard_of_a_dead_one_would_bring_back(host: Se
     # By now the new file is loaded, and beat is stopped.
     guard.put(Module(OTHER), {**FOUND, "ran": ["myauth:gunicorn"], "daemon": {"pid": 5, "start": 6}})
     assert host.state["ran"] == ["myauth:beat", "myauth:gunicorn"]
+    assert list(host.state["finishing"]) == ["myauth:worker_01"]
     assert host.state["unproven"] == FILE
     assert host.state["daemon"] == FOUND["daemon"]
     assert host.state["consumers"] == worker

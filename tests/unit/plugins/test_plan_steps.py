@@ -41,7 +41,7 @@ def test_each_step_has_its_reasons(defaults: dict[str, Any], info: dict[str, Any
         # Its links are gone, or the folder into which supervisord writes on.
         (info, {"log_links": {}}, ["link_logs"]),
         (info, {"log_dir_exists": False}, ["configure", "restart", "verify"]),
-        (info["guard"], {"pending": True}, ["verify"]),
+        (info["guard"], {"pending": True}, ["start", "verify"]),
     ]
     for where, change, steps in reasons:
         before = dict(where)
@@ -177,7 +177,7 @@ def test_a_restart_of_supervisord_names_the_site_and_workers_of_others_that_it_s
     info["own_groups"].append("worker_of_ours")
 
     def said(decided: Plan) -> list[str]:
-        return [warning for warning in decided.warnings if "because it restarts supervisord" in warning]
+        return [warning for warning in decided.warnings if "this run restarts supervisord" in warning]
 
     declared = declare(defaults)
     assert said(decide(defaults, info)) == []
@@ -186,9 +186,9 @@ def test_a_restart_of_supervisord_names_the_site_and_workers_of_others_that_it_s
     assert said(plan.restart(declared, info, WANTED, "")) == said(plan.drain(declared, info, WANTED)) == []
     info["daemon"]["drift"]["changed"] = ["myauth"]
     sentence = (
-        "the site of second and the workers of second and the workers of fourth stop and start with this run as well, "
-        "because it restarts supervisord, and no others serve for them meanwhile: have the run at a time at which they "
-        "may be away."
+        "this run restarts supervisord, with which stop and start as well the site of second and the workers of second "
+        "and the workers of fourth, and no others serve for them meanwhile: have the run at a time at which they may "
+        "be away."
     )
     assert said(decide(defaults, info)) == said(plan.rollback(declared, info, WANTED, replaced=False)) == [sentence]
     assert said(plan.revert(declared, info, WANTED, INFO, file_is_back=True)) == []

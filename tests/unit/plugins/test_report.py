@@ -186,7 +186,7 @@ def test_a_start_ends_with_what_was_started() -> None:
     assert report.started("auth1", one, resumed, check_mode=False) == ["auth1: beat was started."]
     assert report.started("auth1", one, resumed, check_mode=True) == ["auth1: beat would be started."]
     assert report.started("auth1", one, {"resumed": {"changed": False}}, check_mode=False) == [
-        "auth1: nothing to do, all programs run."
+        "auth1: nothing had to be started."
     ]
 
 

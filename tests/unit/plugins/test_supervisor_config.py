@@ -266,25 +266,32 @@ PORT = "[inet_http_server]\nport = 9001\n"
 BOT = "[program:authbot]\ncommand = /bin/true\n"
 
 
-@pytest.mark.parametrize("more", [PORT, BOT, "[group:bots]\nprograms = bot\n", "[supervisord]\nminfds = 2048\n"])
+MEMMON = "[eventlistener:memmon_bot]\ncommand = /v/bin/memmon -p bot=100MB\nevents = TICK_60\n"
+GROUP, MINFDS = "[group:bots]\nprograms = bot\n", "[supervisord]\nminfds = 2048\n"
+
+
+@pytest.mark.parametrize("more", [PORT, BOT, GROUP, MINFDS, MEMMON])
 def test_what_another_file_has_as_well_is_not_lost(conf_d: Path, more: str) -> None:
     (section,) = re.findall(r"\[(\S+)\]", more)
 
     def asked() -> list[str]:
         found = supervisor_config.value_changes(arguments(conf_d), mine.read_text(), RIGHT)
-        return [str(change["hint"]) for change in found if change["chosen"] and change["section"] == section]
+        sections = {section, "eventlistener:memmon"} if section.startswith("eventlistener") else {section}
+        return [str(change["hint"]) for change in found if change["chosen"] and change["section"] in sections]
 
     mine, other = conf_d / "myauth.conf", conf_d / "other.conf"
     mine.write_text(RIGHT + more)
     other.write_text("[program:bot]\ncommand = /bin/true\n")
-    if section != "program:authbot":
+    if section == "eventlistener:memmon_bot":
+        assert asked()
+    elif section != "program:authbot":
         (hint,) = asked()
         assert "cut it out here and put it into a file of its own in conf.d" in hint
     else:
         assert len(asked()) == 1
     # The project's folder may lead to that file, and is none of the others then.
     (conf_d.parent / "supervisor.conf").symlink_to(mine)
-    assert len(asked()) == 1
+    assert asked()
     # Copied there, and then cut out here.
     other.write_text(other.read_text() + more)
     assert asked() == []
