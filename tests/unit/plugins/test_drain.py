@@ -127,7 +127,7 @@ def test_who_may_still_take_tasks_is_known_until_each_has_said_that_it_takes_non
     waits = {"paused:paused": ["a"]}
     seen: list[set[str]] = []
     first = drained(found, [workers, MORE], workers, before=lambda names: waits)
-    first.unfinished = lambda paused: set(paused)
+    first.unfinished = set
     first.each_round = lambda: seen.append(first.may_take_tasks(workers))
     told: list[tuple[str, int]] = []
     first.telling = lambda name, pid: told.append((name, pid))

@@ -40,7 +40,7 @@ from lab.podman import hosts
 # Tasks that a worker holds until their countdown is over.
 WAITING = ("1:0:countdown=1-30",)
 
-Interruption = Callable[[Machine, "subprocess.Popen[str]"], AbstractContextManager[None]]
+Interruption = Callable[[Machine, subprocess.Popen[str]], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
