@@ -104,8 +104,8 @@ logs:
   description: How long the workers' logs are now, by their paths, if RV(apart) is not empty.
   returned: O(state=checked)
   type: dict
-now:
-  description: The server's time, in seconds since 1970.
+since:
+  description: The server's time, in seconds since 1970; 0 if RV(apart) is empty.
   returned: O(state=checked)
   type: float
 """
@@ -262,7 +262,7 @@ def main() -> None:
         apart=found["apart"],
         queues=found["queues"] if tuple(found["celery"]) >= consumers.GIVES_BACK else [],
         logs={path: audit_logs.size_of(path) for path in logs},
-        now=time.time(),
+        since=time.time() if found["apart"] else 0.0,
     )
 
 

@@ -392,7 +392,7 @@ def main() -> None:
         "guard": guard.look(given["project"]),
         "daemon": look_at_daemon(),
         "orphans": proc.orphans(given["venv"]),
-        "serving": serving.left(given["project"]),
+        "serving": serving.active(given["project"]),
     }
     found["broker"] = broker.look(found["code"], user["uid"] if user else None)
     try:

@@ -144,7 +144,7 @@ def main() -> None:
     if problems:
         module.fail_json(msg=" ".join(problems), pools=pools)
     logs = supervisor_parser.worker_logs(supervisord.MAIN_CONF, given["project"]) if given["logs"] else []
-    more = serving.said_since(given["name"], given["since"]) if given["logs"] and given["name"] else ""
+    more = serving.said_since(given["name"], given["since"]) if given["since"] else ""
     module.exit_json(changed=False, pools=pools, discarded=audit_logs.discarded(logs, given["logs"], more))
 
 

@@ -267,21 +267,16 @@ def stop(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: f
     stages = drain.ordered(given["stages"], given["last"])
     result.update(waiting=given["waiting"], handed_over=None)
 
-    def hand_over() -> None:
-        # Old code and new code never take tasks from one queue.
-        if known and result["waiting"] and not work.may_take_tasks(workers):
-            left = known.hand_over(result["waiting"])
-            if len(left) < len(result["waiting"]):
-                result["handed_over"] = time.time()
-                guard.remember_waiting(module, left)
-            result["waiting"] = left
+    def each_round() -> None:
+        if known and result["waiting"]:
+            hand_over(work, known, module, result)
 
     def telling(name: str, pid: int) -> None:
         if name in workers:
             guard.remember_finishing(module, name, pid)
 
     asked = given["stop_requests"]
-    work = drain.Drain(daemon, stages, warm_shutdowns, asked, before, unfinished, hand_over, telling)
+    work = drain.Drain(daemon, stages, warm_shutdowns, asked, before, unfinished, each_round, telling)
     for name in given["kill"]:
         drain.kill(daemon, name)
     try:
@@ -295,6 +290,21 @@ def stop(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: f
     result.update(changed=work.changed, stop_requests=work.stop_requests, now=time.time())
     result["pending"] = [{"name": name, "state": state} for name, state in pending]
     result["heavy"] = heavy(given["serving"])
+
+
+def hand_over(work: drain.Drain, known: consumers.Consumers, module: AnsibleModule, result: dict[str, Any]) -> None:
+    """Have the workers that wait take tasks, once no old one does: old and new code never take them from one queue."""
+    taking = work.may_take_tasks(module.params["workers"])
+    if not taking - set(work.stop_requests):
+        # Each was told by now, so whoever calls this drain off, or finds it cut off, may hand the queues over.
+        guard.remember_waiting(module, result["waiting"])
+    if taking:
+        return
+    left = known.hand_over(result["waiting"])
+    if len(left) < len(result["waiting"]):
+        result["handed_over"] = time.time()
+        guard.remember_waiting(module, left)
+    result["waiting"] = left
 
 
 def heavy(given: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
@@ -316,7 +326,7 @@ def workers_of(daemon: Daemon, module: AnsibleModule) -> consumers.Consumers:
         return celery_cli.Application.configured(module.params["celery"], supervisord.MAIN_CONF)
 
     def remember(celery: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
-        return guard.remember_consumers(module, celery, found, module.params["apart"], module.params["waiting"])
+        return guard.remember_consumers(module, celery, found, module.params["apart"])
 
     return consumers.Consumers(application, daemon, socket.gethostname(), remember)
 

@@ -93,7 +93,8 @@ def apply(declared: Declared, info: Mapping[str, Any], wanted: Wanted, steps: It
     # What the memory has room for changes by the hour: that is no reason to refuse what is there already.
     too_much = memory.excess(declared, info)
     refused = too_much if wanted.limits_set and text_differs else ""
-    others_stop = _others_stop(declared, info) if "restart" in actions else ""
+    others_stop = restarting.others_stop(declared, info) if "restart" in actions else ""
+    left_serving = restarting.left_serving(info, actions)
     plan = replace(
         plan,
         refused=refused,
@@ -101,37 +102,9 @@ def apply(declared: Declared, info: Mapping[str, Any], wanted: Wanted, steps: It
         left_out=left_out,
         # Of a file that is replaced, what it differs in is no news.
         found=tuple(found if is_replaced else found + sockets),
-        warnings=(*plan.warnings, *filter(None, ["" if refused else too_much, _serving(info, actions), others_stop])),
+        warnings=(*plan.warnings, *filter(None, ["" if refused else too_much, left_serving, others_stop])),
     )
     return _with_code(plan, declared, info) if "restart" in actions and plan.outdated else plan
-
-
-def _others_stop(declared: Declared, info: Mapping[str, Any]) -> str:
-    """Return the sentence on the sites and workers of others that a restart of supervisord stops as well."""
-    ours = {declared.project, *declared.listener_names, *info.get("own_groups", [])}
-    running = [one for one in info["daemon"]["processes"] if one["pid"] and one["group"] not in ours]
-    found = [
-        f"the {what} of {group}"
-        for group in dict.fromkeys(process["group"] for process in running)
-        for kind, what in (("gunicorn", "site"), ("worker", "workers"))
-        if any(process["kind"] == kind and process["group"] == group for process in running)
-    ]
-    sentence = (
-        f"this run restarts supervisord, with which stop and start as well {' and '.join(found)}, and no others serve "
-        "for them meanwhile: have the run at a time at which they may be away."
-    )
-    return sentence if found else ""
-
-
-def _serving(info: Mapping[str, Any], actions: Mapping[str, Any]) -> str:
-    """Return the sentence on workers that an earlier run has left to take tasks, and that this one does not end."""
-    if not info["serving"] or "restart" in actions:
-        return ""
-    units = " ".join(info["serving"])
-    return (
-        f"a worker that an earlier run left to take tasks is still there ({units}); it ends by itself, with the next "
-        f"run that restarts, or now: sudo systemctl stop {units}"
-    )
 
 
 def problems_left(
@@ -257,7 +230,7 @@ def rollback(declared: Declared, info: Mapping[str, Any], wanted: Wanted, replac
         expected=_in_file(declared, info),
         handover=_among(plan.handover, info.get("expected", [])),
         actions={"restart": why} if why else {},
-        warnings=(*plan.warnings, *filter(None, [_others_stop(declared, info) if why else ""])),
+        warnings=(*plan.warnings, *filter(None, [restarting.others_stop(declared, info) if why else ""])),
     )
     return _with_code(plan, declared, info, looks=False) if why else plan
 

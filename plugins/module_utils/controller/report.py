@@ -81,7 +81,7 @@ def started(
     if not results.get("resumed", {}).get("changed"):
         return [f"{host}: nothing had to be started."]
     names = [short_name(name) for name in plan["stopped"]]
-    was = ("would be" if check_mode else "was") if len(names) == 1 else ("would be" if check_mode else "were")
+    was = "would be" if check_mode else "was" if len(names) == 1 else "were"
     site = "" if check_mode or not plan["expected"]["site"] else " The site answers."
     return [f"{host}: {', '.join(names)} {was} started.{site}"]
 

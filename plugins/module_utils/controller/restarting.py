@@ -151,6 +151,34 @@ def _static_files(site: bool) -> str:
     return " The site's static files are your own step (manage.py collectstatic)." if site else ""
 
 
+def others_stop(declared: Declared, info: Mapping[str, Any]) -> str:
+    """Return the sentence on the sites and workers of others that a restart of supervisord stops as well."""
+    ours = {declared.project, *declared.listener_names, *info.get("own_groups", [])}
+    running = [one for one in info["daemon"]["processes"] if one["pid"] and one["group"] not in ours]
+    found = [
+        f"the {what} of {group}"
+        for group in dict.fromkeys(process["group"] for process in running)
+        for kind, what in (("gunicorn", "site"), ("worker", "workers"))
+        if any(process["kind"] == kind and process["group"] == group for process in running)
+    ]
+    sentence = (
+        f"this run restarts supervisord, with which stop and start as well {' and '.join(found)}, and no others serve "
+        "for them meanwhile: have the run at a time at which they may be away."
+    )
+    return sentence if found else ""
+
+
+def left_serving(info: Mapping[str, Any], actions: Mapping[str, Any]) -> str:
+    """Return the sentence on workers that an earlier run has left to take tasks, and that this one does not end."""
+    if not info["serving"] or "restart" in actions:
+        return ""
+    units = " ".join(info["serving"])
+    return (
+        f"a worker that an earlier run left to take tasks is still there ({units}); it ends by itself, with the next "
+        f"run that restarts, or now: sudo systemctl stop {units}"
+    )
+
+
 def ours(declared: Declared, info: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the processes of our own groups whose code is that of the venv: programs of other languages are not."""
     groups = {declared.project, *declared.listener_names, *info.get("own_groups", [])}

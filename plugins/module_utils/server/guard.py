@@ -340,15 +340,11 @@ def neighbours(module: AnsibleModule, daemon: Daemon, ours: Iterable[str]) -> tu
 
 
 def remember_consumers(
-    module: AnsibleModule,
-    celery: Mapping[str, Any],
-    found: Mapping[str, Mapping[str, Any]],
-    apart: str = "",
-    waiting: Mapping[str, Any] | None = None,
+    module: AnsibleModule, celery: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]], apart: str = ""
 ) -> dict[str, dict[str, Any]]:
     """Have the guard give workers their queues back; call it right before they are told to take no more tasks.
 
-    ``celery``, ``found``, ``apart`` and ``waiting`` are in the words of consumers_program.
+    ``celery``, ``found`` and ``apart`` are in the words of consumers_program.
     Returns them with the queues of those that an earlier call has told already; nothing if there is no guard.
     """
     given = of_run(module)
@@ -366,13 +362,15 @@ def remember_consumers(
         }
         # Those of an earlier call run the code that they ran then.
         apart = apart or (state.get("apart", "") if earlier else "")
-        state.update(celery=dict(celery), consumers={**earlier, **known}, apart=apart, waiting=dict(waiting or {}))
-        program.save(path, state)
+        program.save(path, {**state, "celery": dict(celery), "consumers": {**earlier, **known}, "apart": apart})
         return known
 
 
 def remember_waiting(module: AnsibleModule, waiting: Mapping[str, Any]) -> None:
-    """Have the guard hand the queues to no other workers than these, in the words of consumers_program."""
+    """Have the guard hand the queues to these workers and no others, in the words of consumers_program.
+
+    Call it once each old worker was told to take no more tasks, or to finish.
+    """
     _change(module, lambda state: {"waiting": dict(waiting)})
 
 
@@ -393,8 +391,9 @@ def _change(module: AnsibleModule, changes: Callable[[dict[str, Any]], dict[str,
     with _failing(module), _owned(given):
         path = _state_path(given["name"])
         state = program.load(path)
-        if state:
-            program.save(path, {**state, **changes(state)})
+        changed = {**state, **changes(state)} if state else {}
+        if changed != state:
+            program.save(path, changed)
 
 
 def state(module: AnsibleModule) -> dict[str, Any]:

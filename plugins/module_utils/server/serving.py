@@ -70,7 +70,7 @@ def units(name: str) -> list[str]:
     return [line.split()[0] for line in listed.splitlines() if line.split()]
 
 
-def left(name: str) -> list[str]:
+def active(name: str) -> list[str]:
     """Return the units that take tasks now. systemd is asked only where there are files of such: it costs time."""
     found = [os.path.basename(path) for path in glob.glob(f"{_UNITS_FOLDER}/{prefix(name)}*.service")]
     # One that was told to finish has its file until it has.

@@ -6,10 +6,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ import pytest
 import yaml
 
 from lab.machine.paths import CHECKOUT
+from tests.unit import playbook
 from tests.unit.plugins.planning import INFO
 
 # The first is text that the role takes, and the second a misspelt key: ansible-core would refuse both.
@@ -49,22 +47,7 @@ def test_it_says_in_one_sentence_what_is_wrong(name: str, tmp_path: Path) -> Non
     (tmp_path / "python").write_text(f"#!/bin/sh\n[ -t 0 ] || cat > /dev/null\ncat {tmp_path}/look.json\n")
     (tmp_path / "python").chmod(0o755)
     given = {**GIVEN, "ansible_become": False, "ansible_python_interpreter": f"{tmp_path}/python"}
-    done = subprocess.run(
-        [f"{sys.prefix}/bin/ansible-playbook", "-i", "hosts.yml", "play.yml", "--check", "-e", json.dumps(given)],
-        env={
-            **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
-            "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".cache/collections"),
-            "ANSIBLE_NOCOLOR": "1",
-            "HOME": str(tmp_path),
-        },
-        cwd=tmp_path,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    print(done.stdout)
+    done = playbook.run(tmp_path, "-i", "hosts.yml", "play.yml", "--check", "-e", json.dumps(given))
     assert done.returncode != 0
     sentence = "auth1: auth_workers[0].queue is ['a']: no pool has such a key (did you mean queues?)."
     fatal = re.findall(r"(?m)^fatal: \[auth1\]: .* => (\{.*\})$", done.stdout)

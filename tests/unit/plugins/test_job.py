@@ -6,15 +6,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tests.unit import playbook
 
 TASKS = Path(__file__).parents[3] / "roles/auth/tasks"
 SET_FACT = "ansible.builtin.set_fact"
@@ -63,25 +62,10 @@ PLAY = """
 
 def test_the_cause_is_not_that_of_an_earlier_job(tmp_path: Path) -> None:
     (tmp_path / "play.yml").write_text(PLAY)
-    play = [f"{sys.prefix}/bin/ansible-playbook", "-i", "localhost,", "--check", "play.yml"]
     # No Python with supervisor is found, and nobody is asked: the first look fails.
     variables = {"auth_project": "nosuchproject", "ansible_python_interpreter": "/nonexistent/python"}
-    done = subprocess.run(
-        [*play, "-e", json.dumps(variables)],
-        env={
-            **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
-            "ANSIBLE_COLLECTIONS_PATH": str(TASKS.parents[2] / ".cache/collections"),
-            "ANSIBLE_SHOW_CUSTOM_STATS": "1",
-            "ANSIBLE_NOCOLOR": "1",
-            "HOME": str(tmp_path),
-        },
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    print(done.stdout)
+    words = ["-i", "localhost,", "--check", "play.yml", "-e", json.dumps(variables)]
+    done = playbook.run(tmp_path, *words, ANSIBLE_SHOW_CUSTOM_STATS="1")
     assert done.returncode != 0
     said = done.stdout[done.stdout.index("CUSTOM STATS") :]
     assert '"result": "failed"' in said

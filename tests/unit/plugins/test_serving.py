@@ -15,11 +15,12 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller imp
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.decided import Serving
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
     celery_cli,
+    guard,
     serving,
     supervisor_parser,
     supervisord,
 )
-from ansible_collections.allianceauth.tuning.plugins.modules import celery_standby
+from ansible_collections.allianceauth.tuning.plugins.modules import celery_standby, supervisor_programs
 
 from tests.unit.plugins.planning import INFO, declare
 
@@ -63,6 +64,30 @@ def test_one_that_an_earlier_run_has_left_takes_tasks_until_its_successor_does()
     assert celery_standby.dispensable(given, units, {}) == units
 
 
+@pytest.mark.parametrize(
+    ("taking", "told", "known_to_the_guard", "handed_over"),
+    [
+        ({"a", "b"}, {"a"}, False, False),
+        # One that was told does not answer: only a run that is called off, or cut off, hands the queues over.
+        ({"b"}, {"a", "b"}, True, False),
+        (set(), {"a", "b"}, True, True),
+    ],
+)
+def test_queues_are_handed_over_once_no_old_worker_may_take_a_task(
+    monkeypatch: pytest.MonkeyPatch, taking: set[str], told: set[str], known_to_the_guard: bool, handed_over: bool
+) -> None:
+    noted: list[Any] = []
+    monkeypatch.setattr(guard, "remember_waiting", lambda _module, waiting: noted.append(dict(waiting)))
+    work: Any = types.SimpleNamespace(may_take_tasks=lambda _names: taking, stop_requests=dict.fromkeys(told))
+    known: Any = types.SimpleNamespace(hand_over=lambda _waiting: {})
+    module: Any = types.SimpleNamespace(params={"workers": ["a", "b"]})
+    waiting = {"a": {"node": "new@auth1", "queues": ["celery"]}}
+    result: dict[str, Any] = {"waiting": waiting, "handed_over": None}
+    supervisor_programs.hand_over(work, known, module, result)
+    assert (waiting in noted) is known_to_the_guard
+    assert (result["waiting"] == {}) is (result["handed_over"] is not None) is handed_over
+
+
 def test_only_the_workers_of_pools_that_still_finish_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     units = [f"{serving.prefix('myauth')}{name}-1764107412.service" for name in ("worker_00", "worker_services_00")]
     stopped: list[str] = []
@@ -83,8 +108,8 @@ def test_one_that_was_told_to_finish_is_not_said_to_take_tasks(tmp_path: Path, m
         (tmp_path / unit).touch()
     asked = types.SimpleNamespace
     monkeypatch.setattr(serving, "_run", lambda *command: asked(stdout=f"{states[command[-1]]}\n"))
-    assert serving.left("myauth") == [f"{serving.prefix('myauth')}active.service"]
-    assert serving.left("other") == []
+    assert serving.active("myauth") == [f"{serving.prefix('myauth')}active.service"]
+    assert serving.active("other") == []
 
 
 @pytest.mark.parametrize("option", ["--pidfile=/run/a.pid", "--statedb", "--detach", "-D", "-f"])
