@@ -13,15 +13,18 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 _SLOWEST = 10
+# Letters of what a test has failed with: often all that is left of a run elsewhere is its end.
+_MESSAGE = 150
 
 
 @dataclass(frozen=True)
 class Case:
-    """A test: its name, how it ended (passed, failed or skipped) and after how many seconds."""
+    """A test: its name, how it ended (passed, failed or skipped), after how many seconds, and what it failed with."""
 
     name: str
     status: str
     seconds: float
+    message: str = ""
 
 
 def read(folder: Path) -> dict[str, list[Case]]:
@@ -34,10 +37,12 @@ def read(folder: Path) -> dict[str, list[Case]]:
 
 
 def _case(case: ElementTree.Element) -> Case:
-    status = "skipped" if case.find("skipped") is not None else "passed"
-    if case.find("failure") is not None or case.find("error") is not None:
-        status = "failed"
-    return Case(case.get("name", ""), status, float(case.get("time") or 0))
+    name, seconds = case.get("name", ""), float(case.get("time") or 0)
+    for kind in ("failure", "error"):
+        if (failed := case.find(kind)) is not None:
+            message = " ".join(failed.get("message", "").split())
+            return Case(name, "failed", seconds, message[:_MESSAGE])
+    return Case(name, "skipped" if case.find("skipped") is not None else "passed", seconds)
 
 
 def failures(suites: Mapping[str, Iterable[Case]]) -> int:
@@ -73,7 +78,9 @@ def text(suites: Mapping[str, list[Case]], jobs: Mapping[str, tuple[str, float]]
     slowest = sorted(tests, key=lambda test: -test[0].seconds)[:_SLOWEST]
     lines += ["", "The slowest tests, in seconds with their set-up:"]
     lines += [f"{case.seconds:7.0f}  {suite}: {case.name}" for case, suite in slowest]
-    failed = [f"  {suite}: {case.name}" for suite, cases in suites.items() for case in cases if case.status == "failed"]
-    lines += ["", "Failed:", *failed] if failed else []
+    failed = [(case, suite) for suite, cases in suites.items() for case in cases if case.status == "failed"]
+    lines += ["", "Failed:"] if failed else []
+    for case, suite in failed:
+        lines += [f"  {suite}: {case.name}", f"    {case.message}"] if case.message else [f"  {suite}: {case.name}"]
     skipped = f", {sums['skipped']} skipped" if sums["skipped"] else ""
     return "\n".join([*lines, "", f"{sums['passed']} passed, {sums['failed']} failed{skipped}"])

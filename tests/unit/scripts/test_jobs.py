@@ -72,7 +72,7 @@ def test_as_many_jobs_run_at_once_as_cores_and_memory_carry(cores: int, gigabyte
 def test_the_summary_counts_and_ends_with_the_sum(tmp_path: Path) -> None:
     (tmp_path / "unit.1.xml").write_text(
         '<testsuites><testsuite><testcase name="quick" time="0.5"/><testcase name="slow" time="70"/>'
-        '<testcase name="bad" time="3"><failure message="no"/></testcase></testsuite></testsuites>'
+        '<testcase name="bad" time="3"><failure message="assert 1&#10;  == 2">long</failure></testcase></testsuite></testsuites>'
     )
     suites = summary.read(tmp_path)
     assert summary.failures(suites) == 1
@@ -83,5 +83,5 @@ def test_the_summary_counts_and_ends_with_the_sum(tmp_path: Path) -> None:
     assert [line for line in lines if line.startswith("busy (broken off)")]
     assert [line for line in lines if line.startswith("default (could not be run)")]
     assert lines.index("     70  unit: slow") < lines.index("      3  unit: bad")
-    assert "  unit: bad" in lines
+    assert lines[lines.index("  unit: bad") + 1] == "    assert 1 == 2"
     assert lines[-1] == "2 passed, 3 failed"
