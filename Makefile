@@ -28,11 +28,11 @@ demo: venv ## Tune a real Alliance Auth server in a container, step by step
 	@scripts/demo
 
 .PHONY: test
-test: venv ## Run all linters, unit tests and scenarios once, side by side, and count the results
+test: venv ## Run all linters and unit tests, and show each promise once on real servers, side by side
 	@$(python) -m scripts.jobs test
 
 .PHONY: test-all
-test-all: venv ## The same, and another distribution and the oldest ansible-core
+test-all: venv ## The same in all forms, and another distribution and the oldest ansible-core
 	@$(python) -m scripts.jobs test-all
 
 .PHONY: test-versions

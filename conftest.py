@@ -10,12 +10,12 @@ import os
 import subprocess
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import pytest
+import pytest
 
 ROOT = Path(__file__).resolve().parent
+
+LEFT_OUT = pytest.StashKey[int]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -23,6 +23,22 @@ def pytest_configure(config: pytest.Config) -> None:
     # In a fresh clone the link was not there yet when pytest put it into sys.path.
     importlib.invalidate_caches()
     config.option.xmlpath = config.option.xmlpath or _junit_file()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is marked as thorough, unless THOROUGH=1."""
+    if os.environ.get("THOROUGH"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("thorough")]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+    config.stash[LEFT_OUT] = len(left_out)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Call it no failure if all the tests of one of a scenario's folders are thorough."""
+    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and session.config.stash.get(LEFT_OUT, 0):
+        session.exitstatus = pytest.ExitCode.OK
 
 
 def _junit_file() -> str | None:

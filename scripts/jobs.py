@@ -5,9 +5,9 @@
 
     python -m scripts.jobs test|test-all|test-versions|molecule [SCENARIO]...
 
-`test` is everything once, `test-all` adds another distribution and the oldest ansible-core,
-`test-versions` is four generations of servers and three of ansible-core, `molecule` is the
-scenarios, or those named. JOBS says how many run at once.
+`test` is each promise once, `test-all` adds the tests that are marked as thorough, another distribution and the oldest
+ansible-core, `test-versions` is four generations of servers and three of ansible-core, `molecule` is the scenarios, or
+those named. JOBS says how many run at once.
 A job that fails keeps no other from running; the exit status is 1 if any has failed.
 """
 
@@ -91,6 +91,9 @@ TOOLS_OLDEST = Job("tools-oldest", (os.environ.get("MAKE", "make"), "--no-print-
 # Scenarios about distributions and versions, which run in `test-versions`: another controller, a sudo that asks for a
 # password, and a server that was tuned by the release before, which is taken out of the checkout's history.
 VERSIONS = ("controller", "sudo", "upgrade")
+# Scenarios whose promises others show as well: changed variables on a busy server (`busy` does that), and what a
+# developer types.
+THOROUGH = ("override", "typed")
 
 
 def scenarios() -> list[str]:
@@ -159,14 +162,19 @@ def choose(verb: str, names: Sequence[str]) -> list[Job]:
         unknown = [name for name in names if name not in scenarios()]
         if unknown:
             sys.exit(f"There is no scenario {unknown[0]}; there are: {', '.join(scenarios())}.")
-        return [IMAGES, *longest_first(scenario(name) for name in names or scenarios())]
+        return [IMAGES, *longest_first(thorough(scenario(name)) for name in names or scenarios())]
     if verb == "test-versions":
-        return [IMAGES, *longest_first(versions())]
-    unit = replace(UNIT, environment={"THOROUGH": "1"}) if verb == "test-all" else UNIT
-    jobs = [LINT, unit, *(scenario(name) for name in scenarios() if name not in VERSIONS)]
-    if verb == "test-all":
-        jobs += matrix()
-    return [IMAGES, *longest_first(jobs)]
+        return [IMAGES, *longest_first(map(thorough, versions()))]
+    if verb == "test":
+        left_out = (*VERSIONS, *THOROUGH)
+        return [IMAGES, *longest_first([LINT, UNIT, *(scenario(name) for name in scenarios() if name not in left_out)])]
+    jobs = [LINT, UNIT, *(scenario(name) for name in scenarios() if name not in VERSIONS), *matrix()]
+    return [IMAGES, *longest_first(map(thorough, jobs))]
+
+
+def thorough(job: Job) -> Job:
+    """Return the same job with all its tests, those that are marked as thorough too."""
+    return replace(job, environment={**job.environment, "THOROUGH": "1"})
 
 
 def longest_first(jobs: Iterable[Job]) -> list[Job]:

@@ -42,8 +42,10 @@ def test_two_jobs_run_side_by_side(tmp_path: Path) -> None:
 
 def test_everything_runs_once_and_the_matrix_besides() -> None:
     test, everything, versions = (jobs.choose(verb, []) for verb in ("test", "test-all", "test-versions"))
-    once = set(jobs.scenarios()) - set(jobs.VERSIONS)
+    once = set(jobs.scenarios()) - {*jobs.VERSIONS, *jobs.THOROUGH}
     assert {job.name for job in test} == {"images", "lint", "unit", *once}
+    assert [job.name for job in test if "THOROUGH" in job.environment] == []
+    assert [job.name for job in everything if "THOROUGH" not in job.environment] == ["images"]
     run = {job.command[-1] for job in (*everything, *versions) if job.command[0] == "scripts/scenario"}
     assert run == set(jobs.scenarios())
     assert {job.name for job in test} < {job.name for job in everything}
@@ -72,7 +74,8 @@ def test_as_many_jobs_run_at_once_as_cores_and_memory_carry(cores: int, gigabyte
 def test_the_summary_counts_and_ends_with_the_sum(tmp_path: Path) -> None:
     (tmp_path / "unit.1.xml").write_text(
         '<testsuites><testsuite><testcase name="quick" time="0.5"/><testcase name="slow" time="70"/>'
-        '<testcase name="bad" time="3"><failure message="assert 1&#10;  == 2">long</failure></testcase></testsuite></testsuites>'
+        '<testcase name="bad" time="3"><failure message="assert 1&#10;  == 2">long</failure></testcase>'
+        "</testsuite></testsuites>"
     )
     suites = summary.read(tmp_path)
     assert summary.failures(suites) == 1

@@ -10,8 +10,11 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import pytest
 from shared import play, server
 from shared.audits import audit
+
+pytestmark = pytest.mark.thorough
 
 # More than one worker process holds, fewer than two.
 CORPORATIONS = 150

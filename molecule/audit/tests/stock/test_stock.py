@@ -77,6 +77,7 @@ def test_it_writes_nothing_on_the_server(host: Any, stock: Audit, before: dict[s
     assert server.differences(before, server.traces(host)) == {}
 
 
+@pytest.mark.thorough
 def test_check_mode_finds_the_same(host: Any, folder: Path, stock: Audit) -> None:
     assert audit(host, folder, "--check", "--diff").found == stock.found
 
@@ -127,6 +128,7 @@ def layout(host: Any) -> Iterator[Any]:
     server.run(host, f"sed -i 's,^files = .*,files = {server.CONF_D}/*.conf,' {MAIN}")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("commands", "file"),
     [

@@ -19,6 +19,8 @@ from lab.observe import counts
 from lab.observe.traffic import Traffic, traffic
 from lab.podman import hosts
 
+pytestmark = pytest.mark.thorough
+
 LONGEST_COUNTDOWN = 40
 # A worker process holds 100 tasks at most; see worker_eta_task_limit in the project's celery.py.
 WAITING = (f"0.025:0:countdown=15-{LONGEST_COUNTDOWN}",)

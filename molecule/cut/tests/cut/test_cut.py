@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import time
 
+import pytest
 from shared import playbook, server
 from shared.cutting import (
     LONG,
@@ -26,6 +27,7 @@ from shared.cutting import (
 )
 
 
+@pytest.mark.thorough
 def test_a_worker_that_has_only_stopped_to_take_tasks_takes_them_again(machine: Machine) -> None:
     sent, worker = server.send(machine, 1, LONG, "held"), server.pid(machine, "worker_00")
     assert server.wait(lambda: server.ledger(machine, "held-"), bool)
@@ -75,6 +77,7 @@ def test_a_run_that_is_back_late_touches_nothing_and_says_what_was_done(machine:
     assert f"{server.SUPERVISOR_CONF} is as it was before that run" in told(machine)
 
 
+@pytest.mark.thorough
 def test_a_line_that_is_cut_for_some_seconds_is_no_failure(machine: Machine) -> None:
     sent = server.send(machine, 10, LONG, "hiccup")
     with apply(12) as run:

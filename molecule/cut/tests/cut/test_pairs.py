@@ -79,13 +79,23 @@ OTHERS = [
     for interruption in (killed, interrupted, firewalled)
     if (stage, interruption) not in SOME
 ]
+# The pair that `make test` has.
+ONCE = (DRAIN, interrupted)
 PAIRS = OTHERS if os.environ.get("CUT_PAIRS") == "others" else SOME
 
 
 @pytest.mark.parametrize(
     ("number", "stage", "interruption"),
-    [(number, *pair) for number, pair in enumerate(PAIRS)],
-    ids=[f"{interruption.__name__} {stage.name}" for stage, interruption in PAIRS],
+    [
+        pytest.param(
+            number,
+            stage,
+            interruption,
+            marks=[] if (stage, interruption) == ONCE else pytest.mark.thorough,
+            id=f"{interruption.__name__} {stage.name}",
+        )
+        for number, (stage, interruption) in enumerate(PAIRS)
+    ],
 )
 def test_a_server_whose_run_is_cut_off_brings_itself_back(
     machine: Machine, number: int, stage: Stage, interruption: Interruption

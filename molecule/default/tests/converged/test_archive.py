@@ -15,6 +15,8 @@ from shared import playbook, servers
 from lab.observe import programs
 from lab.podman import hosts
 
+pytestmark = pytest.mark.thorough
+
 CONCURRENCY = 6
 
 

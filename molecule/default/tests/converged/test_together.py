@@ -93,6 +93,7 @@ def one_broker() -> Iterator[list[Host]]:
     engine.podman("exec", first.container, "systemctl", "stop", "elsewhere")
 
 
+@pytest.mark.thorough
 def test_two_hosts_with_a_beat_on_one_broker_are_refused(one_broker: list[Host]) -> None:
     before = [pids(host) for host in one_broker]
     # Whoever looks first cannot know of the other one; whoever comes later is refused, and nothing of it is touched.
@@ -127,6 +128,7 @@ def broken() -> Iterator[Host]:
     engine.podman("exec", first.container, "rm", BROKEN)
 
 
+@pytest.mark.thorough
 def test_a_host_that_fails_does_not_stop_the_programs_on_the_others(broken: Host) -> None:
     others = [host for host in hosts.existing(servers.LAB) if host != broken]
     before = pids(broken)

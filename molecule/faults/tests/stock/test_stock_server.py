@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from shared import play, server
 
 
@@ -22,6 +23,7 @@ def test_an_unreachable_index_leaves_the_server_as_it_was(host: Any) -> None:
     assert [path for path in server.differences(before, server.traces(host)) if "/.cache" not in path] == []
 
 
+@pytest.mark.thorough
 def test_limits_above_the_memory_are_refused_with_the_numbers(host: Any) -> None:
     before = server.traces(host)
     total = int(server.run(host, "awk '/^MemTotal/ {print $2}' /proc/meminfo")) // 1024

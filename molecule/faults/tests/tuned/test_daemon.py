@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from shared import play, server
 
 
@@ -39,6 +40,7 @@ def test_a_stopped_supervisord_is_started(host: Any) -> None:
     assert server.healthy(host)
 
 
+@pytest.mark.thorough
 def test_a_log_folder_that_is_gone_is_made_again_and_written(host: Any) -> None:
     gone = f"the folder {server.LOG_DIR} is gone, into which supervisord logs"
     server.run(host, f"mv {server.LOG_DIR} {server.LOG_DIR}.away")
@@ -70,6 +72,7 @@ def test_what_a_killed_supervisord_leaves_behind_is_drained(host: Any) -> None:
         assert f"(process {pid}) runs on from an earlier supervisord" in said
 
 
+@pytest.mark.thorough
 def test_an_orphan_beside_a_new_supervisord_is_drained(host: Any) -> None:
     server.keep_busy(host, "orphan", 30)
     server.run(host, f"kill -9 {main_pid(host)}")
@@ -104,6 +107,7 @@ def test_an_orphan_that_does_not_end_calls_the_run_off(host: Any) -> None:
     assert server.done_once_released(host, "stubborn")
 
 
+@pytest.mark.thorough
 def test_the_main_process_of_another_unit_is_no_orphan(host: Any) -> None:
     # Its parent is PID 1, too.
     gunicorn = f"{server.VENV}/bin/gunicorn myauth.wsgi --bind 127.0.0.1:8010 --workers 1"

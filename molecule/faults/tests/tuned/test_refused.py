@@ -61,7 +61,7 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
 MODES = {"checked": ["--check", "--diff"], "run": []}
 
 CASES = [
-    pytest.param(*case, mode, id=f"{fault}-{name}")
+    pytest.param(*case, mode, marks=[] if name == "run" else pytest.mark.thorough, id=f"{fault}-{name}")
     for fault, case in FAULTS.items()
     for name, mode in MODES.items()
     # A check writes nothing, so it needs no space.

@@ -12,6 +12,8 @@ import pytest
 from memory import leaks
 from shared import playbook, server
 
+pytestmark = pytest.mark.thorough
+
 FILE = f"{server.PROJECT}/supervisor.conf"
 # No restart of a test comes within a second of the start.
 SHORT = {"auth_memmon_uptime": "1s"}

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from memory import leaks
 from shared import server
+
+pytestmark = pytest.mark.thorough
 
 # Of 256 MB and of 5 % less, by vars/start.yml.
 HIGHER, LOWER = "worker_00", "worker_01"

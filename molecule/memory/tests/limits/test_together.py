@@ -12,6 +12,8 @@ import pytest
 from memory import leaks
 from shared import server
 
+pytestmark = pytest.mark.thorough
+
 FIRST, SECOND = "worker_00", "worker_01"
 SINGLE = "/etc/supervisor/conf.d/single.conf"
 

@@ -32,6 +32,7 @@ def memmon(host: Any) -> Iterator[None]:
     leaks.place(host, FILE, stock, server.USER)
 
 
+@pytest.mark.thorough
 def test_the_guides_line_does_nothing_to_a_worker_that_leaks(host: Any) -> None:
     before = leaks.all_running(host)
     key = leaks.task(host, "leak", "unseen", "celery", seconds=6, rate=60)

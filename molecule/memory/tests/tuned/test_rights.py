@@ -115,6 +115,7 @@ def led_astray(host: Any) -> Iterator[None]:
     server.run(host, f"rm {SECRET}")
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("restored", "led_astray")
 def test_a_link_of_the_auth_users_shows_nobody_what_it_leads_to(host: Any) -> None:
     files = beside(host, LINK)
@@ -145,6 +146,7 @@ def answered_for(host: Any) -> Iterator[None]:
     assert playbook.apply().status == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("answered_for")
 def test_a_forged_answer_of_the_auth_user_gives_no_program_to_root(host: Any) -> None:
     # It does.

@@ -68,6 +68,7 @@ def test_one_that_is_not_there_fails_no_run(host: Any) -> None:
     assert SECRET not in run.output
 
 
+@pytest.mark.thorough
 def test_the_guard_tells_it_too(host: Any, webhook: tuple[str, list[dict[str, Any]]]) -> None:
     url, heard = webhook
     server.keep_busy(host, "notified")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from shared import play, playbook, server
 
 LOCK = "/run/allianceauth.tuning.lock"
@@ -39,6 +40,7 @@ def test_rollback_returns_to_the_previous_file(host: Any) -> None:
     assert server.healthy(host)
 
 
+@pytest.mark.thorough
 def test_rollback_returns_to_a_kept_file_that_is_named(host: Any) -> None:
     before, files = server.configuration(host), server.kept(host)
     worker = server.arguments(host)["worker_00"]
@@ -65,6 +67,7 @@ def test_a_tag_does_its_part_alone(host: Any) -> None:
     assert server.differences(after, server.traces(host)) == {}
 
 
+@pytest.mark.thorough
 def test_what_was_changed_since_supervisord_started_is_told_and_restarted(host: Any) -> None:
     found = "myauth is changed on disk since supervisord read its configuration"
     assert play.run("apply", "--tags", "configure", auth_worker_concurrency=3).status == 0

@@ -9,6 +9,7 @@ import json
 import re
 from typing import Any
 
+import pytest
 from shared import play, playbook, server
 
 NOTES = "/var/lib/allianceauth.tuning"
@@ -63,6 +64,7 @@ def test_a_second_time_there_is_nothing_to_do(host: Any) -> None:
     assert run.changed == {server.name(host): 0}
 
 
+@pytest.mark.thorough
 def test_superlance_stays_if_it_is_wanted_and_hand_work_in_any_case(host: Any) -> None:
     assert play.run("apply").status == 0
     # Somebody edits the file, and a run keeps that.
@@ -79,6 +81,7 @@ def test_superlance_stays_if_it_is_wanted_and_hand_work_in_any_case(host: Any) -
     assert "startsecs = 10\n" in server.configuration(host)
 
 
+@pytest.mark.thorough
 def test_without_the_first_file_its_values_stay_in_the_guides_layout(host: Any) -> None:
     assert play.run("apply", auth_worker_concurrency=7).status == 0
     # As if more runs than are kept had come since.

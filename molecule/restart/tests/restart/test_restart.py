@@ -257,6 +257,7 @@ def test_a_version_that_does_not_load_is_refused(host: Any) -> None:
     install(host, "2.0")
 
 
+@pytest.mark.thorough
 def test_a_migration_that_is_not_applied_is_refused(host: Any) -> None:
     install(host, "4.0")
     said = refused(host, "-e", "auth_restart_only=beat")
@@ -271,6 +272,7 @@ def test_a_migration_that_is_not_applied_is_refused(host: Any) -> None:
     assert allowed.status == 0
 
 
+@pytest.mark.thorough
 def test_requirements_that_are_not_met_are_a_warning(host: Any) -> None:
     install(host, "2.1")
     run = play.run("restart", "-e", "auth_restart_only=beat")
@@ -278,6 +280,7 @@ def test_requirements_that_are_not_met_are_a_warning(host: Any) -> None:
     assert "lab-app 2.1 needs allianceauth>=99, and 5.5.0 is installed" in words(run)
 
 
+@pytest.mark.thorough
 def test_a_start_after_a_drain_looks_at_what_was_installed_meanwhile(host: Any) -> None:
     install(host, "2.0")
     assert play.run("restart").status == 0
@@ -295,6 +298,7 @@ def test_a_start_after_a_drain_looks_at_what_was_installed_meanwhile(host: Any) 
     assert server.healthy(host)
 
 
+@pytest.mark.thorough
 def test_what_fails_after_the_stop_is_told_with_its_first_cause(host: Any) -> None:
     celery = f"{server.VENV}/bin/celery"
     server.run(host, f"cp -p {celery} {celery}.whole")

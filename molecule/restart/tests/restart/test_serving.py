@@ -27,6 +27,8 @@ VARIABLES = {
 # As somebody who may log in and no more; the files are there for moments only.
 WATCHER = """
 import glob, pathlib, time
+
+pytestmark = pytest.mark.thorough
 seen = set()
 while True:
     for name in glob.glob("/run/allianceauth-tuning-*.environment"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from shared import faults, play, playbook, server
 
 BACK = "The previous supervisor.conf is back, and its programs run."
@@ -33,6 +34,7 @@ def test_a_port_that_is_taken(host: Any) -> None:
     assert BACK in said
 
 
+@pytest.mark.thorough
 def test_an_option_that_celery_does_not_know(host: Any) -> None:
     before = server.configuration(host)
     said = play.verdict(play.run("apply", auth_workers=[{"name": "worker", "options": ["--no-such-option"]}]))
@@ -56,6 +58,7 @@ def test_a_worker_that_cannot_run_ends_the_run_before_anything_stops(host: Any) 
     assert server.wait(lambda: server.run(host, SERVING).strip(), lambda shown: not shown) == ""
 
 
+@pytest.mark.thorough
 def test_a_bad_file_of_a_killed_run_is_replaced_by_the_one_before(host: Any) -> None:
     before = server.configuration(host)
     bad = {"auth_workers": [{"name": "worker", "options": ["--no-such-option"]}]}
@@ -69,6 +72,7 @@ def test_a_bad_file_of_a_killed_run_is_replaced_by_the_one_before(host: Any) -> 
     assert server.configuration(host) == before
 
 
+@pytest.mark.thorough
 def test_a_memmon_that_cannot_start(host: Any) -> None:
     before = server.configuration(host)
     reason = "memmon: no memory is watched today"
@@ -103,6 +107,7 @@ def test_a_task_longer_than_its_time_calls_the_run_off_and_its_worker_works_on(h
     assert server.done_once_released(host, "patient")
 
 
+@pytest.mark.thorough
 def test_a_task_longer_than_its_time_is_given_up_by_name(host: Any) -> None:
     server.keep_busy(host, "doomed")
     run = play.run("apply", auth_worker_concurrency=9, auth_drain_timeout_action="kill")
@@ -115,6 +120,7 @@ def test_a_task_longer_than_its_time_is_given_up_by_name(host: Any) -> None:
     assert server.ledger(host, "doomed-") == {"doomed-0": ["start"]}
 
 
+@pytest.mark.thorough
 def test_a_worker_that_ignores_its_signal_calls_the_run_off(host: Any) -> None:
     before = server.configuration(host)
     with faults.frozen(host, "worker_00") as frozen:
@@ -144,6 +150,7 @@ def test_a_worker_that_ignores_its_signal_calls_the_run_off(host: Any) -> None:
     assert server.wait(lambda: server.healthy(host), bool)
 
 
+@pytest.mark.thorough
 def test_a_worker_that_ignores_its_signal_is_killed_by_name(host: Any) -> None:
     with faults.frozen(host, "worker_00"):
         run = play.run("apply", auth_worker_concurrency=7, auth_drain_timeout_action="kill")
