@@ -133,6 +133,15 @@ def release(machine: Machine, keys: Iterable[str]) -> None:
     server.run(machine, "touch /var/lib/lab/released " + " ".join(f"/var/lib/lab/release-{key}" for key in keys))
 
 
+@contextmanager
+def released(machine: Machine, keys: Iterable[str]) -> Iterator[None]:
+    """Let tasks end in the end that would take long, those too that have not begun yet."""
+    try:
+        yield
+    finally:
+        release(machine, keys)
+
+
 def all_done(machine: Machine, sent: dict[str, str], prefix: str) -> bool:
     expected = {key: ["start", "end"] for key in sent}
     return server.wait(lambda: server.ledger(machine, prefix), lambda tasks: tasks == expected) == expected

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from shared import cutting, server
+from shared import cutting, playbook, server
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -30,3 +30,11 @@ def no_task_stays(machine: cutting.Machine) -> Iterator[None]:
     """Let the tasks end of a test that has failed: the next one would wait for them."""
     yield
     cutting.release(machine, (key for key, said in server.ledger(machine, "").items() if said == ["start"]))
+
+
+@pytest.fixture(autouse=True)
+def as_it_was(machine: cutting.Machine) -> None:
+    """Tune the server anew after a test that has failed halfway: each one expects a concurrency of 10."""
+    left = machine.run(f"test -e {cutting.STATE} || test -e {cutting.REPORT}").rc == 0
+    if left or "--concurrency=10\n" not in server.configuration(machine):
+        assert playbook.apply().status == 0

@@ -31,6 +31,7 @@ from shared.cutting import (
     interrupted,
     killed,
     release,
+    released,
     told,
 )
 
@@ -106,7 +107,11 @@ def test_a_server_whose_run_is_cut_off_brings_itself_back(
     prefix = f"cut-{number}-"
     sent = server.send(machine, 2 * concurrency, stage.seconds, prefix.rstrip("-"))
     (found,) = hosts.existing(servers.LAB)
-    with traffic(found, f"waits-{prefix}", WAITING, every=1) as waiting, apply(concurrency, guard) as run:
+    with (
+        traffic(found, f"waits-{prefix}", WAITING, every=1) as waiting,
+        released(machine, sent),
+        apply(concurrency, guard) as run,
+    ):
         # Said before it can happen: at Ctrl-C nobody can say anything.
         follow(run, rf"if this run is interrupted .* brings itself back after {guard} s; or run it again")
         follow(run, stage.sign)
