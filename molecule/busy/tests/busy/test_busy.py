@@ -20,8 +20,8 @@ from lab.observe import counts
 from lab.observe.traffic import Traffic, traffic
 from lab.podman import hosts
 
-# Each change comes once; LAB_BUSY_APPLIES asks for more of them.
-APPLIES = int(os.environ.get("LAB_BUSY_APPLIES") or 4)
+# The first two changes, or with THOROUGH=1 each once; LAB_BUSY_APPLIES asks for more of them.
+APPLIES = int(os.environ.get("LAB_BUSY_APPLIES") or (4 if os.environ.get("THOROUGH") else 2))
 
 # Tasks for the pool worker and, by its queue, for worker_services, which runs one at a time; see
 # lab/on_host/load.py. Mostly short ones; each drain waits for the longest that has just begun. A worker
