@@ -257,7 +257,6 @@ def test_a_version_that_does_not_load_is_refused(host: Any) -> None:
     install(host, "2.0")
 
 
-@pytest.mark.thorough
 def test_a_migration_that_is_not_applied_is_refused(host: Any) -> None:
     install(host, "4.0")
     said = refused(host, "-e", "auth_restart_only=beat")

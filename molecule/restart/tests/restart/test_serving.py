@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from shared import play, playbook, server
 
+pytestmark = pytest.mark.thorough
+
 SECRET = "razorbill-94d7"
 VARIABLES = {
     "auth_workers": [
@@ -27,8 +29,6 @@ VARIABLES = {
 # As somebody who may log in and no more; the files are there for moments only.
 WATCHER = """
 import glob, pathlib, time
-
-pytestmark = pytest.mark.thorough
 seen = set()
 while True:
     for name in glob.glob("/run/allianceauth-tuning-*.environment"):
