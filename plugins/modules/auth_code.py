@@ -110,6 +110,7 @@ since:
   type: float
 """
 
+import dataclasses
 import inspect
 import pwd
 import socket
@@ -145,10 +146,14 @@ def gunicorn_problem(application: celery_cli.Application, process: str) -> str:
     except supervisor_parser.InvalidError:
         # What supervisord has loaded is started, whatever the disk says.
         return ""
-    words = split_command(program["command"]) if program else []
+    if not program:
+        return ""
+    words = split_command(program["command"])
     if not words or not words[0].endswith("/gunicorn"):
         return ""
-    return application.gunicorn_problem(words[1:], _SECONDS)
+    # It may have another environment than the workers.
+    own = dataclasses.replace(application, environment=program["environment"])
+    return own.gunicorn_problem(words[1:], _SECONDS)
 
 
 def refusal(given: dict[str, Any], found: dict[str, Any]) -> str:

@@ -104,7 +104,7 @@ def apply(declared: Declared, info: Mapping[str, Any], wanted: Wanted, steps: It
         found=tuple(found if is_replaced else found + sockets),
         warnings=(*plan.warnings, *filter(None, ["" if refused else too_much, left_serving, others_stop])),
     )
-    return _with_code(plan, declared, info) if "restart" in actions and plan.outdated else plan
+    return _with_newer_code(plan, declared, info)
 
 
 def problems_left(
@@ -144,13 +144,7 @@ def start(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
     tolerated = troubled.before(info)
     stopped = [name for name in plan.expected.processes if name not in runs and name not in tolerated]
     plan = replace(plan, job="start", stopped=tuple(stopped))
-    changed = outdated.since_kept(info["code"], info["now"]) if stopped else ""
-    if not changed:
-        return plan
-    serves = restarting.serves(declared, stopped)
-    gunicorn = make_namespec(declared.project, "gunicorn") if serves else ""
-    said = restarting.comes_into_service_with_a_start(changed, serves)
-    return replace(plan, code=restarting.Code(asked=True, gunicorn=gunicorn), warnings=(*plan.warnings, said))
+    return _with_start(plan, declared, stopped, outdated.since_kept(info["code"], info["now"]))
 
 
 def restart(declared: Declared, info: Mapping[str, Any], wanted: Wanted, only: str) -> Plan:
@@ -187,10 +181,37 @@ def restart(declared: Declared, info: Mapping[str, Any], wanted: Wanted, only: s
     return _with_code(plan, declared, info)
 
 
-def _with_code(plan: Plan, declared: Declared, info: Mapping[str, Any], looks: bool = True) -> Plan:
+def _with_newer_code(plan: Plan, declared: Declared, info: Mapping[str, Any]) -> Plan:
+    """Return an `apply`'s plan, with the look at what was installed that is due before it stops or starts programs.
+
+    What has changed since all were restarted last is also looked at where no process is older, after a reboot or while
+    all are stopped.
+    """
+    changed = outdated.since_kept(info["code"], info["now"])
+    if "restart" not in plan.actions:
+        return _with_start(plan, declared, plan.stopped, changed) if "start" in plan.actions else plan
+    if not plan.outdated and not changed:
+        return plan
+    return _with_code(_with_start(plan, declared, plan.stopped, changed), declared, info, starts=plan.stopped)
+
+
+def _with_start(plan: Plan, declared: Declared, stopped: Iterable[str], changed: str) -> Plan:
+    """Return a plan that starts programs, with a look at the code if it has ``changed`` since all started last."""
+    if not changed or not stopped:
+        return plan
+    serves = restarting.serves(declared, stopped)
+    gunicorn = make_namespec(declared.project, "gunicorn") if serves else ""
+    said = restarting.comes_into_service_with_a_start(changed, serves)
+    return replace(plan, code=restarting.Code(asked=True, gunicorn=gunicorn), warnings=(*plan.warnings, said))
+
+
+def _with_code(
+    plan: Plan, declared: Declared, info: Mapping[str, Any], looks: bool = True, starts: Iterable[str] = ()
+) -> Plan:
     """Return a plan that restarts, with what comes into service by that and has to be looked at before.
 
     A run that does not look at it (``looks``) has nobody with new code take tasks beside workers with the old one.
+    ``starts`` are processes that do not run now.
     """
     stops = [*plan.drain.workers, *plan.drain.site, *(name for names in plan.drain.stages for name in names)]
     nodes = {make_namespec(declared.project, _process_of(node)): node for node in _in_file(declared, info).nodes}
@@ -199,7 +220,7 @@ def _with_code(plan: Plan, declared: Declared, info: Mapping[str, Any], looks: b
     code = restarting.Code(
         asked=True,
         nodes=tuple(node for name, node in nodes.items() if name in plan.drain.workers),
-        gunicorn=make_namespec(declared.project, "gunicorn") if restarting.serves(declared, stops) else "",
+        gunicorn=make_namespec(declared.project, "gunicorn") if restarting.serves(declared, [*stops, *starts]) else "",
     )
     said = restarting.comes_into_service(info, stops)
     blind = "whether the new code has the same tasks is not looked at here." if said and not looks else ""

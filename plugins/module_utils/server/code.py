@@ -85,12 +85,13 @@ def _kept(name: str) -> str:
 
 def _look(venv: str, project_dir: str) -> dict[str, Any]:
     packages = _packages(venv)
-    sources = [_newest("the project", project_dir)]
-    sources += [_newest(one["name"], one["source"]) for one in packages if one["source"]]
+    sources = _newest("the project", project_dir)
+    for one in packages:
+        sources += _newest(one["name"], one["source"]) if one["source"] else []
     folders = [os.stat(folder).st_mtime for folder in _site_packages(venv)]
     return {
         "packages": [{key: one[key] for key in ("name", "version", "time")} for one in packages],
-        "sources": [source for source in sources if source["path"]],
+        "sources": sources,
         "folder": max(folders, default=0.0),
     }
 
@@ -125,16 +126,19 @@ def _editable(path: str) -> str:
         return ""
 
 
-def _newest(name: str, folder: str) -> dict[str, Any]:
-    """Return the newest Python file below a folder; without a ``path`` if there is none."""
-    newest: dict[str, Any] = {"name": name, "path": "", "time": 0.0}
+def _newest(name: str, folder: str) -> list[dict[str, Any]]:
+    """Return the newest Python file below a folder, and beside it the newest of those with a time in the future."""
+    now = time.time()
+    newest: dict[bool, dict[str, Any]] = {}
     for path in _python_files(folder):
         # One may be gone by now, or a link that leads nowhere.
         with contextlib.suppress(OSError):
             changed = os.stat(path).st_mtime
-            if changed > newest["time"]:
-                newest.update(path=path, time=changed)
-    return newest
+            # One of the future would hide all that was changed since.
+            kind = changed > now
+            if kind not in newest or changed > newest[kind]["time"]:
+                newest[kind] = {"name": name, "path": path, "time": changed}
+    return list(newest.values())
 
 
 def _python_files(folder: str) -> Iterable[str]:

@@ -126,11 +126,16 @@ def messages(channel: Any, queue: str) -> Iterator[str]:
                 yield str(json.loads(message).get("headers", {}).get("task", ""))
 
 
+def silent(registered: dict[str, set[str]], nodes: list[str]) -> str:
+    """Return which nodes did not say which tasks they have, "" if all did."""
+    names = [node for node in nodes if node not in registered]
+    return f"{', '.join(names)} did not say which tasks {'it has' if len(names) == 1 else 'they have'}" if names else ""
+
+
 def differences(registered: dict[str, set[str]], installed: set[str], nodes: list[str]) -> str:
     """Return why two kinds of workers must not share a queue, "" if they may: whoever lacks a task discards it."""
-    silent = [node for node in nodes if node not in registered]
-    if silent:
-        return f"{silent[0]} did not say which tasks it has"
+    if unknown := silent(registered, nodes):
+        return unknown
     differ = sorted({name for names in registered.values() for name in names ^ installed})
     more = f" and {len(differ) - 1} more" if len(differ) > 1 else ""
     return f"{differ[0]}{more} is not both in the old code and in the new one" if differ else ""
@@ -143,16 +148,18 @@ def answered(said: Any) -> dict[str, Any]:
 
 
 def lost(app: Any, nodes: list[str]) -> dict[str, Any]:
-    """Return ``lost``, ``unseen`` and ``apart``."""
+    """Return ``lost``, ``unseen``, ``apart`` and ``problem``."""
     asked = app.control.inspect(destination=nodes, timeout=_ANSWER_SECONDS, limit=len(nodes))
     # NAME, or NAME [OPTION=VALUE]
     registered = {
         node: {name.partition(" ")[0] for name in names} for node, names in answered(asked.registered()).items()
     }
     apart = differences(registered, {name for name in app.tasks if not name.startswith("celery.")}, nodes)
+    # What those alone know that do not answer, nobody can look for.
+    problem = silent(registered, nodes)
     gone = {name for names in registered.values() for name in names} - set(app.tasks)
     if not gone:
-        return {"lost": [], "unseen": [], "apart": apart}
+        return {"lost": [], "unseen": [], "apart": apart, "problem": problem}
     counted: Counter[tuple[str, str]] = Counter()
     # A worker gives these back to the queue when it stops.
     for what in ("scheduled", "reserved"):
@@ -170,7 +177,8 @@ def lost(app: Any, nodes: list[str]) -> dict[str, Any]:
         else:
             unseen = sorted(gone)
     found = [{"task": name, "where": where, "count": count} for (name, where), count in counted.items() if name in gone]
-    return {"lost": sorted(found, key=lambda one: (one["task"], one["where"])), "unseen": unseen, "apart": apart}
+    found.sort(key=lambda one: (str(one["task"]), str(one["where"])))
+    return {"lost": found, "unseen": unseen, "apart": apart, "problem": problem}
 
 
 def answers(project: str, nodes: list[str]) -> dict[str, Any]:

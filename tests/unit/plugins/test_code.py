@@ -19,6 +19,7 @@ import pytest
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import report
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
     audit_logs,
+    celery_cli,
     code,
     code_program,
     serving,
@@ -144,12 +145,36 @@ def test_a_node_that_says_that_it_cannot_counts_as_one_that_does_not_answer() ->
     )
     nodes = ["worker_00@auth1", "worker_01@auth1"]
     said = "worker_01@auth1 did not say which tasks it has"
-    assert code_program.lost(app, nodes) == {"lost": [], "unseen": [], "apart": said}
+    # It may know tasks that the new code lacks and that wait: the run says that nobody could look for them.
+    assert code_program.lost(app, nodes) == {"lost": [], "unseen": [], "apart": said, "problem": said}
 
 
 def test_no_worker_is_started_beside_one_that_lacks_a_task() -> None:
     with pytest.raises(serving.ImpossibleError, match="app.b is not both"):
         celery_standby.begin({"apart": "app.b is not both in the old code and in the new one", "queues": []})
+
+
+def test_gunicorn_is_tried_with_the_environment_of_its_own_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gunicorn = tmp_path / "bin/gunicorn"
+    gunicorn.parent.mkdir()
+    gunicorn.write_text('#!/bin/sh\necho "LAB_PORT is not set: $1 $2"\nexit "${LAB_PORT:-1}"\n')
+    gunicorn.chmod(0o755)
+    main = tmp_path / "supervisord.conf"
+    main.write_text(
+        f"[supervisord]\n[program:gunicorn]\ncommand = {gunicorn} myauth.wsgi\nenvironment = LAB_PORT=0\n"
+        f"[program:worker]\ncommand = {tmp_path}/bin/celery worker\nenvironment = LAB_PORT=1\n"
+        "[group:myauth]\nprograms = gunicorn,worker\n"
+    )
+    monkeypatch.setattr(supervisord, "MAIN_CONF", str(main))
+    user = pwd.getpwuid(os.getuid()).pw_name
+    application = celery_cli.Application(str(tmp_path), "myauth", str(tmp_path), user, {"LAB_PORT": "1"})
+    assert auth_code.gunicorn_problem(application, "myauth:gunicorn") == ""
+    main.write_text(main.read_text().replace("LAB_PORT=0", "LAB_PORT=3"))
+    assert "LAB_PORT is not set: myauth.wsgi --check-config" in auth_code.gunicorn_problem(
+        application, "myauth:gunicorn"
+    )
 
 
 def test_what_new_workers_discard_is_counted_from_where_their_logs_ended_before(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,14 @@ def test_a_time_in_the_future_is_told_and_does_not_count(server: Server) -> None
     (said,) = outdated.future(server.look(), NOW)
     assert said.startswith("these have times in the future")
     assert "run them: allianceauth. Look" in said
+
+
+def test_a_file_of_the_future_hides_no_change_beside_it(server: Server) -> None:
+    server.source(server.project / "myauth/urls.py", LATE)
+    server.source(server.project / "myauth/broken_clock.py", int(time.time()) + 1_000_000)
+    assert server.changes(WORKER) == ["the project (urls.py)"]
+    (said,) = outdated.future(server.look(), NOW)
+    assert "broken_clock.py" in said
 
 
 def test_who_does_not_run_is_not_old(server: Server) -> None:

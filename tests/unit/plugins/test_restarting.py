@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -206,3 +207,29 @@ def test_a_start_after_a_drain_looks_at_what_was_installed_meanwhile(defaults: d
     ) in found.warnings
     info["code"]["packages"] = []
     assert not plan.start(declared, info, WANTED).code.asked
+
+
+@pytest.mark.parametrize(("checksum", "action"), [("sum", "start"), ("another", "restart")])
+def test_an_apply_after_a_drain_looks_at_what_was_installed_meanwhile(
+    defaults: dict[str, Any], checksum: str, action: str
+) -> None:
+    info = copy.deepcopy(INFO)
+    info["code"]["kept"] = {"versions": {"allianceauth": "5.5.0"}, "time": info["now"] - 100, "broker": {}}
+    info["code"]["packages"] = [{"name": "allianceauth", "version": "5.4.0", "time": info["now"] - 50}]
+    info["orphans"] = []
+    for found in info["daemon"]["processes"]:
+        found["pid"] = 0
+    wanted = replace(WANTED, checksum=checksum)
+    steps = ("install", "configure", "restart", "verify")
+    decided = plan.apply(declare(defaults), info, wanted, steps)
+    assert action in decided.actions
+    assert decided.code.asked
+    assert decided.code.gunicorn == "myauth:gunicorn"
+    assert any("allianceauth 5.5.0 -> 5.4.0" in said for said in decided.warnings)
+    # After a reboot the programs are younger, and still nobody has looked at it.
+    booted = copy.deepcopy(INFO)
+    booted["code"] = info["code"]
+    decided = plan.apply(declare(defaults), booted, replace(WANTED, checksum="another"), steps)
+    assert decided.code.asked
+    info["code"]["packages"] = []
+    assert not plan.apply(declare(defaults), info, wanted, steps).code.asked

@@ -295,6 +295,11 @@ def test_a_start_after_a_drain_looks_at_what_was_installed_meanwhile(host: Any) 
     assert "comes into service what has changed since the last restart: lab-app 2.0 -> 2.1" in words(run)
     assert "lab-app 2.1 needs allianceauth>=99" in words(run)
     assert server.healthy(host)
+    # It is no news at the next one.
+    assert play.run("drain").status == 0
+    again = play.run("start")
+    assert again.status == 0
+    assert "comes into service" not in words(again)
 
 
 @pytest.mark.thorough
