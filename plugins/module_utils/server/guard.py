@@ -230,6 +230,7 @@ def put(module: AnsibleModule, found: Mapping[str, Any]) -> None:
             "ran": sorted(ran),
             "stopped": sorted(stopped | set(found["stopped"]) - ran),
             "first": earlier.get("first", found["daemon"]),
+            "adopted": earlier.get("adopted", False),
             "unproven": earlier.get("unproven"),
             "celery": earlier.get("celery", {}),
             "consumers": earlier.get("consumers", {}),
@@ -289,7 +290,8 @@ def adopt(name: str, owner: str) -> None:
     """Have the guard of a run that is dead guard the one that holds the lock now; call it while it is opened."""
     state = program.load(_state_path(name))
     if state:
-        program.save(_state_path(name), {**state, "owner": owner})
+        adopted = state.get("adopted", False) or state["owner"] != owner
+        program.save(_state_path(name), {**state, "owner": owner, "adopted": adopted})
         _renew(name)
 
 
@@ -323,20 +325,22 @@ def unproven(module: AnsibleModule, proven: str | None, file: Mapping[str, Any])
 def neighbours(module: AnsibleModule, daemon: Daemon, ours: Iterable[str]) -> tuple[set[str], set[str]]:
     """Return those programs of others that ran before this run, and those that somebody had stopped.
 
-    ``ours`` are processes of our own groups. If supervisord was not restarted, nothing has happened to the programs of
-    others, and both are empty.
+    Both are empty if nothing has happened to them. ``ours`` are processes of our own groups. In a supervisord that was
+    restarted since, either may be otherwise. In the same one, a run before this one that was cut off may have stopped
+    what ran, but has started nothing: what is stopped no more, somebody has started since.
     """
     given = of_run(module)
     state = program.load(_state_path(given["name"])) if given else {}
     pid = daemon.pid() if state else 0
-    if not state or state["first"] == {"pid": pid, "start": program.start_ticks(pid)}:
+    same = bool(state) and state["first"] == {"pid": pid, "start": program.start_ticks(pid)}
+    if not state or (same and not state.get("adopted")):
         return set(), set()
     groups = {name.partition(":")[0] for name in ours}
 
     def others(names: Iterable[str]) -> set[str]:
         return {name for name in names if name.partition(":")[0] not in groups}
 
-    return others(state["ran"]), others(state["stopped"])
+    return others(state["ran"]), set() if same else others(state["stopped"])
 
 
 def remember_consumers(

@@ -19,6 +19,7 @@ run's temporary files are gone. What it has to know is in STATE:
 ``daemon``: the supervisord that had the previous file loaded (``pid``, ``start``);
 ``ran``: processes (GROUP:PROCESS) that ran; ``site``: those of them that answer visitors;
 ``stopped``: processes that somebody had stopped; ``first``: the supervisord in which they were so;
+``adopted``: whether a run that was cut off has set it, so that what others run may be stopped;
 ``unproven``: the file to put back, with its ``path``, ``backup``, ``uid``, ``gid`` and ``mode``, null if there is none;
 ``celery``, ``consumers``, ``apart``, ``waiting``: workers that were told to take no more tasks, and those that are to
 take theirs, in the words of consumers_program; ``finishing``: those that were told to finish, each with its ``pid`` and

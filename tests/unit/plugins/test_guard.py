@@ -207,6 +207,7 @@ def test_a_run_takes_over_what_the_guard_of_a_dead_one_would_bring_back(host: Se
     host.lock(owner=OTHER)
     guard.adopt("myauth", OTHER)
     assert host.state["owner"] == OTHER
+    assert host.state["adopted"]
     # By now the new file is loaded, and beat is stopped.
     guard.put(Module(OTHER), {**FOUND, "ran": ["myauth:gunicorn"], "daemon": {"pid": 5, "start": 6}})
     assert host.state["ran"] == ["myauth:beat", "myauth:gunicorn"]
@@ -215,6 +216,14 @@ def test_a_run_takes_over_what_the_guard_of_a_dead_one_would_bring_back(host: Se
     assert host.state["daemon"] == FOUND["daemon"]
     assert host.state["consumers"] == worker
     assert host.state["apart"] == "app.new is not both"
+    # What that run may have stopped of others is not known to the present one, which asks for it with each start.
+    assert host.state["adopted"]
+
+
+def test_a_run_that_takes_its_lock_again_has_its_own_guard(host: Server) -> None:
+    guard.put(Module(), FOUND)
+    guard.adopt("myauth", OWNER)
+    assert not host.state["adopted"]
 
 
 def test_a_run_that_ends_ends_its_guard(host: Server) -> None:
