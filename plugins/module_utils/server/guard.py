@@ -63,6 +63,17 @@ def report_path(name: str) -> str:
     return os.path.join(REPORT_FOLDER, f"{name}.guard.json")
 
 
+def report_aside(name: str) -> str:
+    """Return the file for the same where that one cannot be written, such as on a full disk."""
+    return os.path.join(RUN_FOLDER, f"allianceauth.tuning.{name}.guard.json")
+
+
+def _report(name: str) -> dict[str, Any]:
+    """Return what a guard has said last, nothing if nothing was said that nobody was told."""
+    found = [program.load(path) for path in (report_path(name), report_aside(name))]
+    return max(found, key=lambda report: float(report.get("acted", 0)))
+
+
 def unit(name: str) -> str:
     """Return the name of the timer and of what it starts."""
     return f"allianceauth-tuning-{name}-guard"
@@ -87,17 +98,18 @@ def look(name: str) -> dict[str, Any]:
     """Return whether a guard of a run is ``pending``, and what one ``said`` that has acted, "" if nobody was told."""
     return {
         "pending": os.path.exists(_state_path(name)),
-        "said": program.sentence(program.load(report_path(name))),
+        "said": program.sentence(_report(name)),
     }
 
 
 def forget(name: str) -> bool:
     """Remove what a guard has said; return whether there was anything."""
-    try:
-        os.unlink(report_path(name))
-    except FileNotFoundError:
-        return False
-    return True
+    found = False
+    for path in (report_path(name), report_aside(name)):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+            found = True
+    return found
 
 
 @contextlib.contextmanager
@@ -154,7 +166,7 @@ def _taken(given: Mapping[str, Any], owner: str) -> str:
     """Return the sentence on a lock that was taken from a run, ``owner`` being whoever has it now."""
     host = socket.gethostname()
     seconds = given["seconds"]
-    said = program.sentence(program.load(report_path(given["name"])))
+    said = program.sentence(_report(given["name"]))
     if owner.startswith("the guard of "):
         said = f"{owner[0].upper()}{owner[1:]} is bringing back what ran before."
     elif owner:
@@ -227,6 +239,7 @@ def put(module: AnsibleModule, found: Mapping[str, Any]) -> None:
             "seconds": given["seconds"],
             "lock": lock_path(),
             "report": report_path(name),
+            "aside": report_aside(name),
             "ran": sorted(ran),
             "stopped": sorted(stopped | set(found["stopped"]) - ran),
             "first": earlier.get("first", found["daemon"]),

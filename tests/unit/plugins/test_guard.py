@@ -244,6 +244,18 @@ def test_what_a_guard_has_said_is_told_once(host: Server) -> None:
     assert not guard.forget("myauth")
 
 
+def test_what_a_guard_has_said_on_a_full_disk_is_told_as_well(host: Server) -> None:
+    guard.put(Module(), FOUND)
+    said = {"owner": OWNER, "cut": 0, "problems": []}
+    guard_program.save(host.state["report"], {**said, "acted": 1, "did": ["the first"]})
+    guard_program.save(host.state["aside"], {**said, "acted": 2, "did": ["the last"]})
+    assert guard.look("myauth")["said"].endswith("had to act: the last.")
+    assert guard.forget("myauth")
+    assert guard.look("myauth")["said"] == ""
+    # It is none of another project.
+    assert guard.pending_elsewhere("other") == ["myauth"]
+
+
 def test_systemd_is_asked_and_what_it_says_is_returned() -> None:
     assert guard._run("true") == ""
     assert guard._run("sh", "-c", "echo no >&2; exit 1") == "no"
