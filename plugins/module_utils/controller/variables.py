@@ -129,7 +129,7 @@ _OF_A_RUN: Mapping[str, Callable[[Any], Any]] = {
     "auth_notify_url": values.webhook,
     "auth_notify_format": values.one_of(webhook.FORMATS),
     "auth_superlance_version": values.text,
-    "auth_pip_extra_args": values.arguments,
+    "auth_pip_extra_args": values.arguments_of_pip,
     "auth_pip_environment": values.mapping,
     "auth_discard": values.arguments,
     "auth_other_variables": values.arguments,
