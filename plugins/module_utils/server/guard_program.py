@@ -13,7 +13,8 @@ unless the new one has proved itself, and starts what ran.
 It lies on the server alone, in a folder of root's, and needs nothing but Python's own library: by then the
 run's temporary files are gone. What it has to know is in STATE:
 
-``lock``, ``report``, ``standby``: paths; ``aside``: that of the report if ``report`` cannot be written; ``deadline``: when it has to act (`time.monotonic`);
+``lock``, ``report``, ``standby``: paths; ``aside``: that of the report if ``report`` cannot be written;
+``deadline``: when it has to act (`time.monotonic`);
 ``serving``: what the names of the units begin with in which workers take tasks meanwhile;
 ``owner`` and ``renewed``: whose run it is, and when that was last heard of (seconds since 1970);
 ``daemon``: the supervisord that had the previous file loaded (``pid``, ``start``);
