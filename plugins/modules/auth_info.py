@@ -83,7 +83,8 @@ own_groups:
 exposed:
   description:
     - What supervisord, which is root, loads or writes and somebody else can change, with who that is.
-    - The other configuration files and O(log_dir).
+    - The configuration files and O(log_dir). In the guide's layout the auth programs' own file belongs to their user,
+      so that the folder of the link to it is looked at instead.
   returned: if supervisor's parser accepts the configuration
   type: dict
 guard:
@@ -220,7 +221,7 @@ import socket
 import stat
 import time
 import xmlrpc.client
-from typing import Any
+from typing import Any, Collection
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
@@ -324,6 +325,21 @@ def own_groups(effective: dict[str, Any], *files: str) -> list[dict[str, Any]]:
     return [group for group in effective["groups"] if group["name"] in names]
 
 
+def roots_alone(loaded: Collection[str], own: Collection[str], project_dir: str) -> list[str]:
+    """Return which of the files that supervisord has loaded, or of their folders, nobody but root may change.
+
+    One of our ``own`` that lies in the project's folder, as in the guide's layout, is the auth user's; a link to it is
+    as safe as the folder in which that is.
+    """
+
+    def in_project(path: str) -> bool:
+        return f"{os.path.realpath(path)}/".startswith(f"{os.path.realpath(project_dir)}/")
+
+    ours = [path for path in loaded if path in own and in_project(path)]
+    folders = [folder for folder in map(os.path.dirname, ours) if not in_project(folder)]
+    return [*(path for path in loaded if path not in ours), *folders]
+
+
 def expected(groups: list[dict[str, Any]]) -> list[str]:
     """Return the processes (GROUP:PROCESS) of groups that supervisord starts by itself, and can."""
     return [
@@ -406,7 +422,7 @@ def main() -> None:
         loaded = [supervisord.MAIN_CONF, *found["effective"]["sections"]]
         found["exposed"] = {
             **preflight.exposed([given["log_dir"]], by_group=False),
-            **preflight.exposed(path for path in loaded if path not in own),
+            **preflight.exposed(roots_alone(loaded, own, given["project_dir"])),
         }
         found["log"] = restarts(found["effective"])
         sockets = [look_at_socket(wanted["file"]) for wanted in found["effective"]["sockets"]]

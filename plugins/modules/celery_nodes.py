@@ -75,7 +75,7 @@ discarded:
   type: dict
 """
 
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import IMPLEMENTATIONS
@@ -94,6 +94,11 @@ _SOLO = IMPLEMENTATIONS["solo"]
 _SOLO_SECONDS = 15
 
 
+def of_solo(nodes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the nodes that are to have the pool solo; ``nodes`` has the figures of each by its name."""
+    return [node for node, figures in nodes.items() if figures.get("implementation") == _SOLO]
+
+
 def ask(
     application: celery_cli.Application, nodes: Sequence[str], solo: Sequence[str], seconds: float
 ) -> dict[str, Any]:
@@ -103,6 +108,26 @@ def ask(
     """
     answers = application.answers("stats", [node for node in nodes if node not in solo], seconds)
     return {**answers, **application.answers("stats", solo, _SOLO_SECONDS)}
+
+
+def judge(
+    nodes: Mapping[str, Mapping[str, Any]], answers: Mapping[str, Mapping[str, Any]], seconds: int, logs: str
+) -> tuple[str, str]:
+    """Return a warning of nodes that are silent because they are busy, and the failure of any other, "" for none.
+
+    ``nodes`` has the figures that each shall have, by its name, ``answers`` what each said to Celery's ``stats`` within
+    so many seconds. ``logs`` is the folder in which more is to be read.
+    """
+    busy = sorted(set(of_solo(nodes)) - set(answers))
+    names = " and ".join(busy)
+    warning = f"Celery's {names} did not answer: with the pool solo, a node answers only between two tasks."
+    warning = warning if busy else ""
+    silent = " and ".join(sorted(set(nodes) - set(answers) - set(busy)))
+    if silent:
+        return warning, f"Celery's {silent} did not answer within {seconds} s; look into the workers' logs in {logs}."
+    pools: dict[str, Any] = {node: said.get("pool", {}) for node, said in answers.items()}
+    awake = {node: figures for node, figures in nodes.items() if node not in busy}
+    return warning, " ".join(celery_cli.differences(awake, pools))
 
 
 def main() -> None:
@@ -121,28 +146,18 @@ def main() -> None:
     supervisord.find_supervisor(module)
     given = module.params
     nodes = given["nodes"]
-    solo = [node for node, figures in nodes.items() if figures.get("implementation") == _SOLO]
     application = celery_cli.Application.configured(given, supervisord.MAIN_CONF)
     try:
         with guard.as_owner(module):
-            answers = ask(application, list(nodes), solo, given["timeout"])
+            answers = ask(application, list(nodes), of_solo(nodes), given["timeout"])
     except celery_cli.CannotAskError as why:
         module.fail_json(msg=str(why))
-    busy = sorted(set(solo) - set(answers))
-    if busy:
-        module.warn(
-            f"Celery's {' and '.join(busy)} did not answer: with the pool solo, a node answers only between two tasks."
-        )
-    silent = sorted(set(nodes) - set(answers) - set(busy))
-    if silent:
-        module.fail_json(
-            msg=f"Celery's {' and '.join(silent)} did not answer within {given['timeout']} s; "
-            f"look into the workers' logs in {given['project_dir']}/log."
-        )
-    pools: dict[str, Any] = {node: said.get("pool", {}) for node, said in answers.items()}
-    problems = celery_cli.differences({node: figures for node, figures in nodes.items() if node not in busy}, pools)
-    if problems:
-        module.fail_json(msg=" ".join(problems), pools=pools)
+    warning, problem = judge(nodes, answers, given["timeout"], f"{given['project_dir']}/log")
+    if warning:
+        module.warn(warning)
+    pools = {node: said.get("pool", {}) for node, said in answers.items()}
+    if problem:
+        module.fail_json(msg=problem, pools=pools)
     logs = supervisor_parser.worker_logs(supervisord.MAIN_CONF, given["project"]) if given["logs"] else []
     more = serving.said_since(given["name"], given["since"]) if given["since"] else ""
     module.exit_json(changed=False, pools=pools, discarded=audit_logs.discarded(logs, given["logs"], more))

@@ -351,9 +351,9 @@ def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: 
     started: set[str] = set()
     # At first also what was given up before this call: perhaps its cause is gone.
     startable = supervisord.STOPPED_STATES
-    settle_neighbours(daemon, module, wanted)
     take_again(module, result)
     while True:
+        stopping = settle_neighbours(daemon, module, wanted)
         for process in daemon.processes():
             # Once in a call: who ends again and again has one life more in each, and `progress.Starts` counts them.
             if process.namespec in wanted and process.namespec not in started and process.state in startable:
@@ -378,7 +378,7 @@ def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: 
         state = "answered by the second gunicorn" if second else "no answer"
         silent = [{"name": f"the site at {site}", "state": state}] if site and not result["site"] else []
         result["pending"] = silent + [
-            {"name": process.namespec, "state": process.state, "start": process.start} for process in pending
+            {"name": process.namespec, "state": process.state, "start": process.start} for process in pending + stopping
         ]
         fatal = [process for process in pending if process.state == "FATAL"]
         if fatal:
@@ -398,20 +398,25 @@ def take_again(module: AnsibleModule, result: dict[str, Any]) -> None:
     result["finishing"] = [*result.get("finishing", []), *finishing]
 
 
-def settle_neighbours(daemon: Daemon, module: AnsibleModule, wanted: Sequence[str]) -> None:
-    """Have the programs of others in the state in which the run has found them; nobody waits for them.
+def settle_neighbours(daemon: Daemon, module: AnsibleModule, wanted: Sequence[str]) -> list[Process]:
+    """Have the programs of others in the state in which the run has found them; nobody waits until they run.
 
     A new supervisord has started what it shall by its configuration: not what somebody had
     started by hand, and also what somebody had stopped. By its first answer it has done so.
+    Return those that are to run and that a run which was cut off has told to stop: they can be started once they have.
     """
     ran, stopped = guard.neighbours(module, daemon, wanted)
+    stopping = []
     for process in daemon.processes():
         # What it cannot start, or stop, it could not before this run.
         with contextlib.suppress(supervisord.RefusedError):
             if process.namespec in ran and process.state == "STOPPED":
                 daemon.start(process.namespec)
+            elif process.namespec in ran and process.state == "STOPPING":
+                stopping.append(process)
             elif process.namespec in stopped and not process.stopped and process.state != "STOPPING":
                 daemon.stop(process.namespec)
+    return stopping
 
 
 def is_gunicorn(process: Process) -> bool:

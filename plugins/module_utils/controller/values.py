@@ -14,7 +14,7 @@ from typing import Any, Callable, Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import quoting
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change import PLACEHOLDER
-from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon, pip_arguments
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 _PATH = re.compile(r"/[A-Za-z0-9_.@+/-]*\Z")
@@ -155,6 +155,12 @@ def arguments(value: Any) -> list[str]:
     if not isinstance(value, (list, tuple)):
         raise ValueError("it has to be a list of arguments")
     return [text(argument) for argument in value]
+
+
+def arguments_of_pip(value: Any) -> list[str]:
+    words = arguments(value)
+    pip_arguments.apart(words)
+    return words
 
 
 def other_arguments(own: Mapping[str, str]) -> Callable[[Any], list[str]]:

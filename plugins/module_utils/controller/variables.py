@@ -120,13 +120,16 @@ _NO_PAIRS: dict[str, str] = {}
 _NO_MAPPING: Mapping[str, Any] = {}
 _NO_MAPPINGS: list[Mapping[str, Any]] = []
 
+# Beside environments.
+_MAY_HOLD_CREDENTIALS = ("auth_notify_url", "auth_pip_extra_args")
+
 # Variables that say how a run works and shape no program.
 _OF_A_RUN: Mapping[str, Callable[[Any], Any]] = {
     "auth_drain_timeout_action": values.one_of(("abort", "kill")),
     "auth_notify_url": values.webhook,
     "auth_notify_format": values.one_of(webhook.FORMATS),
     "auth_superlance_version": values.text,
-    "auth_pip_extra_args": values.arguments,
+    "auth_pip_extra_args": values.arguments_of_pip,
     "auth_pip_environment": values.mapping,
     "auth_discard": values.arguments,
     "auth_other_variables": values.arguments,
@@ -152,7 +155,7 @@ class _Reader:
     def refuse(self, variable: str, value: object, problem: str) -> None:
         # An environment may hold secrets, and a refusal is printed.
         secret = isinstance(value, Mapping) or "environment" in f"{variable} {value!r}".lower()
-        secret = secret or variable == "auth_notify_url"
+        secret = secret or variable in _MAY_HOLD_CREDENTIALS
         shown = "not as it has to be" if secret else repr(value)
         self.refusals.append(f"{self.host}: {variable} is {shown}: {problem}.")
 

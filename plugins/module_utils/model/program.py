@@ -84,9 +84,10 @@ class Worker(Program):
     def can_hand_over(self) -> bool:
         """Whether a worker more is right beside it: not where one task at a time is all that there may be.
 
-        Alliance Auth routes to ``worker_services`` what must not run twice at once.
+        Alliance Auth routes to ``worker_services`` what must not run twice at once. With the pool solo, one that works
+        cannot be told from one that does not: it answers only between two tasks.
         """
-        single = self.name == SERVICES or self.numprocs * self.concurrency == 1
+        single = self.name == SERVICES or self.pool == "solo" or self.numprocs * self.concurrency == 1
         return self.handover and self.always_runs and not single
 
 

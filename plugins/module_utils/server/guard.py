@@ -63,6 +63,17 @@ def report_path(name: str) -> str:
     return os.path.join(REPORT_FOLDER, f"{name}.guard.json")
 
 
+def report_aside(name: str) -> str:
+    """Return the file for the same where that one cannot be written, such as on a full disk."""
+    return os.path.join(RUN_FOLDER, f"allianceauth.tuning.{name}.guard.json")
+
+
+def _report(name: str) -> dict[str, Any]:
+    """Return what a guard has said last, nothing if nothing was said that nobody was told."""
+    found = [program.load(path) for path in (report_path(name), report_aside(name))]
+    return max(found, key=lambda report: float(report.get("acted", 0)))
+
+
 def unit(name: str) -> str:
     """Return the name of the timer and of what it starts."""
     return f"allianceauth-tuning-{name}-guard"
@@ -87,17 +98,18 @@ def look(name: str) -> dict[str, Any]:
     """Return whether a guard of a run is ``pending``, and what one ``said`` that has acted, "" if nobody was told."""
     return {
         "pending": os.path.exists(_state_path(name)),
-        "said": program.sentence(program.load(report_path(name))),
+        "said": program.sentence(_report(name)),
     }
 
 
 def forget(name: str) -> bool:
     """Remove what a guard has said; return whether there was anything."""
-    try:
-        os.unlink(report_path(name))
-    except FileNotFoundError:
-        return False
-    return True
+    found = False
+    for path in (report_path(name), report_aside(name)):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+            found = True
+    return found
 
 
 @contextlib.contextmanager
@@ -154,7 +166,7 @@ def _taken(given: Mapping[str, Any], owner: str) -> str:
     """Return the sentence on a lock that was taken from a run, ``owner`` being whoever has it now."""
     host = socket.gethostname()
     seconds = given["seconds"]
-    said = program.sentence(program.load(report_path(given["name"])))
+    said = program.sentence(_report(given["name"]))
     if owner.startswith("the guard of "):
         said = f"{owner[0].upper()}{owner[1:]} is bringing back what ran before."
     elif owner:
@@ -227,9 +239,11 @@ def put(module: AnsibleModule, found: Mapping[str, Any]) -> None:
             "seconds": given["seconds"],
             "lock": lock_path(),
             "report": report_path(name),
+            "aside": report_aside(name),
             "ran": sorted(ran),
             "stopped": sorted(stopped | set(found["stopped"]) - ran),
             "first": earlier.get("first", found["daemon"]),
+            "adopted": earlier.get("adopted", False),
             "unproven": earlier.get("unproven"),
             "celery": earlier.get("celery", {}),
             "consumers": earlier.get("consumers", {}),
@@ -289,7 +303,8 @@ def adopt(name: str, owner: str) -> None:
     """Have the guard of a run that is dead guard the one that holds the lock now; call it while it is opened."""
     state = program.load(_state_path(name))
     if state:
-        program.save(_state_path(name), {**state, "owner": owner})
+        adopted = state.get("adopted", False) or state["owner"] != owner
+        program.save(_state_path(name), {**state, "owner": owner, "adopted": adopted})
         _renew(name)
 
 
@@ -323,20 +338,22 @@ def unproven(module: AnsibleModule, proven: str | None, file: Mapping[str, Any])
 def neighbours(module: AnsibleModule, daemon: Daemon, ours: Iterable[str]) -> tuple[set[str], set[str]]:
     """Return those programs of others that ran before this run, and those that somebody had stopped.
 
-    ``ours`` are processes of our own groups. If supervisord was not restarted, nothing has happened to the programs of
-    others, and both are empty.
+    Both are empty if nothing has happened to them. ``ours`` are processes of our own groups. In a supervisord that was
+    restarted since, either may be otherwise. In the same one, a run before this one that was cut off may have stopped
+    what ran, but has started nothing: what is stopped no more, somebody has started since.
     """
     given = of_run(module)
     state = program.load(_state_path(given["name"])) if given else {}
     pid = daemon.pid() if state else 0
-    if not state or state["first"] == {"pid": pid, "start": program.start_ticks(pid)}:
+    same = bool(state) and state["first"] == {"pid": pid, "start": program.start_ticks(pid)}
+    if not state or (same and not state.get("adopted")):
         return set(), set()
     groups = {name.partition(":")[0] for name in ours}
 
     def others(names: Iterable[str]) -> set[str]:
         return {name for name in names if name.partition(":")[0] not in groups}
 
-    return others(state["ran"]), others(state["stopped"])
+    return others(state["ran"]), set() if same else others(state["stopped"])
 
 
 def remember_consumers(

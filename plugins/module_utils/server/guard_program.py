@@ -13,12 +13,14 @@ unless the new one has proved itself, and starts what ran.
 It lies on the server alone, in a folder of root's, and needs nothing but Python's own library: by then the
 run's temporary files are gone. What it has to know is in STATE:
 
-``lock``, ``report``, ``standby``: paths; ``deadline``: when it has to act (`time.monotonic`);
+``lock``, ``report``, ``standby``: paths; ``aside``: that of the report if ``report`` cannot be written;
+``deadline``: when it has to act (`time.monotonic`);
 ``serving``: what the names of the units begin with in which workers take tasks meanwhile;
 ``owner`` and ``renewed``: whose run it is, and when that was last heard of (seconds since 1970);
 ``daemon``: the supervisord that had the previous file loaded (``pid``, ``start``);
 ``ran``: processes (GROUP:PROCESS) that ran; ``site``: those of them that answer visitors;
 ``stopped``: processes that somebody had stopped; ``first``: the supervisord in which they were so;
+``adopted``: whether a run that was cut off has set it, so that what others run may be stopped;
 ``unproven``: the file to put back, with its ``path``, ``backup``, ``uid``, ``gid`` and ``mode``, null if there is none;
 ``celery``, ``consumers``, ``apart``, ``waiting``: workers that were told to take no more tasks, and those that are to
 take theirs, in the words of consumers_program; ``finishing``: those that were told to finish, each with its ``pid`` and
@@ -501,6 +503,17 @@ def _pool(process: str) -> str:
     return re.sub(r"_\d+\Z", "", process.rpartition(":")[2])
 
 
+def keep_report(state: dict[str, Any], report: dict[str, Any]) -> None:
+    """Have the next run find the report: if the disk is full, where it needs none, until a reboot."""
+    for path in (state["report"], state["aside"]):
+        try:
+            os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+            save(path, report)
+            return
+        except OSError as why:
+            say(f"{path} could not be written: {why.strerror}")
+
+
 def take_over(path: str) -> dict[str, Any]:
     """Wait until it is time to act and take the lock over; return the state, nothing if the run has ended by itself."""
     lock = load(path).get("lock", "")
@@ -532,8 +545,7 @@ def main(path: str) -> int:
     except Exception as why:  # noqa: BLE001 - whatever it is, the next run has to be told
         guard.problem(f"It went no further: {type(why).__name__}: {why}.")
     try:
-        os.makedirs(os.path.dirname(state["report"]), 0o700, exist_ok=True)
-        save(state["report"], guard.report)
+        keep_report(state, guard.report)
         tell(folder, sentence(guard.report))
     finally:
         # Last: whoever gets the lock now finds the report.

@@ -17,19 +17,8 @@ import subprocess
 from typing import Any, Mapping, Sequence
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model import pip_arguments
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import privileges
-
-# Options whose value may be a URL with credentials, and the variable in which pip takes the same.
-# Source: pip's documentation, "Configuration", "Environment Variables".
-_URLS = {
-    "--index-url": "PIP_INDEX_URL",
-    "-i": "PIP_INDEX_URL",
-    "--extra-index-url": "PIP_EXTRA_INDEX_URL",
-    "--find-links": "PIP_FIND_LINKS",
-    "-f": "PIP_FIND_LINKS",
-    "--proxy": "PIP_PROXY",
-}
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
 # Python's own words where a virtual environment has no pip, such as one that uv has made.
 _NO_PIP = re.compile(r": No module named pip$", re.MULTILINE)
@@ -42,26 +31,13 @@ class NoPipError(Exception):
     """The virtual environment has no pip; the text says what helps."""
 
 
-def apart(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Return the arguments that anybody may see, and those with credentials as pip's environment variables."""
-    seen: list[str] = []
-    hidden: dict[str, str] = {}
-    words = iter(arguments)
-    for word in words:
-        option, equals, value = word.partition("=")
-        value = value if equals else next(words, "") if option in _URLS else ""
-        if option in _URLS and _CREDENTIALS.search(value):
-            # Those that can be given again are divided by spaces.
-            hidden[_URLS[option]] = f"{hidden.get(_URLS[option], '')} {value}".strip()
-        else:
-            seen += [word] if equals or option not in _URLS else [word, value]
-    return seen, hidden
-
-
 def install(given: Mapping[str, Any]) -> str:
     """Install the package; return "" or what pip says of why it could not. Raises `NoPipError`."""
     told = json.loads(given["pip"])
-    arguments, hidden = apart([str(word) for word in told.get("arguments", [])])
+    try:
+        arguments, hidden = pip_arguments.apart([str(word) for word in told.get("arguments", [])])
+    except ValueError as why:
+        return f"it was not asked, for {why}."
     requirement = f"{given['name']}=={given['version']}"
     own = {name: str(value) for name, value in told.get("environment", {}).items()}
     words = ["install", "--no-input", "--no-cache-dir", "--disable-pip-version-check", requirement, *arguments]
@@ -126,4 +102,4 @@ def errors(said: str, secrets: set[str]) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     found = [line for line in lines if "rror:" in line or line.startswith("ERROR")] or lines[-_LAST_LINES:]
     text = " ".join(found) or "nothing"
-    return _CREDENTIALS.sub("(not shown)", managed_file.redacted(text, secrets))
+    return pip_arguments.without_credentials(managed_file.redacted(text, secrets))

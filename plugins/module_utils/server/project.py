@@ -117,11 +117,16 @@ def gunicorn_settings(path: str) -> dict[str, Any] | None:
     if not os.path.exists(path):
         return None
     try:
-        tree = ast.parse(privileges.read(path))
-    except (OSError, SyntaxError, ValueError):
+        source = privileges.read(path)
+        # In a child, because a source may be so deeply nested that Python's parser ends its process.
+        return privileges.in_child(lambda: _assigned(source))
+    except (OSError, RuntimeError):
         return dict(_UNKNOWN)
+
+
+def _assigned(source: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for statement in ast.walk(tree):
+    for statement in ast.walk(ast.parse(source)):
         # One that only names a type (``bind: str``) assigns nothing.
         if isinstance(statement, (ast.Assign, ast.AnnAssign)) and statement.value:
             value = statement.value.value if isinstance(statement.value, ast.Constant) else None

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils.server import proc, supervisor_parser
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import preflight, proc, supervisor_parser
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import supervisord as rpc
 from ansible_collections.allianceauth.tuning.plugins.modules import auth_info
 
@@ -55,6 +55,35 @@ def test_the_daemon_tells_its_processes_and_how_it_differs_from_the_disk(start: 
         "idle:idle": (False, "STOPPED"),
     }
     assert found["drift"] == {"added": ["new"], "changed": [], "removed": []}
+
+
+def test_who_can_change_the_programs_own_file_is_looked_at_where_the_role_has_it(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    conf_d, project = tmp_path / "conf.d", tmp_path / "myauth"
+    for folder in (conf_d, project):
+        folder.mkdir()
+        folder.chmod(0o777)
+    own, link = conf_d / "myauth.conf", project / "supervisor.conf"
+    own.touch()
+    link.symlink_to(own)
+    extra = project / "extra.conf"
+    extra.touch()
+
+    def exposed(*loaded: Path) -> dict[str, str]:
+        paths = auth_info.roots_alone([str(path) for path in loaded], (str(own), str(link)), str(project))
+        return preflight.exposed(paths)
+
+    assert exposed(own) == {str(own): "everybody"}
+    # The guide's layout: what is in the project's folder belongs to the auth user, where the link is does not.
+    own.unlink()
+    link.unlink()
+    link.touch()
+    own.symlink_to(link)
+    assert exposed(own) == {str(conf_d): "everybody"}
+    assert exposed(link) == {}
+    assert exposed(own, extra) == {str(extra): "everybody", str(conf_d): "everybody"}
+    conf_d.chmod(0o755)
+    assert exposed(own) == {}
 
 
 def test_a_daemon_that_could_not_read_its_files_again_tells_all_else(start: Start) -> None:

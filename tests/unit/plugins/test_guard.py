@@ -207,6 +207,7 @@ def test_a_run_takes_over_what_the_guard_of_a_dead_one_would_bring_back(host: Se
     host.lock(owner=OTHER)
     guard.adopt("myauth", OTHER)
     assert host.state["owner"] == OTHER
+    assert host.state["adopted"]
     # By now the new file is loaded, and beat is stopped.
     guard.put(Module(OTHER), {**FOUND, "ran": ["myauth:gunicorn"], "daemon": {"pid": 5, "start": 6}})
     assert host.state["ran"] == ["myauth:beat", "myauth:gunicorn"]
@@ -215,6 +216,14 @@ def test_a_run_takes_over_what_the_guard_of_a_dead_one_would_bring_back(host: Se
     assert host.state["daemon"] == FOUND["daemon"]
     assert host.state["consumers"] == worker
     assert host.state["apart"] == "app.new is not both"
+    # What that run may have stopped of others is not known to the present one, which asks for it with each start.
+    assert host.state["adopted"]
+
+
+def test_a_run_that_takes_its_lock_again_has_its_own_guard(host: Server) -> None:
+    guard.put(Module(), FOUND)
+    guard.adopt("myauth", OWNER)
+    assert not host.state["adopted"]
 
 
 def test_a_run_that_ends_ends_its_guard(host: Server) -> None:
@@ -233,6 +242,18 @@ def test_what_a_guard_has_said_is_told_once(host: Server) -> None:
     assert guard.forget("myauth")
     assert guard.look("myauth")["said"] == ""
     assert not guard.forget("myauth")
+
+
+def test_what_a_guard_has_said_on_a_full_disk_is_told_as_well(host: Server) -> None:
+    guard.put(Module(), FOUND)
+    said = {"owner": OWNER, "cut": 0, "problems": []}
+    guard_program.save(host.state["report"], {**said, "acted": 1, "did": ["the first"]})
+    guard_program.save(host.state["aside"], {**said, "acted": 2, "did": ["the last"]})
+    assert guard.look("myauth")["said"].endswith("had to act: the last.")
+    assert guard.forget("myauth")
+    assert guard.look("myauth")["said"] == ""
+    # It is none of another project.
+    assert guard.pending_elsewhere("other") == ["myauth"]
 
 
 def test_systemd_is_asked_and_what_it_says_is_returned() -> None:

@@ -59,6 +59,7 @@ class Cut:
         self.state: dict[str, Any] = {
             "lock": str(self.lock),
             "report": str(folder / "lib/myauth.guard.json"),
+            "aside": str(folder / "run/myauth.guard.json"),
             "standby": str(folder / "standby"),
             "serving": "allianceauth-tuning-nobody-worker-",
             "deadline": time.monotonic(),
@@ -154,6 +155,29 @@ def test_the_webhook_of_the_run_is_told_and_may_fail(cut: Callable[[str], Cut], 
     code.write_text(text if works else "raise SystemExit(1)")
     assert run.end() == 0
     assert not works or (run.folder / "told").read_text() == run.said()
+    assert set(json.loads(run.lock.read_text())) == {"released"}
+
+
+@pytest.mark.parametrize("full", [("report",), ("report", "aside")])
+def test_a_disk_that_is_full_keeps_the_report_from_nobody(
+    cut: Callable[[str], Cut], monkeypatch: pytest.MonkeyPatch, full: tuple[str, ...]
+) -> None:
+    run = cut(program("worker"))
+    config, code = (run.path.parent / name for name in guard_program.WEBHOOK)
+    config.write_text("{}")
+    code.write_text(f"import sys\nopen({str(run.folder / 'told')!r}, 'w').write(sys.stdin.read())\n")
+    write = guard_program.write
+
+    def fill(target: str, *rest: Any) -> None:
+        if target in [run.state[name] for name in full]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(target, *rest)
+
+    monkeypatch.setattr(guard_program, "write", fill)
+    assert run.end() == 0
+    said = guard_program.sentence(guard_program.load(run.state["aside"]))
+    assert said.endswith("had to act: all ran.") == ("aside" not in full)
+    assert (run.folder / "told").read_text().endswith("had to act: all ran.")
     assert set(json.loads(run.lock.read_text())) == {"released"}
 
 

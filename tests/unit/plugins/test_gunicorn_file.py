@@ -39,6 +39,13 @@ def test_its_assignments_are_read_without_running_it(tmp_path: Path) -> None:
     assert project.gunicorn_settings(str(path)) == NOTHING_KNOWN
 
 
+@pytest.mark.parametrize("text", ["-" * 100_000, "(" * 100_000, "a" + ".b" * 100_000, "bind = (", "bind = '\0'"])
+def test_a_file_that_pythons_parser_gives_up_may_give_anything(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "gunicorn.conf.py"
+    path.write_text(text)
+    assert project.gunicorn_settings(str(path)) == NOTHING_KNOWN
+
+
 @pytest.mark.parametrize(
     ("arguments", "settings"),
     [

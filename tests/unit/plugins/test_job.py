@@ -27,6 +27,16 @@ def tasks_in(tasks: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             yield from tasks_in(task.get(key, []))
 
 
+def test_the_guard_is_set_before_anything_that_takes_long() -> None:
+    """It alone gives the lock of a run that was cut off back, whichever of its tags that run has."""
+    _preflight, change = yaml.safe_load((TASKS / "jobs/change.yml").read_text())
+    guard, *others = change["block"]
+    assert guard["ansible.builtin.import_tasks"] == "../steps/guard.yml"
+    changing = [task for task in others if task["tags"] != ["verify"]]
+    assert len(changing) > 5
+    assert set(guard["tags"]) == {tag for task in changing for tag in task["tags"]}
+
+
 def test_a_job_forgets_each_variable_that_a_task_leaves() -> None:
     forgets, *_others = yaml.safe_load((TASKS / "job.yml").read_text())
     left: set[str] = set()

@@ -143,10 +143,11 @@ def test_an_environment_is_written_as_systemd_reads_it() -> None:
     assert written == 'A="plain"\nB="a \\"b\\" \\$c \\\\d \\`e\\`"\nC="two\nlines"\n'
 
 
-def test_a_pool_of_one_task_at_a_time_is_never_handed_over(defaults: dict[str, Any]) -> None:
+def test_a_worker_of_one_task_at_a_time_is_never_handed_over(defaults: dict[str, Any]) -> None:
     pools = [
         {"name": "single", "queues": ["a"], "concurrency": 1},
         {"name": "solo", "queues": ["b"], "pool": "solo"},
+        {"name": "solos", "queues": ["b"], "pool": "solo", "numprocs": 2},
         {"name": "pair", "queues": ["c"], "concurrency": 1, "numprocs": 2},
         {"name": "kept", "queues": ["d"], "handover": False},
         {"name": "worker_services", "concurrency": 4},

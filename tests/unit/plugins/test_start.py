@@ -135,9 +135,26 @@ def test_a_command_that_has_gone_is_told_the_same_whether_it_was_tried_or_not(su
     assert str(refused.value) == said.replace("tried:tried", "untried:untried")
 
 
-@pytest.mark.parametrize("restarted", [True, False])
-def test_programs_of_others_are_in_a_new_supervisord_as_the_run_has_found_them(
-    supervisord: Start, wait: Wait, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restarted: bool
+# For each, what becomes of a program of others that somebody had stopped, and of one that ran.
+NEIGHBOURS = {
+    "in a new supervisord": (True, False, ("STOPPED", "RUNNING")),
+    # The run itself has not touched them.
+    "in the same one": (False, False, ("RUNNING", "STOPPED")),
+    # That one has stopped what ran, and has started nothing.
+    "after a run that was cut off": (False, True, ("RUNNING", "RUNNING")),
+    "after a run that was cut off, in a new supervisord": (True, True, ("STOPPED", "RUNNING")),
+}
+
+
+@pytest.mark.parametrize(("restarted", "adopted", "expected"), NEIGHBOURS.values(), ids=list(NEIGHBOURS))
+def test_programs_of_others_are_as_the_run_has_found_them(
+    supervisord: Start,
+    wait: Wait,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    restarted: bool,
+    adopted: bool,
+    expected: tuple[str, str],
 ) -> None:
     sleep = "command = sleep 1000\nstartsecs = 0\n"
     found = supervisord(
@@ -148,19 +165,43 @@ def test_programs_of_others_are_in_a_new_supervisord_as_the_run_has_found_them(
     (tmp_path / "allianceauth.tuning.myauth.guard").mkdir()
     now = {"pid": found.daemon.pid(), "start": proc.start_ticks(found.daemon.pid())}
     state = {
+        "owner": "another" if adopted else "me",
+        "seconds": 120,
+        "timer_set": time.monotonic(),
         "first": {"pid": 1, "start": 1} if restarted else now,
         "ran": ["myauth:worker", "by_hand:by_hand"],
         # Of our own programs, the variables say which run.
         "stopped": ["idle:idle", "myauth:spare"],
     }
-    guard_program.save(guard._state_path("myauth"), state)
+    guard_program.save(str(tmp_path / "allianceauth.tuning.myauth.guard/state.json"), state)
+    guard.adopt("myauth", "me")
     given = {"name": "myauth", "owner": "me", "seconds": 120}
     asked = {"processes": ["myauth:worker"], "site": "", "settle": 0, "tolerate": [], "standby_of": "x", "guard": given}
     module: Any = Module(asked)
     supervisor_programs.start(found.daemon, module, {"changed": False, "site": None}, time.monotonic() + 30)
-    expected = ("STOPPED", "RUNNING") if restarted else ("RUNNING", "STOPPED")
     wait(lambda: (found.state("idle:idle"), found.state("by_hand:by_hand")) == expected)
     assert found.state("myauth:spare") == "RUNNING"
+
+
+def test_a_program_of_others_that_is_still_stopping_is_started_once_it_has(
+    running: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = running(program("worker") + program("bot", "patient", stopwaitsecs=1))
+    monkeypatch.setattr(guard, "RUN_FOLDER", str(tmp_path))
+    (tmp_path / "allianceauth.tuning.myauth.guard").mkdir()
+    now = {"pid": found.daemon.pid(), "start": proc.start_ticks(found.daemon.pid())}
+    state = {"owner": "another", "seconds": 120, "timer_set": time.monotonic(), "first": now}
+    state.update(ran=["worker:worker", "bot:bot"], stopped=[])
+    guard_program.save(str(tmp_path / "allianceauth.tuning.myauth.guard/state.json"), state)
+    guard.adopt("myauth", "me")
+    found.daemon.call("stopProcess", "bot:bot", False)
+    given = {"name": "myauth", "owner": "me", "seconds": 120}
+    asked = {"processes": ["worker:worker"], "site": "", "settle": 0, "tolerate": [], "standby_of": "x", "guard": given}
+    module: Any = Module(asked)
+    result: dict[str, Any] = {"changed": False, "site": None}
+    supervisor_programs.start(found.daemon, module, result, time.monotonic() + 30)
+    assert result["pending"] == []
+    assert found.state("bot:bot") == "RUNNING"
 
 
 def test_check_mode_predicts_what_a_run_would_stop_and_start(running: Start) -> None:

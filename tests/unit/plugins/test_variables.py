@@ -181,6 +181,9 @@ SECRETIVE: list[dict[str, Any]] = [
     {"auth_extra_programs": {"bot": {"command": "a", "enviroment": {"TOKEN": "s3cret"}}}},
     {"auth_extra_programs": [{"bot": {"command": "a", "environment": {"TOKEN": "s3cret"}}}]},
     {"auth_program_settings": {"worker": {"ENVIRONMENT": "TOKEN=s3cret"}}},
+    {"auth_pip_extra_args": "--index-url https://name:s3cret@mirror.example/simple"},
+    {"auth_pip_extra_args": ["--index-url", "https://name:s3cret@mirror.example/simple", ["--pre"]]},
+    {"auth_pip_extra_args": ["--index-url", "https://name:s3cret@mirror.example/simple\n"]},
 ]
 
 

@@ -15,10 +15,13 @@ from typing import Any
 import jinja2
 import pytest
 import yaml
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import variables
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model import pip_arguments
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import pip, proc
 
 CHECKOUT = Path(__file__).parents[3]
 SECRET = "https://name:s3cret@mirror.example/simple"
+QUERY = "https://mirror.example/simple?private_token=s3cret"
 
 
 @pytest.mark.parametrize(
@@ -30,6 +33,21 @@ SECRET = "https://name:s3cret@mirror.example/simple"
         (["--proxy", "http://name:s3cret@proxy:3128"], [], {"PIP_PROXY": "http://name:s3cret@proxy:3128"}),
         (["--no-index", "--find-links", "/srv/my wheels"], ["--no-index", "--find-links", "/srv/my wheels"], {}),
         (["--index-url=https://mirror.example/simple", "-q"], ["--index-url=https://mirror.example/simple", "-q"], {}),
+        # As pip lets them be spelt.
+        ([f"-i{SECRET}"], [], {"PIP_INDEX_URL": SECRET}),
+        ([f"-qUi{SECRET}", "--pre"], ["-qU", "--pre"], {"PIP_INDEX_URL": SECRET}),
+        (["-qf", SECRET], ["-q"], {"PIP_FIND_LINKS": SECRET}),
+        (["-qf", "/srv/wheels"], ["-qf", "/srv/wheels"], {}),
+        (["--extra-index", SECRET], [], {"PIP_EXTRA_INDEX_URL": SECRET}),
+        ([f"--ind={SECRET}"], [], {"PIP_INDEX_URL": SECRET}),
+        ([f"--pypi-url={SECRET}"], [], {"PIP_INDEX_URL": SECRET}),
+        (["--proxy=name:s3cret@proxy:3128"], [], {"PIP_PROXY": "name:s3cret@proxy:3128"}),
+        (["-i", f"{SECRET}/1", "-i", f"{SECRET}/2"], [], {"PIP_INDEX_URL": f"{SECRET}/2"}),
+        (["-i", QUERY], [], {"PIP_INDEX_URL": QUERY}),
+        (["-i"], ["-i"], {}),
+        # The name of an account for everybody.
+        (["git+ssh://git@git.example/app"], ["git+ssh://git@git.example/app"], {}),
+        (["https://wheels.example/a.whl?raw=1#sha256=0a"], ["https://wheels.example/a.whl?raw=1#sha256=0a"], {}),
     ],
 )
 def test_what_may_be_a_secret_is_no_argument(
@@ -37,7 +55,32 @@ def test_what_may_be_a_secret_is_no_argument(
 ) -> None:
     if hidden is None:
         hidden = {"PIP_INDEX_URL": SECRET, "PIP_FIND_LINKS": f"{SECRET}/1 {SECRET}/2"}
-    assert pip.apart(arguments) == (seen, hidden)
+    assert pip_arguments.apart(arguments) == (seen, hidden)
+
+
+NOWHERE = [
+    ["git+https://s3cret@git.example/app"],
+    ["-e", "git+https://s3cret@git.example/app"],
+    ["-r", SECRET],
+    [f"--requirement={SECRET}"],
+    ["git+ssh://git:s3cret@git.example/app"],
+    [QUERY],
+    # pip itself does not know which of two is meant.
+    [f"--p={SECRET}"],
+]
+
+
+@pytest.mark.parametrize("arguments", NOWHERE)
+def test_credentials_that_pip_takes_as_an_argument_only_are_refused(
+    defaults: dict[str, Any], install: Any, arguments: list[str]
+) -> None:
+    _declared, refusals = variables.declare({**defaults, "auth_pip_extra_args": ["--pre", *arguments]}, "auth1")
+    (refusal,) = refusals
+    assert refusal.startswith("auth1: auth_pip_extra_args is not as it has to be: one argument has credentials in it")
+    # The module, used without the role.
+    said = install("touch asked", arguments=arguments)
+    assert said.startswith("it was not asked, for one argument has credentials in it")
+    assert "s3cret" not in refusal + said
 
 
 @pytest.fixture
@@ -104,6 +147,8 @@ def test_what_pip_says_of_a_failure_has_no_secret_in_it(install: Any) -> None:
     environment = {"MIRROR_TOKEN": "t0ken", "PIP_RETRIES": "0"}
     said = install(script, environment=environment)
     assert said == "ERROR: no https://(not shown)@mirror.example/simple with (not shown), 2.0.0"
+    said = pip.errors(f"ERROR: no {QUERY}", set())
+    assert said == "ERROR: no https://mirror.example/simple?private_token=(not shown)"
 
 
 def test_a_pip_that_never_ends_is_given_up_with_what_it_has_started(
