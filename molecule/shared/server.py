@@ -233,6 +233,11 @@ def traces(host: Any) -> dict[str, str]:
     }
 
 
+def stop_time(host: Any) -> str:
+    """Return how long systemd waits for supervisord, as systemd writes it, such as ``1min 30s``."""
+    return run(host, "systemctl show -p TimeoutStopUSec --value supervisor").strip()
+
+
 def contents(host: Any) -> dict[str, str]:
     """Return the files where a run could have left any, with owner, mode, and what they hold or where they lead.
 

@@ -44,18 +44,23 @@ def unsupported(host: str, version: str) -> str:
 
 
 class Look(ActionBase):
-    """Call the module of the action's own name, and say if the server's Python is not supported.
+    """Call the module of the action's own name, or `module`, and say if the server's Python is not supported.
 
-    It is the first that a run does on a server. What has worked gets a warning; a traceback gets the sentence.
+    It is the first that a run does on a server. What has worked gets a warning; a traceback gets the sentence. A module
+    that returns its ``python`` saves the question for it.
     """
 
+    module: str | None = None
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        result.update(self._execute_module(task_vars=task_vars))
+        result.update(self._execute_module(module_name=self.module, task_vars=task_vars))
         broken = bool(result.get("failed")) and "module_stdout" in result
-        version = self._version() if broken else str(result.get("python", ""))
+        version = str(result.get("python", ""))
+        # What ended with a sentence of its own needs none of ours; what could not be reached answers no question.
+        if broken or not (version or result.get("failed") or result.get("unreachable")):
+            version = self._version()
         said = unsupported((task_vars or {})["inventory_hostname"], version)
         if said and broken:
             result["msg"] = said
@@ -66,7 +71,7 @@ class Look(ActionBase):
         return result
 
     def _version(self) -> str:
-        """Ask the interpreter that could not run the module; empty if it does not answer."""
+        """Ask the interpreter that ran the module, or could not; empty if it does not answer."""
         interpreter = (self._used_interpreter or "").lstrip("#!").strip()
         # ansible-core has no types for it.
         action: Any = self

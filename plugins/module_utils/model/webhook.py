@@ -22,7 +22,8 @@ from typing import Any, Mapping
 
 FORMATS = ("json", "discord")
 
-_SECONDS = 10
+# A run waits that long for an answer at its end.
+SECONDS = 10
 
 # Discord's own limit. Source: its documentation, "Execute Webhook".
 _DISCORD_LETTERS = 2000
@@ -55,7 +56,7 @@ def send(given: Mapping[str, str], result: str, text: str) -> str:
             # Discord refuses Python's own name.
             {"Content-Type": "application/json", "User-Agent": "allianceauth.tuning"},
         )
-        with urllib.request.build_opener(_NoRedirect).open(request, timeout=_SECONDS):
+        with urllib.request.build_opener(_NoRedirect).open(request, timeout=SECONDS):
             return ""
     except urllib.error.HTTPError as why:
         return f"it answers {why.code}"

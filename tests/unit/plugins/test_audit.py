@@ -10,6 +10,7 @@ import re
 
 import pytest
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit import audit, beat, worker
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit.finding import SEVERITIES
 
 from tests.unit.plugins import looks
 from tests.unit.plugins.audit_cases import CHANGES, DOCS, SOURCES, WITH_OTHERS, Change, asked, found, named
@@ -175,14 +176,26 @@ def test_strict_counts_what_is_as_bad_or_worse_and_hosts_that_nobody_saw() -> No
     assert audit.at_or_above(whole, "low") == {"auth1": 2, "auth2": 1}
 
 
-def rules(source: str) -> set[str]:
-    """Return the second argument of each Finding that a file makes."""
+def words(node: ast.expr) -> set[str]:
+    """Return what an argument may be: a word, or one of two."""
+    if isinstance(node, ast.IfExp):
+        return words(node.body) | words(node.orelse)
+    return {str(ast.literal_eval(node))}
+
+
+def rules(source: str) -> list[tuple[str, set[str]]]:
+    """Return the rule of each Finding that a file makes, with the severities that it may have."""
     calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
     made = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Finding"]
-    return {ast.literal_eval(call.args[1]) for call in made}
+    return [(ast.literal_eval(call.args[1]), words(call.args[0])) for call in made]
 
 
-def test_every_rule_is_in_the_documentation() -> None:
-    made = set().union(*(rules(file.read_text()) for file in SOURCES.glob("*.py")))
+def test_every_rule_is_in_the_documentation_with_its_severities() -> None:
+    made: dict[str, set[str]] = {}
+    for file in SOURCES.glob("*.py"):
+        for rule, severities in rules(file.read_text()):
+            made.setdefault(rule, set()).update(severities)
     table = DOCS.read_text().partition("## Findings")[2].partition("## ")[0]
-    assert set(re.findall(r"^\| `([a-z-]+)` ", table, re.MULTILINE)) == made
+    documented = dict(re.findall(r"^\| `([a-z-]+)` \| ([a-z, ]+) \|", table, re.MULTILINE))
+    # The worst first.
+    assert documented == {rule: ", ".join(one for one in SEVERITIES if one in found) for rule, found in made.items()}

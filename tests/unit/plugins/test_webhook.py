@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import http.server
 import json
+import socket
 import subprocess
 import sys
 import threading
+import time
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.allianceauth.tuning.plugins.action import auth_result
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import ending, variables
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import webhook
+
+from tests.unit import playbook
 
 SECRET = "s3cret-t0ken"
 
@@ -63,6 +69,15 @@ def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
     server.server_close()
 
 
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Return the address of a webhook that takes a connection and never answers, with a time limit for a test."""
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(webhook, "SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/{SECRET}"
+
+
 def config(url: str, kind: str = "json") -> dict[str, str]:
     return {"url": url, "format": kind, "host": "auth1", "job": "apply"}
 
@@ -87,6 +102,48 @@ def test_one_that_cannot_be_reached_raises_nothing_and_shows_no_address(url: str
 def test_one_that_refuses_is_told(listener: Listener) -> None:
     listener.answer = 404
     assert webhook.send(config(listener.url), "ok", "text") == "it answers 404"
+
+
+def ended(url: str) -> dict[str, Any]:
+    """Return the result of the action that ends a run which went well."""
+    action: Any = object.__new__(auth_result.ActionModule)
+    action._task = types.SimpleNamespace(args={"job": "apply", "ended": True}, async_val=0, check_mode=False)
+    action._templar = types.SimpleNamespace(template=lambda value: value)
+    action._connection = types.SimpleNamespace(_shell=types.SimpleNamespace(tmpdir="/nonexistent"))
+    result: dict[str, Any] = action.run(task_vars={"inventory_hostname": "auth1", "auth_notify_url": url})
+    return result
+
+
+def test_a_run_goes_on_where_nobody_answers_and_is_not_held_up(silent: str) -> None:
+    begun = time.monotonic()
+    result = ended(silent)
+    assert time.monotonic() - begun < 5
+    assert not result.get("failed")
+    (said,) = result["warnings"]
+    assert said.startswith("auth1: the webhook of auth_notify_url has not taken the message: ")
+    assert SECRET not in json.dumps(result)
+
+
+@pytest.mark.parametrize("answer", [301, 404, 500])
+def test_nothing_that_ansible_shows_has_the_address_of_a_webhook_that_refuses(
+    listener: Listener, tmp_path: Path, answer: int
+) -> None:
+    listener.answer = answer
+    arguments = {"job": "apply", "ended": True, "changes": ["auth1: all is new."]}
+    tasks = [
+        {"allianceauth.tuning.auth_result": arguments, "register": "__auth_ended"},
+        {"ansible.builtin.debug": {"msg": "the run goes on with {{ __auth_ended }}"}},
+    ]
+    play = {"hosts": "localhost", "gather_facts": False, "tasks": tasks}
+    (tmp_path / "play.yml").write_text(json.dumps([play]))
+    (tmp_path / "variables.json").write_text(json.dumps({"auth_notify_url": listener.url}))
+    words = ["-vvv", "--diff", "-i", "localhost,", "-c", "local", "-e", f"@{tmp_path}/variables.json", "play.yml"]
+    done = playbook.run(tmp_path, *words, no_proxy="*", ANSIBLE_SHOW_CUSTOM_STATS="1")
+    assert done.returncode == 0
+    assert listener.heard
+    assert f"it answers {answer}" in " ".join(done.stdout.split())
+    assert "the run goes on with" in done.stdout
+    assert SECRET not in done.stdout
 
 
 def test_one_that_leads_elsewhere_is_told_and_not_followed(listener: Listener) -> None:

@@ -6,9 +6,15 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
-from shared import playbook, server
+from shared import playbook, server, servers
+
+from lab.observe import versions
+from lab.podman import hosts
+
+PARTS = ("allianceauth", "celery", "gunicorn", "Python", "MariaDB", "Redis", "nginx", "supervisor", "systemd")
 
 
 def test_the_stock_server_has_no_superlance(host: Any) -> None:
@@ -19,6 +25,16 @@ def test_the_stock_server_runs_the_generated_configuration(host: Any) -> None:
     states = {name: state for name, state in server.states(host).items() if name != "memmon"}
     assert set(states.values()) == {"RUNNING"}
     assert host.file(server.SUPERVISOR_CONF).is_symlink
+
+
+def test_the_lab_says_what_the_server_is_made_of() -> None:
+    """What a run of `make` is said to have been tried on: none of the parts may be missing or without a version."""
+    for made in hosts.existing(servers.LAB):
+        said = versions.describe(made)
+        assert said.startswith(f"{made.name} runs ")
+        assert "unknown" not in said
+        for part in PARTS:
+            assert re.search(rf"\b{part} \d", said), f"{part}: {said}"
 
 
 def test_the_stock_server_is_remembered(host: Any) -> None:

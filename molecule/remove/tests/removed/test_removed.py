@@ -48,6 +48,8 @@ def test_the_server_is_as_before_the_first_run(host: Any) -> None:
     differing = left(host)
     logs = [path for path in differing if DATED.fullmatch(path)]
     assert set(differing) - set(logs) == set()
+    # The drop-in is gone for systemd, too, and not only from the disk.
+    assert server.stop_time(host) == (playbook.EPHEMERAL / f"{server.name(host)}.stop").read_text()
     (worker,) = [path for path in logs if "/worker.log" in path]
     assert server.run(host, f"cat {worker}").startswith(written)
     assert server.states(host)["myauth:worker_00"] == "RUNNING"

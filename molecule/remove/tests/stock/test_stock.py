@@ -15,6 +15,8 @@ def test_the_stock_server_is_remembered(host: Any) -> None:
     contents = server.contents(host)
     assert len(contents) > 1000
     (playbook.EPHEMERAL / f"{server.name(host)}.json").write_text(json.dumps(contents))
+    # What systemd has read of them.
+    (playbook.EPHEMERAL / f"{server.name(host)}.stop").write_text(server.stop_time(host))
 
 
 def test_a_stock_server_has_nothing_to_remove(host: Any) -> None:
