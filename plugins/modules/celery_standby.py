@@ -53,7 +53,7 @@ options:
   longest:
     description:
       - Seconds that the slowest program may take to stop. If nobody ends them, they end by themselves once a run that
-        waits so long twice must be over.
+        waits so long four times must be over.
     type: int
     default: 600
   timeout:
@@ -153,6 +153,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import pool_of
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import most_seconds
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
     audit_program,
     celery_cli,
@@ -165,9 +166,6 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
 
 # What a worker holds at least, where none runs that could be weighed.
 _AT_REST = 120 * 1024**2
-
-# What a run takes beside two drains: programs start, and it may go back.
-_RUN_SECONDS = 1800
 
 # Asks the project's database; its settings come with its Celery application, and its apps are not needed.
 _DATABASE = f"""
@@ -210,7 +208,7 @@ def end(given: dict[str, Any], before: list[str]) -> dict[str, Any]:
     kept = [unit for unit in before if pool_of(serving.beside(given["name"], unit)) in pools]
     serving.stop([unit for unit in before if unit not in kept])
     names = " and ".join(sorted({pool_of(serving.beside(given["name"], unit)) for unit in kept}))
-    minutes = round(most_seconds(given) / 60)
+    minutes = round(most_seconds(given["longest"]) / 60)
     return {
         "changed": bool(before),
         "running": [],
@@ -224,11 +222,6 @@ def end(given: dict[str, Any], before: list[str]) -> dict[str, Any]:
             else ""
         ),
     }
-
-
-def most_seconds(given: dict[str, Any]) -> int:
-    """Return after how many seconds one of them ends by itself."""
-    return 2 * int(given["longest"]) + _RUN_SECONDS
 
 
 def weight(processes: list[str]) -> int:
@@ -271,7 +264,7 @@ def begin(given: dict[str, Any]) -> tuple[list[serving.Worker], dict[str, Any]]:
     waiting: dict[str, Any] = {}
     try:
         for process, program in programs.items():
-            most = most_seconds(given)
+            most = most_seconds(given["longest"])
             worker = serving.start(given["name"], process, program, socket.gethostname(), most, private)
             started.append(worker)
             if private:

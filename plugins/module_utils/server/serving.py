@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Mapping, Sequence
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.outside import NEEDED_BY_TASKS
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import proc
 
 # Where systemd reads a unit's environment, before what it starts is there.
@@ -148,7 +149,7 @@ def start(
 ) -> Worker:
     """Start a further worker; return once its command runs. Raises `ImpossibleError`.
 
-    ``program`` is as `supervisor_parser.program` has it, ``longest`` the seconds after which it ends by itself. A
+    ``program`` is as `supervisor_parser.programs` has it, ``longest`` the seconds after which it ends by itself. A
     ``private`` one takes no tasks until it is handed a queue.
     """
     short = process.rpartition(":")[2]
@@ -166,10 +167,12 @@ def start(
             "User": user,
             "WorkingDirectory": program["directory"] or "/",
             "EnvironmentFile": file,
-            "UMask": "0022",
+            "UMask": f"{program['umask']:04o}",
             "KillMode": "mixed",
             "TimeoutStopSec": program["stopwaitsecs"],
             "RuntimeMaxSec": longest,
+            # What starts before it stops after it, at a reboot as well.
+            "After": f"network.target {NEEDED_BY_TASKS}",
         }
         done = _run(
             "systemd-run",

@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import pwd
+import subprocess
 import types
 from pathlib import Path
 from typing import Any
@@ -97,7 +100,7 @@ def test_only_the_workers_of_pools_that_still_finish_are_kept(monkeypatch: pytes
     kept = celery_standby.end(given, units)["kept"]
     assert stopped == units[1:]
     assert kept.startswith("Another worker takes the tasks of worker until the next run that restarts ends it, or ")
-    assert f"systemd 50 minutes after it began, or you do (sudo systemctl stop {units[0]})." in kept
+    assert f"systemd 100 minutes after it began, or you do (sudo systemctl stop {units[0]})." in kept
     assert celery_standby.end({**given, "keep": []}, units)["kept"] == ""
 
 
@@ -116,6 +119,76 @@ def test_one_that_was_told_to_finish_is_not_said_to_take_tasks(tmp_path: Path, m
 def test_what_two_workers_cannot_have_is_told(option: str) -> None:
     with pytest.raises(serving.ImpossibleError, match=f"two workers cannot have {option.partition('=')[0]}"):
         serving.command([*CELERY, option, "x"], "other@auth1")
+
+
+def test_a_worker_is_a_unit_of_systemd_that_finishes_its_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def run(command: list[str], **_given: Any) -> Any:
+        asked.extend(command)
+        environment = next(word.partition("=")[2] for word in command if word.startswith("--property=EnvironmentFile="))
+        (file,) = tmp_path.iterdir()
+        assert (environment.partition("=")[2], file.stat().st_mode & 0o777) == (str(file), 0o600)
+        return types.SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(serving, "_RUN_FOLDER", str(tmp_path))
+    monkeypatch.setattr(subprocess, "run", run)
+    program = {
+        "command": f"{' '.join(CELERY)} --max-tasks-per-child '$5'",
+        "uid": os.getuid(),
+        "directory": "/srv",
+        "stopwaitsecs": 600,
+        "umask": 0o27,
+        "environment": {"A": "b"},
+    }
+    worker = serving.start("myauth", "myauth:worker_00", program, "auth1", 6000)
+    options = [word for word in asked if word.startswith("--")]
+    properties = {word.split("=", 2)[1]: word.split("=", 2)[2] for word in options if word.startswith("--property=")}
+    assert asked[0] == "systemd-run"
+    assert f"--unit={worker.unit}" in options
+    assert properties.pop("EnvironmentFile").startswith(str(tmp_path))
+    # At a reboot, Redis and the database stop after what needs them.
+    needed = {"network.target", "redis-server.service", "valkey-server.service", "mariadb.service", "mysql.service"}
+    assert set(properties.pop("After").split()) == needed
+    assert properties == {
+        "User": pwd.getpwuid(os.getuid()).pw_name,
+        "WorkingDirectory": "/srv",
+        "UMask": "0027",
+        # TERM for the worker alone, whose children would die of it.
+        "KillMode": "mixed",
+        "TimeoutStopSec": "600",
+        "RuntimeMaxSec": "6000",
+    }
+    # systemd makes one of two.
+    assert asked[-4:] == ["--max-tasks-per-child", "$$5", "-n", worker.node]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("daemon", "own", "umask"), [("", "", 0o22), ("umask = 077\n", "", 0o77), ("umask = 077\n", "umask = 027\n", 0o27)]
+)
+def test_a_worker_has_the_umask_of_its_program(tmp_path: Path, daemon: str, own: str, umask: int) -> None:
+    conf = tmp_path / "supervisord.conf"
+    conf.write_text(f"[supervisord]\n{daemon}[program:worker]\ncommand = /bin/cat\n{own}")
+    assert supervisor_parser.programs(str(conf), ["worker:worker"])["worker:worker"]["umask"] == umask
+
+
+def test_the_workers_may_run_until_any_run_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"name": "myauth", "apart": "", "processes": ["myauth:worker_00"], "reserve": 0, "longest": 7200}
+    most: list[int] = []
+
+    def start(_name: str, process: str, _program: Any, _hostname: str, longest: int, _private: bool) -> Any:
+        most.append(longest)
+        return serving.Worker(process, "a.service", "a@auth1")
+
+    monkeypatch.setattr(celery_standby, "weight", lambda *_: 0)
+    monkeypatch.setattr(celery_standby, "missing_connections", lambda _given: "")
+    monkeypatch.setattr(celery_standby, "wait", lambda *_: None)
+    monkeypatch.setattr(supervisor_parser, "programs", lambda *_: {"myauth:worker_00": {"command": "celery worker"}})
+    monkeypatch.setattr(serving, "start", start)
+    celery_standby.begin(given)
+    # Each of two drains may take that long until a worker has finished what it ran, and as long again to stop it.
+    assert most[0] > 4 * 7200
 
 
 @pytest.mark.parametrize("runs", [False, True])
