@@ -144,16 +144,17 @@ kept:
 """
 
 import inspect
+import os
 import re
 import socket
 import time
-from typing import Any
+from typing import Any, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file, worker_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import pool_of
-from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import most_seconds
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import FORKING_POOLS, most_seconds
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
     audit_program,
     celery_cli,
@@ -224,11 +225,26 @@ def end(given: dict[str, Any], before: list[str]) -> dict[str, Any]:
     }
 
 
-def weight(processes: list[str]) -> int:
-    """Return the bytes that as many workers more will hold, by those that run."""
-    pids = {process.namespec: process.pid for process in supervisord.Daemon().processes()}
-    weights = proc.trees_rss(filter(None, pids.values()))
-    return sum(weights.get(pids.get(name, 0), _AT_REST) for name in processes)
+def weight(programs: Mapping[str, Mapping[str, Any]]) -> int:
+    """Return the bytes that another worker of each process will hold, with the children that its command asks for.
+
+    ``programs`` are as `supervisor_parser.programs` has them. What a process or a child holds is what those hold that
+    run; a child of a worker that has none yet is taken to hold what the lightest worker does.
+    """
+    running = {process.namespec: process.pid for process in supervisord.Daemon().processes() if process.pid}
+    pids = [pid for pid in running.values() if proc.kind(proc.command_line(pid)) == "worker"]
+    lightest = min(filter(None, map(proc.rss, pids)), default=_AT_REST)
+    below = proc.children(pids)
+    found = 0
+    for process, program in programs.items():
+        given = worker_command.options(split_command(program["command"]))
+        forks = worker_command.pool(given) in FORKING_POOLS
+        number = worker_command.tasks(given, os.cpu_count() or 1) if forks else 0
+        pid = running.get(process, 0)
+        children = list(filter(None, map(proc.rss, below.get(pid, []))))
+        child = sum(children) // len(children) if children else lightest
+        found += (proc.rss(pid) if pid in below else lightest) + number * child
+    return found
 
 
 def missing_connections(given: dict[str, Any]) -> str:
@@ -254,12 +270,14 @@ def begin(given: dict[str, Any]) -> tuple[list[serving.Worker], dict[str, Any]]:
     private = bool(given["apart"])
     if private and not given["queues"]:
         raise serving.ImpossibleError(given["apart"])
-    needed = weight(given["processes"]) + given["reserve"]
-    if needed > proc.memory_available():
-        raise serving.ImpossibleError(f"there is no memory for {needed // 1024**2} MB more")
+    programs = supervisor_parser.programs(supervisord.MAIN_CONF, given["processes"])
+    needed, available = weight(programs) + given["reserve"], proc.memory_available()
+    if needed > available:
+        raise serving.ImpossibleError(
+            f"there is no memory for {needed // 1024**2} MB more, {available // 1024**2} MB are available"
+        )
     if why := missing_connections(given):
         raise serving.ImpossibleError(why)
-    programs = supervisor_parser.programs(supervisord.MAIN_CONF, given["processes"])
     started: list[serving.Worker] = []
     waiting: dict[str, Any] = {}
     try:

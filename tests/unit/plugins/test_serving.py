@@ -19,11 +19,17 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.dec
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
     celery_cli,
     guard,
+    proc,
     serving,
+    standby,
     supervisor_parser,
     supervisord,
 )
-from ansible_collections.allianceauth.tuning.plugins.modules import celery_standby, supervisor_programs
+from ansible_collections.allianceauth.tuning.plugins.modules import (
+    celery_standby,
+    gunicorn_standby,
+    supervisor_programs,
+)
 
 from tests.unit.plugins.planning import INFO, declare
 
@@ -113,6 +119,60 @@ def test_one_that_was_told_to_finish_is_not_said_to_take_tasks(tmp_path: Path, m
     monkeypatch.setattr(serving, "_run", lambda *command: asked(stdout=f"{states[command[-1]]}\n"))
     assert serving.active("myauth") == [f"{serving.prefix('myauth')}active.service"]
     assert serving.active("other") == []
+
+
+class Memory:
+    """A server on which gunicorn holds 300 MB, and a worker with threads 100 MB."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, available: int) -> None:
+        pids = {"myauth:gunicorn": 1, "myauth:worker_00": 2}
+        processes = [types.SimpleNamespace(namespec=name, pid=pid) for name, pid in pids.items()]
+        monkeypatch.setattr(supervisord, "Daemon", lambda: types.SimpleNamespace(processes=lambda: processes))
+        monkeypatch.setattr(proc, "command_line", lambda pid: {1: ["gunicorn"], 2: [*CELERY]}[pid])
+        monkeypatch.setattr(proc, "rss", {1: 300 * 1024**2, 2: 100 * 1024**2}.get)
+        monkeypatch.setattr(proc, "children", lambda pids: {pid: [] for pid in pids})
+        monkeypatch.setattr(proc, "memory_available", lambda: available * 1024**2)
+        monkeypatch.setattr(celery_standby, "missing_connections", lambda _given: "")
+        monkeypatch.setattr(celery_standby, "wait", lambda *_: None)
+        monkeypatch.setattr(standby, "start", lambda *_: "")
+
+    @staticmethod
+    def lets_the_site_be_there() -> bool:
+        try:
+            gunicorn_standby.begin([1], "", "", {"name": "myauth", "processes": ["myauth:gunicorn"], **WAIT})
+        except standby.ImpossibleError:
+            return False
+        return True
+
+
+WAIT = {"reserve": 0, "timeout": 1}
+NINE = 9 * 100
+
+
+@pytest.mark.parametrize(
+    ("available", "site", "why"),
+    [
+        (NINE + 300, True, ""),
+        # The site goes first: what it needs is not given to workers.
+        (NINE + 299, True, f"there is no memory for {NINE + 300} MB more, {NINE + 299} MB are available"),
+        (300, True, f"there is no memory for {NINE + 300} MB more, 300 MB are available"),
+        (299, False, f"there is no memory for {NINE + 300} MB more, 299 MB are available"),
+    ],
+)
+def test_a_worker_is_weighed_with_the_children_that_the_new_configuration_gives_it(
+    monkeypatch: pytest.MonkeyPatch, available: int, site: bool, why: str
+) -> None:
+    """The pool goes from threads to prefork, with a child for each of eight tasks."""
+    memory = Memory(monkeypatch, available)
+    started: list[str] = []
+    program = {"command": "celery -A myauth worker -P prefork --concurrency=8"}
+    monkeypatch.setattr(supervisor_parser, "programs", lambda *_: {"myauth:worker_00": program})
+    monkeypatch.setattr(serving, "start", lambda _name, process, *_: started.append(process))
+    given = {"name": "myauth", "processes": ["myauth:worker_00"], "apart": "", "reserve": 300 * 1024**2, "longest": 1}
+    with pytest.raises(serving.ImpossibleError, match=why) if why else contextlib.nullcontext():
+        celery_standby.begin(given)
+    assert started == ([] if why else ["myauth:worker_00"])
+    assert memory.lets_the_site_be_there() is site
 
 
 @pytest.mark.parametrize("option", ["--pidfile=/run/a.pid", "--statedb", "--detach", "-D", "-f"])
@@ -268,7 +328,7 @@ def test_no_worker_is_started_for_which_the_database_has_no_connections(
 
     started: list[str] = []
     monkeypatch.setattr(celery_cli.Application, "configured", lambda *_: types.SimpleNamespace(ask=ask))
-    monkeypatch.setattr(celery_standby, "weight", lambda _processes: 0)
+    monkeypatch.setattr(celery_standby, "weight", lambda *_: 0)
     monkeypatch.setattr(celery_standby, "wait", lambda *_: None)
     monkeypatch.setattr(supervisor_parser, "programs", lambda *_: {"myauth:worker_00": {}})
     monkeypatch.setattr(serving, "start", lambda _name, process, *_: started.append(process))
