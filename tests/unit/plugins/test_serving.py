@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import plan, stages, variables
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import handover, stages, variables
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.decided import Serving
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
     celery_cli,
@@ -294,9 +294,9 @@ def test_a_pool_of_one_task_at_a_time_is_never_handed_over(defaults: dict[str, A
 
 def test_one_of_each_pool_takes_tasks(defaults: dict[str, Any]) -> None:
     declared, _refusals = variables.declare({**defaults, "auth_worker_numprocs": 3}, "auth1")
-    assert plan.handover(declared) == {"myauth:worker_00": Serving(512 * 1024**2, 10)}
+    assert handover.of_variables(declared) == {"myauth:worker_00": Serving(512 * 1024**2, 10)}
     unwatched, _refusals = variables.declare({**defaults, "auth_memmon": False}, "auth1")
-    assert plan.handover(unwatched) == {"myauth:worker_00": Serving(0, 10)}
+    assert handover.of_variables(unwatched) == {"myauth:worker_00": Serving(0, 10)}
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Iterable, Mapping
+from typing import Any, Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options import KINDS
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.worker_command import options, pool, tasks
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import FORKING_POOLS
+
 
 @dataclass(frozen=True)
 class Worker:
