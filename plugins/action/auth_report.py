@@ -32,6 +32,8 @@ class ActionModule(ActionBase):
         if given["plan"]["job"] == "remove":
             restarted = bool(given["results"].get("supervisord", {}).get("changed"))
             lines = removal.lines(host, given["plan"], restarted, check_mode)
+            still = report.still_running(given["results"].get("served", {}))
+            lines += [f"  {still}"] * bool(still)
             changes = [line.strip() for line in lines[2:]]
         elif given["plan"]["job"] == "drain":
             lines = changes = report.drained(host, given["plan"]["drain"], check_mode)

@@ -137,6 +137,12 @@ ending:
   returned: O(state=absent)
   type: list
   elements: str
+running_tasks:
+  description:
+    - The tasks that each of those which end still runs, by the supervised process beside which it took tasks; each task
+      with its C(name), C(id) and C(age) in seconds. A worker that does not answer at once is missing.
+  returned: O(state=absent)
+  type: dict
 kept:
   description: A sentence on those that were left to take tasks, empty if there is none.
   returned: O(state=absent)
@@ -182,6 +188,9 @@ _DATABASE_SECONDS = 180
 # Its number of connections, or that of this user's, is reached. Source: MariaDB's error codes
 _FULL = re.compile(r"\((?:1040|1203|1226),")
 
+# In which they say what they run, before they are told to stop.
+_ACTIVE_SECONDS = 2
+
 # Between two looks at units that have to answer.
 _ROUND_SECONDS = 5
 
@@ -207,7 +216,11 @@ def end(given: dict[str, Any], before: list[str]) -> dict[str, Any]:
     """Have workers finish, but for those of pools whose tasks nobody else takes; return the module's result."""
     pools = {pool_of(process) for process in given["keep"]}
     kept = [unit for unit in before if pool_of(serving.beside(given["name"], unit)) in pools]
-    serving.stop([unit for unit in before if unit not in kept])
+    ends = [unit for unit in before if unit not in kept]
+    # One that was told to finish, by this run or by an earlier one, no longer answers.
+    active = serving.active(given["name"])
+    running = running_tasks(given, [unit for unit in ends if unit in active])
+    serving.stop(ends)
     names = " and ".join(sorted({pool_of(serving.beside(given["name"], unit)) for unit in kept}))
     minutes = round(most_seconds(given["longest"]) / 60)
     return {
@@ -216,12 +229,31 @@ def end(given: dict[str, Any], before: list[str]) -> dict[str, Any]:
         "waiting": {},
         "problem": "",
         "ending": serving.units(given["name"]),
+        "running_tasks": running,
         "kept": (
             f"Another worker takes the tasks of {names} until the next run that restarts ends it, or systemd "
             f"{minutes} minutes after it began, or you do (sudo systemctl stop {' '.join(kept)})."
             if kept
             else ""
         ),
+    }
+
+
+def running_tasks(given: dict[str, Any], units: list[str]) -> dict[str, list[dict[str, Any]]]:
+    """Return what the workers of ``units`` run, by process; nothing of one that does not answer soon."""
+    if not units:
+        return {}
+    hostname = socket.gethostname()
+    nodes = {serving.node(given["name"], unit, hostname): serving.beside(given["name"], unit) for unit in units}
+    application = celery_cli.Application.configured(given, supervisord.MAIN_CONF)
+    try:
+        active = application.answers("active", sorted(nodes), _ACTIVE_SECONDS)
+    except celery_cli.CannotAskError:
+        # It is told for the admin's sake, and no reason to let them take tasks any longer.
+        return {}
+    found = celery_cli.running_tasks(active, hostname, time.time())
+    return {
+        process: found[name] for node, process in nodes.items() for name in [node.partition("@")[0]] if name in found
     }
 
 
@@ -339,7 +371,7 @@ def main() -> None:
     supervisord.find_supervisor(module)
     given = module.params
     if module.check_mode:
-        module.exit_json(changed=False, running=[], waiting={}, problem="", ending=[], kept="")
+        module.exit_json(changed=False, running=[], waiting={}, problem="", ending=[], running_tasks={}, kept="")
     with guard.as_owner(module):
         before: list[str] = []
         replaces = given["state"] == "replaced"

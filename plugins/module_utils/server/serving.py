@@ -86,6 +86,11 @@ def beside(name: str, unit: str) -> str:
     return f"{name}:{unit[len(prefix(name)) :].rpartition('-')[0]}"
 
 
+def node(name: str, unit: str, hostname: str) -> str:
+    """Return the name of the Celery node that a unit's worker is."""
+    return f"{unit[len(prefix(name)) :].rpartition('.service')[0]}@{hostname}"
+
+
 def held(name: str) -> dict[str, int]:
     """Return the bytes that the worker beside each supervised process holds, with its children.
 

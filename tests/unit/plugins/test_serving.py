@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import socket
 import subprocess
+import time
 import types
 from pathlib import Path
 from typing import Any
@@ -102,12 +104,44 @@ def test_only_the_workers_of_pools_that_still_finish_are_kept(monkeypatch: pytes
     stopped: list[str] = []
     monkeypatch.setattr(serving, "stop", stopped.extend)
     monkeypatch.setattr(serving, "units", lambda _name: units)
+    monkeypatch.setattr(celery_standby, "running_tasks", lambda *_: {})
     given = {"name": "myauth", "keep": ["myauth:worker_01"], "longest": 600}
     kept = celery_standby.end(given, units)["kept"]
     assert stopped == units[1:]
     assert kept.startswith("Another worker takes the tasks of worker until the next run that restarts ends it, or ")
     assert f"systemd 100 minutes after it began, or you do (sudo systemctl stop {units[0]})." in kept
     assert celery_standby.end({**given, "keep": []}, units)["kept"] == ""
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_those_that_end_are_asked_before_what_they_run(monkeypatch: pytest.MonkeyPatch, answers: bool) -> None:
+    units = [
+        f"{serving.prefix('myauth')}{name}-1764107412.service"
+        for name in ("worker_00", "slow_00", "gone_00", "kept_00")
+    ]
+    done: list[Any] = []
+
+    def ask(what: str, nodes: list[str], seconds: float) -> Any:
+        assert what == "active"
+        assert seconds <= 5
+        done.append(nodes)
+        if not answers:
+            raise celery_cli.CannotAskError("no")
+        return {"worker_00-1764107412@auth1": [{"name": "a.b", "id": "1", "time_start": time.time() - 40}]}
+
+    monkeypatch.setattr(socket, "gethostname", lambda: "auth1")
+    monkeypatch.setattr(celery_cli.Application, "configured", lambda *_: types.SimpleNamespace(answers=ask))
+    monkeypatch.setattr(serving, "units", lambda _name: units)
+    # The others were told by an earlier run, or an earlier call of this one.
+    monkeypatch.setattr(serving, "active", lambda _name: [units[0], units[3]])
+    monkeypatch.setattr(serving, "stop", done.append)
+    told = celery_standby.end({"name": "myauth", "keep": ["myauth:kept_00"], "longest": 600}, units)
+    assert done == [["worker_00-1764107412@auth1"], units[:3]]
+    tasks = {"myauth:worker_00": [{"name": "a.b", "id": "1", "age": 40}]}
+    assert told["running_tasks"] == (tasks if answers else {})
+    done.clear()
+    assert celery_standby.end({"name": "myauth", "keep": [], "longest": 600}, [])["running_tasks"] == {}
+    assert done == [[]]
 
 
 def test_one_that_was_told_to_finish_is_not_said_to_take_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
