@@ -380,6 +380,8 @@ def main() -> None:
             if given["state"] == "absent":
                 module.exit_json(**end(given, before))
             started, waiting = begin(given)
+            if not replaces:
+                guard.remember_serving(module, bool(waiting))
             serving.stop(dispensable(given, before, waiting))
         except (RuntimeError, celery_cli.CannotAskError) as why:
             if replaces:
