@@ -137,6 +137,11 @@ ending:
   returned: O(state=absent)
   type: list
   elements: str
+found:
+  description: The supervised processes beside which one took tasks until this call.
+  returned: O(state=absent), and nothing is in the way
+  type: list
+  elements: str
 running_tasks:
   description:
     - The tasks that each of those which end still runs, by the supervised process beside which it took tasks; each task
@@ -230,6 +235,7 @@ def end(given: dict[str, Any], before: list[str]) -> dict[str, Any]:
         "problem": "",
         "ending": serving.units(given["name"]),
         "running_tasks": running,
+        "found": sorted({serving.beside(given["name"], unit) for unit in active}),
         "kept": (
             f"Another worker takes the tasks of {names} until the next run that restarts ends it, or systemd "
             f"{minutes} minutes after it began, or you do (sudo systemctl stop {' '.join(kept)})."

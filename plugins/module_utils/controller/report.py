@@ -11,7 +11,12 @@ from typing import Any, Mapping, Sequence
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import consent, logs, memory, places
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
-from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import is_orphan, pool_of, short_name
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import (
+    is_orphan,
+    pool_of,
+    serving_units,
+    short_name,
+)
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import Program, Worker
 
 _HEADINGS = ("program", "processes", "concurrency", "pool", "holds", "memory limit", "log")
@@ -102,6 +107,15 @@ def still_running(served: Mapping[str, Any]) -> str:
     return f"Workers that took tasks meanwhile still run {', '.join(said)}, and end then." if said else ""
 
 
+def _died(process: str) -> str:
+    group, _colon, name = process.partition(":")
+    return (
+        f"the worker that was to take tasks beside {name} ended before the run did, so that from then on nobody took "
+        f"tasks of {pool_of(name)} until its own workers ran again; what it ran then may be lost, and why it ended is "
+        f"in the journal: sudo journalctl -u '{serving_units(group)}{name}-*'."
+    )
+
+
 class Report:
     """The sentences on one host.
 
@@ -141,7 +155,15 @@ class Report:
 
     def warnings(self) -> list[str]:
         """Return a sentence for what only the run has found out."""
-        return [f"{self.host}: {said}" for said in [self._places()[1], self._discarded()] if said]
+        found = [self._places()[1], self._discarded(), *map(_died, self._dead())]
+        return [f"{self.host}: {said}" for said in found if said]
+
+    def _dead(self) -> list[str]:
+        """Return the processes whose tasks another worker was to take that had ended before the run told it to."""
+        # It has none where nobody could look.
+        found = self._results.get("served", {}).get("found")
+        running = self._results.get("serving", {}).get("running", [])
+        return [] if found is None else [name for name in running if name not in found]
 
     def _discarded(self) -> str:
         """Return which tasks were lost because old code has queued them for workers with the new one."""
@@ -218,7 +240,8 @@ class Report:
     def _served(self) -> str:
         """Return whose tasks other workers took meanwhile, or why nobody did."""
         serving = self._results.get("serving", {})
-        names = " and ".join(pool_of(name) for name in serving.get("running", []))
+        dead = self._dead()
+        names = " and ".join(pool_of(name) for name in serving.get("running", []) if name not in dead)
         drain = self._results.get("drained", {})
         left = [pool_of(name) for name in drain.get("waiting", {})]
         if left:

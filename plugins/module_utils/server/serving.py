@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Mapping, Sequence
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import serving_units
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.outside import NEEDED_BY_TASKS
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import proc
 
@@ -62,7 +63,7 @@ class Worker:
 
 def prefix(name: str) -> str:
     """Return what the names of all these units begin with; ``name`` is the supervisor group."""
-    return f"allianceauth-tuning-{name}-worker-"
+    return serving_units(name)
 
 
 def units(name: str) -> list[str]:

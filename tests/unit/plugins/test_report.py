@@ -226,6 +226,24 @@ def test_what_workers_that_took_tasks_still_run_is_told() -> None:
     assert report.Report("auth1", {**PLAN, "job": "rollback"}, results, check_mode=False).back()[-1] == said
 
 
+def test_a_worker_that_died_is_not_said_to_have_taken_tasks() -> None:
+    results: dict[str, Any] = {
+        "supervisord": {"changed": True},
+        "serving": {"running": ["myauth:worker_00", "myauth:slow_00"]},
+        "served": {"found": ["myauth:slow_00"]},
+    }
+    told = report.Report("auth1", PLAN, results, check_mode=False)
+    assert told.changes() == ["supervisord was restarted, another worker took the tasks of slow."]
+    (said,) = told.warnings()
+    assert said.startswith(
+        "auth1: the worker that was to take tasks beside worker_00 ended before the run did, so that"
+    )
+    assert said.endswith("sudo journalctl -u 'allianceauth-tuning-myauth-worker-worker_00-*'.")
+    # Nobody could look, or all are there.
+    for served in ({}, {"found": ["myauth:slow_00", "myauth:worker_00"]}):
+        assert report.Report("auth1", PLAN, {**results, "served": served}, check_mode=False).warnings() == []
+
+
 def test_a_start_ends_with_what_was_started() -> None:
     plan = {"stopped": ["myauth:beat", "myauth:gunicorn"], "expected": {"site": "127.0.0.1:8000"}}
     resumed = {"resumed": {"changed": True}}

@@ -139,7 +139,9 @@ def test_those_that_end_are_asked_before_what_they_run(monkeypatch: pytest.Monke
     assert done == [["worker_00-1764107412@auth1"], units[:3]]
     tasks = {"myauth:worker_00": [{"name": "a.b", "id": "1", "age": 40}]}
     assert told["running_tasks"] == (tasks if answers else {})
+    assert told["found"] == ["myauth:kept_00", "myauth:worker_00"]
     done.clear()
+    monkeypatch.setattr(serving, "active", lambda _name: [])
     assert celery_standby.end({"name": "myauth", "keep": [], "longest": 600}, [])["running_tasks"] == {}
     assert done == [[]]
 
