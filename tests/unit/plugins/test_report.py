@@ -222,7 +222,7 @@ def test_what_workers_that_took_tasks_still_run_is_told() -> None:
     said = "Workers that took tasks meanwhile still run c.d (for 40 s), 2 of a.b (for up to 12 s), and end then."
     assert changes(served={"running_tasks": tasks}) == [said]
     assert changes(served={"running_tasks": {"myauth:idle_00": []}}) == changes(served={"skipped": True}) == []
-    results = {"configured": {"changed": False, "restored": "x"}, "served": {"running_tasks": tasks}}
+    results: dict[str, Any] = {"configured": {"changed": False, "restored": "x"}, "served": {"running_tasks": tasks}}
     assert report.Report("auth1", {**PLAN, "job": "rollback"}, results, check_mode=False).back()[-1] == said
 
 
