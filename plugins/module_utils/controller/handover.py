@@ -42,6 +42,7 @@ def of_file(declared: Declared, on_disk: Iterable[Mapping[str, Any]], names: Ite
         worker = replace(
             pools[pool],
             numprocs=len(processes),
+            pool=worker_command.pool(given),
             # What the command does not say is taken from the variables: nobody knows the server's cores here.
             concurrency=worker_command.tasks(given, pools[pool].concurrency),
         )
