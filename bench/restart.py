@@ -178,7 +178,8 @@ def targets(comparison: Comparison, seen: dict[str, list[Seen]], task: int) -> b
     """Say of each target whether ours met it; return whether all were met."""
     ours = seen[comparison.ours]
     whole = not any(one.lost or one.doubled or one.orphans for one in ours)
-    gap = statistics.median(one.without_worker for one in ours)
+    # Each single run keeps this one, the worst as well.
+    gap = max(one.without_worker for one in ours)
     said = {
         "it loses and doubles nothing and leaves no orphan": whole,
         f"no worker for at most {WITHOUT_WORKER_SECONDS:g} s": gap <= WITHOUT_WORKER_SECONDS,

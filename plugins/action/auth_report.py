@@ -32,6 +32,9 @@ class ActionModule(ActionBase):
         if given["plan"]["job"] == "remove":
             restarted = bool(given["results"].get("supervisord", {}).get("changed"))
             lines = removal.lines(host, given["plan"], restarted, check_mode)
+            still = report.still_running(given["results"].get("served", {}))
+            lines += [f"  {still}"] * bool(still)
+            warnings = report.Report(host, given["plan"], given["results"], check_mode).warnings()
             changes = [line.strip() for line in lines[2:]]
         elif given["plan"]["job"] == "drain":
             lines = changes = report.drained(host, given["plan"]["drain"], check_mode)
@@ -39,7 +42,8 @@ class ActionModule(ActionBase):
             lines = report.started(host, given["plan"], given["results"], check_mode)
             changes = lines if given["results"].get("resumed", {}).get("changed") else []
         elif given["plan"]["job"] == "rollback":
-            changes = report.Report(host, given["plan"], given["results"], check_mode).back()
+            told = report.Report(host, given["plan"], given["results"], check_mode)
+            changes, warnings = told.back(), told.warnings()
             lines = [f"{host}: {' '.join(changes)}"]
         else:
             told = report.Report(host, given["plan"], given["results"], check_mode)

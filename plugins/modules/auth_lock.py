@@ -31,7 +31,7 @@ options:
     type: float
     default: 0
   longest:
-    description: Seconds that the run may have to wait for its slowest program, for its lease.
+    description: Seconds that the slowest program may take to stop. A run may wait so long four times, for its lease.
     type: int
     default: 0
   owner:
@@ -82,11 +82,8 @@ import time
 from typing import Any, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import most_seconds
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import guard, guard_program
-
-# Longer than a run with the longest tasks takes.
-# Beside the waiting, which it may do twice: on its way, and on its way back.
-LEASE_SECONDS = 3600
 
 
 def decide(
@@ -108,7 +105,7 @@ def decide(
         return f"the guard of a run for the project {elsewhere[0]}, which was cut off", held
     if held.get("released", 0) > given["looked_at"] > 0:
         return "a run that has ended since", held
-    until = now + LEASE_SECONDS + 2 * given["longest"]
+    until = now + most_seconds(given["longest"])
     return "", {"owner": given["owner"], "project": given["name"], "until": until}
 
 

@@ -53,7 +53,7 @@ options:
   longest:
     description:
       - Seconds that the slowest program may take to stop. If nobody ends them, they end by themselves once a run that
-        waits so long twice must be over.
+        waits so long four times must be over.
     type: int
     default: 600
   timeout:
@@ -137,6 +137,17 @@ ending:
   returned: O(state=absent)
   type: list
   elements: str
+found:
+  description: The supervised processes beside which one took tasks until this call.
+  returned: O(state=absent), and nothing is in the way
+  type: list
+  elements: str
+running_tasks:
+  description:
+    - The tasks that each of those which end still runs, by the supervised process beside which it took tasks; each task
+      with its C(name), C(id) and C(age) in seconds. A worker that does not answer at once is missing.
+  returned: O(state=absent)
+  type: dict
 kept:
   description: A sentence on those that were left to take tasks, empty if there is none.
   returned: O(state=absent)
@@ -144,15 +155,17 @@ kept:
 """
 
 import inspect
+import os
 import re
 import socket
 import time
-from typing import Any
+from typing import Any, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file, worker_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import pool_of
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import FORKING_POOLS, most_seconds
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
     audit_program,
     celery_cli,
@@ -165,9 +178,6 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
 
 # What a worker holds at least, where none runs that could be weighed.
 _AT_REST = 120 * 1024**2
-
-# What a run takes beside two drains: programs start, and it may go back.
-_RUN_SECONDS = 1800
 
 # Asks the project's database; its settings come with its Celery application, and its apps are not needed.
 _DATABASE = f"""
@@ -182,6 +192,9 @@ _DATABASE_SECONDS = 180
 
 # Its number of connections, or that of this user's, is reached. Source: MariaDB's error codes
 _FULL = re.compile(r"\((?:1040|1203|1226),")
+
+# In which they say what they run, before they are told to stop.
+_ACTIVE_SECONDS = 2
 
 # Between two looks at units that have to answer.
 _ROUND_SECONDS = 5
@@ -208,15 +221,21 @@ def end(given: dict[str, Any], before: list[str]) -> dict[str, Any]:
     """Have workers finish, but for those of pools whose tasks nobody else takes; return the module's result."""
     pools = {pool_of(process) for process in given["keep"]}
     kept = [unit for unit in before if pool_of(serving.beside(given["name"], unit)) in pools]
-    serving.stop([unit for unit in before if unit not in kept])
+    ends = [unit for unit in before if unit not in kept]
+    # One that was told to finish, by this run or by an earlier one, no longer answers.
+    active = serving.active(given["name"])
+    running = running_tasks(given, [unit for unit in ends if unit in active])
+    serving.stop(ends)
     names = " and ".join(sorted({pool_of(serving.beside(given["name"], unit)) for unit in kept}))
-    minutes = round(most_seconds(given) / 60)
+    minutes = round(most_seconds(given["longest"]) / 60)
     return {
         "changed": bool(before),
         "running": [],
         "waiting": {},
         "problem": "",
         "ending": serving.units(given["name"]),
+        "running_tasks": running,
+        "found": sorted({serving.beside(given["name"], unit) for unit in active}),
         "kept": (
             f"Another worker takes the tasks of {names} until the next run that restarts ends it, or systemd "
             f"{minutes} minutes after it began, or you do (sudo systemctl stop {' '.join(kept)})."
@@ -226,16 +245,44 @@ def end(given: dict[str, Any], before: list[str]) -> dict[str, Any]:
     }
 
 
-def most_seconds(given: dict[str, Any]) -> int:
-    """Return after how many seconds one of them ends by itself."""
-    return 2 * int(given["longest"]) + _RUN_SECONDS
+def running_tasks(given: dict[str, Any], units: list[str]) -> dict[str, list[dict[str, Any]]]:
+    """Return what the workers of ``units`` run, by process; nothing of one that does not answer soon."""
+    if not units:
+        return {}
+    hostname = socket.gethostname()
+    nodes = {serving.node(given["name"], unit, hostname): serving.beside(given["name"], unit) for unit in units}
+    application = celery_cli.Application.configured(given, supervisord.MAIN_CONF)
+    try:
+        active = application.answers("active", sorted(nodes), _ACTIVE_SECONDS)
+    except celery_cli.CannotAskError:
+        # It is told for the admin's sake, and no reason to let them take tasks any longer.
+        return {}
+    found = celery_cli.running_tasks(active, hostname, time.time())
+    return {
+        process: found[name] for node, process in nodes.items() for name in [node.partition("@")[0]] if name in found
+    }
 
 
-def weight(processes: list[str]) -> int:
-    """Return the bytes that as many workers more will hold, by those that run."""
-    pids = {process.namespec: process.pid for process in supervisord.Daemon().processes()}
-    weights = proc.trees_rss(filter(None, pids.values()))
-    return sum(weights.get(pids.get(name, 0), _AT_REST) for name in processes)
+def weight(programs: Mapping[str, Mapping[str, Any]]) -> int:
+    """Return the bytes that another worker of each process will hold, with the children that its command asks for.
+
+    ``programs`` are as `supervisor_parser.programs` has them. What a process or a child holds is what those hold that
+    run; a child of a worker that has none yet is taken to hold what the lightest worker does.
+    """
+    running = {process.namespec: process.pid for process in supervisord.Daemon().processes() if process.pid}
+    pids = [pid for pid in running.values() if proc.kind(proc.command_line(pid)) == "worker"]
+    lightest = min(filter(None, map(proc.rss, pids)), default=_AT_REST)
+    below = proc.children(pids)
+    found = 0
+    for process, program in programs.items():
+        given = worker_command.options(split_command(program["command"]))
+        forks = worker_command.pool(given) in FORKING_POOLS
+        number = worker_command.tasks(given, os.cpu_count() or 1) if forks else 0
+        pid = running.get(process, 0)
+        children = list(filter(None, map(proc.rss, below.get(pid, []))))
+        child = sum(children) // len(children) if children else lightest
+        found += (proc.rss(pid) if pid in below else lightest) + number * child
+    return found
 
 
 def missing_connections(given: dict[str, Any]) -> str:
@@ -261,17 +308,19 @@ def begin(given: dict[str, Any]) -> tuple[list[serving.Worker], dict[str, Any]]:
     private = bool(given["apart"])
     if private and not given["queues"]:
         raise serving.ImpossibleError(given["apart"])
-    needed = weight(given["processes"]) + given["reserve"]
-    if needed > proc.memory_available():
-        raise serving.ImpossibleError(f"there is no memory for {needed // 1024**2} MB more")
+    programs = supervisor_parser.programs(supervisord.MAIN_CONF, given["processes"])
+    needed, available = weight(programs) + given["reserve"], proc.memory_available()
+    if needed > available:
+        raise serving.ImpossibleError(
+            f"there is no memory for {needed // 1024**2} MB more, {available // 1024**2} MB are available"
+        )
     if why := missing_connections(given):
         raise serving.ImpossibleError(why)
-    programs = supervisor_parser.programs(supervisord.MAIN_CONF, given["processes"])
     started: list[serving.Worker] = []
     waiting: dict[str, Any] = {}
     try:
         for process, program in programs.items():
-            most = most_seconds(given)
+            most = most_seconds(given["longest"])
             worker = serving.start(given["name"], process, program, socket.gethostname(), most, private)
             started.append(worker)
             if private:
@@ -328,7 +377,7 @@ def main() -> None:
     supervisord.find_supervisor(module)
     given = module.params
     if module.check_mode:
-        module.exit_json(changed=False, running=[], waiting={}, problem="", ending=[], kept="")
+        module.exit_json(changed=False, running=[], waiting={}, problem="", ending=[], running_tasks={}, kept="")
     with guard.as_owner(module):
         before: list[str] = []
         replaces = given["state"] == "replaced"
@@ -337,6 +386,8 @@ def main() -> None:
             if given["state"] == "absent":
                 module.exit_json(**end(given, before))
             started, waiting = begin(given)
+            if not replaces:
+                guard.remember_serving(module, bool(waiting))
             serving.stop(dispensable(given, before, waiting))
         except (RuntimeError, celery_cli.CannotAskError) as why:
             if replaces:

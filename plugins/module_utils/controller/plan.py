@@ -15,6 +15,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import ma
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import (
     differences,
+    handover,
     logs,
     memory,
     outdated,
@@ -31,7 +32,6 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.dec
     Expected,
     Files,
     Plan,
-    Serving,
     Wanted,
 )
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared, ineffective
@@ -166,7 +166,7 @@ def restart(declared: Declared, info: Mapping[str, Any], wanted: Wanted, only: s
             nodes={node: in_file.nodes[node] for name, node in ours.items() if name in names},
         ),
         # Further workers are started as the file has them, which is not what supervisord has loaded.
-        handover={} if plan.unread else _among(plan.handover, names),
+        handover={} if plan.unread else handover.of_file(declared, _on_disk(declared.project, info), names),
         # This job never replaces the file, so that none is to be put back either.
         unread=(),
         outdated=outdated.sentence(
@@ -249,7 +249,7 @@ def rollback(declared: Declared, info: Mapping[str, Any], wanted: Wanted, replac
         plan,
         job="rollback",
         expected=_in_file(declared, info),
-        handover=_among(plan.handover, info.get("expected", [])),
+        handover=handover.of_file(declared, _on_disk(declared.project, info), info.get("expected", [])),
         actions={"restart": why} if why else {},
         warnings=(*plan.warnings, *filter(None, [restarting.others_stop(declared, info) if why else ""])),
     )
@@ -353,7 +353,7 @@ def _plan(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
         unread=tuple(name for names in differences.unread(declared, info).values() for name in names),
         stopped=tuple(differences.stopped(expected.processes, info["daemon"]["processes"])),
         tolerated=tuple(trouble),
-        handover=handover(declared),
+        handover=handover.of_variables(declared),
         new_page=_new_page(declared, info),
         outdated=outdated.sentence(restarting.ours(declared, info), info["code"], info["now"]),
         guard_report=info["guard"]["said"],
@@ -381,21 +381,6 @@ def _silent_broker(broker: Mapping[str, str]) -> list[str]:
         "its machine), or correct its address in the project's settings."
     )
     return [sentence] if broker.get("problem") else []
-
-
-def handover(declared: Declared) -> dict[str, Serving]:
-    """Return a process of each pool whose tasks another worker may take while its workers restart."""
-    return {
-        make_namespec(declared.project, worker.process_names[0]): Serving(
-            worker.memory_limit if declared.watches else 0, worker.concurrency
-        )
-        for worker in declared.workers
-        if worker.can_hand_over
-    }
-
-
-def _among(serving: Mapping[str, Serving], names: Iterable[str]) -> dict[str, Serving]:
-    return {name: serving[name] for name in serving if name in names}
 
 
 def _expected(declared: Declared, info: Mapping[str, Any], trouble: Iterable[str]) -> Expected:

@@ -11,7 +11,12 @@ from typing import Any, Mapping, Sequence
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import consent, logs, memory, places
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
-from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import pool_of, short_name
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import (
+    is_orphan,
+    pool_of,
+    serving_units,
+    short_name,
+)
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import Program, Worker
 
 _HEADINGS = ("program", "processes", "concurrency", "pool", "holds", "memory limit", "log")
@@ -86,12 +91,37 @@ def started(
     return [f"{host}: {', '.join(names)} {was} started.{site}"]
 
 
+def still_running(served: Mapping[str, Any]) -> str:
+    """Return the sentence on tasks that workers which took some meanwhile have not finished, "" if there are none.
+
+    ``served`` is `celery_standby`'s result, which has each task's ``age`` in seconds.
+    """
+    ages: dict[str, list[int]] = {}
+    for tasks in served.get("running_tasks", {}).values():
+        for task in tasks:
+            ages.setdefault(task["name"], []).append(int(task["age"]))
+    said = [
+        f"{len(found)} of {name} (for up to {max(found)} s)" if len(found) > 1 else f"{name} (for {found[0]} s)"
+        for name, found in sorted(ages.items(), key=lambda one: -max(one[1]))
+    ]
+    return f"Workers that took tasks meanwhile still run {', '.join(said)}, and end then." if said else ""
+
+
+def _died(process: str) -> str:
+    group, _colon, name = process.partition(":")
+    return (
+        f"the worker that was to take tasks beside {name} ended before the run did, so that from then on nobody took "
+        f"tasks of {pool_of(name)} until its own workers ran again; what it ran then may be lost, and why it ended is "
+        f"in the journal: sudo journalctl -u '{serving_units(group)}{name}-*'."
+    )
+
+
 class Report:
     """The sentences on one host.
 
     ``plan`` is the run's. ``results`` are the registered results of its steps by name: ``checked``, ``installed``,
     ``outside``, ``configured``, ``serving``, ``drained``, ``standby``, ``site_stopped``, ``supervisord``, ``started``,
-    ``resumed``, ``linked``, ``nodes``, ``verified``; what was not run has none, or no ``changed``.
+    ``resumed``, ``linked``, ``nodes``, ``verified``, ``served``; what was not run has none, or no ``changed``.
     """
 
     def __init__(
@@ -125,7 +155,15 @@ class Report:
 
     def warnings(self) -> list[str]:
         """Return a sentence for what only the run has found out."""
-        return [f"{self.host}: {said}" for said in [self._places()[1], self._discarded()] if said]
+        found = [self._places()[1], self._discarded(), *map(_died, self._dead())]
+        return [f"{self.host}: {said}" for said in found if said]
+
+    def _dead(self) -> list[str]:
+        """Return the processes whose tasks another worker was to take that had ended before the run told it to."""
+        # It has none where nobody could look.
+        found = self._results.get("served", {}).get("found")
+        running = self._results.get("serving", {}).get("running", [])
+        return [] if found is None else [name for name in running if name not in found]
 
     def _discarded(self) -> str:
         """Return which tasks were lost because old code has queued them for workers with the new one."""
@@ -146,7 +184,8 @@ class Report:
         """Return a sentence for each thing that was found or changed, in the order of the steps."""
         found = f"It was found that {'; '.join(self.plan['found'])}." if self.plan["found"] else ""
         sentences = [self.plan["guard_report"], found, self._superlance(), self._file(), self._restart()]
-        return [sentence for sentence in [*sentences, self._start(), self._logs(), self._outside()] if sentence]
+        sentences += [still_running(self._results.get("served", {})), self._start(), self._logs(), self._outside()]
+        return [sentence for sentence in sentences if sentence]
 
     def back(self) -> list[str]:
         """Return what a rollback ends with."""
@@ -154,7 +193,12 @@ class Report:
         state = "would be" if self.check_mode else "is"
         path = self.plan["files"]["path"]
         kept = f"{path} {state if self._changed('configured') else 'was already'} as it was kept in"
-        return [sentence for sentence in (f"{kept} {configured['restored']}.", self._restart()) if sentence]
+        sentences = [
+            f"{kept} {configured['restored']}.",
+            self._restart(),
+            still_running(self._results.get("served", {})),
+        ]
+        return [sentence for sentence in sentences if sentence]
 
     def _changed(self, step: str) -> bool:
         return bool(self._results.get(step, {}).get("changed"))
@@ -179,7 +223,7 @@ class Report:
         return f"{self.plan['files']['path']} {self._was} replaced.{before}"
 
     def _restart(self) -> str:
-        meanwhile = f"{self._absence()}{self._without_beat()}{self._served()}"
+        meanwhile = f"{self._absence()}{self._without_beat()}{self._served()}{self._waited()}"
         if self.plan["job"] == "restart":
             names = [name.rpartition(":")[2] for name in self.plan["expected"]["processes"]]
             was = self._was if self.check_mode or len(names) == 1 else "were"
@@ -196,7 +240,8 @@ class Report:
     def _served(self) -> str:
         """Return whose tasks other workers took meanwhile, or why nobody did."""
         serving = self._results.get("serving", {})
-        names = " and ".join(pool_of(name) for name in serving.get("running", []))
+        dead = self._dead()
+        names = " and ".join(pool_of(name) for name in serving.get("running", []) if name not in dead)
         drain = self._results.get("drained", {})
         left = [pool_of(name) for name in drain.get("waiting", {})]
         if left:
@@ -204,6 +249,19 @@ class Report:
         if names:
             return f", another worker took the tasks of {names}{self._handed_over(drain)}{self._replaced()}"
         return f", nobody took tasks ({serving['problem']})" if serving.get("problem") else ""
+
+    def _waited(self) -> str:
+        """Return for how long nobody took the tasks of each pool that had no other worker, by the server's clock."""
+        asked: Mapping[str, Any] = self._results.get("drained", {}).get("stop_requests", {})
+        starts: Mapping[str, float] = self._results.get("started", {}).get("starts", {})
+        served = {pool_of(name) for name in self._results.get("serving", {}).get("running", [])}
+        ends: dict[str, list[float]] = {}
+        for name in self.plan["drain"]["workers"]:
+            if name in asked and not is_orphan(name) and pool_of(name) not in served:
+                ends.setdefault(pool_of(name), []).append(asked[name].get("paused") or asked[name]["at"])
+        begins = {pool: [at for name, at in starts.items() if pool_of(name) == pool] for pool in ends}
+        said = [f"{pool} for {min(begins[pool]) - max(ends[pool]):.0f} s" for pool in ends if begins[pool]]
+        return f", nobody took tasks of {' and of '.join(said)}" if said else ""
 
     def _handed_over(self, drain: Mapping[str, Any]) -> str:
         """Return how long nobody took tasks, where old code and new code may not take them from one queue."""

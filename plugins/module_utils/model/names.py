@@ -57,6 +57,11 @@ def pool_of(process: str) -> str:
     return re.sub(r"_\d+\Z", "", process.rpartition(":")[2])
 
 
+def serving_units(group: str) -> str:
+    """Return what the names of the systemd units begin with that take a supervisor group's tasks meanwhile."""
+    return f"allianceauth-tuning-{group}-worker-"
+
+
 def _orphan_parts(name: str) -> tuple[str, str]:
     pid, _at, start = name[len(_ORPHAN) :].partition("@")
     return pid, start

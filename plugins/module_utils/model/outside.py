@@ -16,6 +16,9 @@ from typing import Iterable
 DROP_IN = "/etc/systemd/system/supervisor.service.d/allianceauth-tuning.conf"
 NEEDRESTART = "/etc/needrestart/conf.d/allianceauth-tuning.conf"
 
+# At a reboot all units stop at once, and a task that is to finish needs its broker and its database.
+NEEDED_BY_TASKS = "redis-server.service valkey-server.service mariadb.service mysql.service"
+
 # What supervisord needs besides, on a busy host.
 _SPARE_SECONDS = 60
 
@@ -40,15 +43,12 @@ def too_short(waits: float, needed: int) -> str:
 
 
 def drop_in(seconds: int) -> str:
-    """Return the drop-in that has systemd wait so long for supervisord.
-
-    At a reboot all units stop at once; a task that is to finish needs the broker and the database.
-    """
+    """Return the drop-in that has systemd wait so long for supervisord, and stop what tasks need after it."""
     return f"""\
 # allianceauth.tuning: whoever stops supervisord has its programs finish what they run (stopwaitsecs), and broker and
 # database stop after them.
 [Unit]
-After=redis-server.service valkey-server.service mariadb.service mysql.service
+After={NEEDED_BY_TASKS}
 
 [Service]
 TimeoutStopSec={seconds}

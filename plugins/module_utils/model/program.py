@@ -11,6 +11,13 @@ from typing import Mapping
 # supervisor's own (its docs, stopwaitsecs), in seconds.
 DEFAULT_STOPWAITSECS = 10
 
+# What a run takes beside its waits, at most: packages are installed, programs start, all is verified.
+RUN_SECONDS = 3600
+
+# How often the slowest worker may have its `stopwaitsecs` in one run: until it has finished what it ran when it stopped
+# taking tasks, and anew once it was told to stop; and both again where the run goes back.
+_WAITS = 4
+
 # Alliance Auth's pool for the queue `services`.
 SERVICES = "worker_services"
 
@@ -96,6 +103,11 @@ class ExtraProgram(Program):
     """A program of a community app."""
 
     command: tuple[str, ...] = ()
+
+
+def most_seconds(longest: int) -> int:
+    """Return after how many seconds a run is over, whatever happens; ``longest`` is the highest ``stopwaitsecs``."""
+    return _WAITS * longest + RUN_SECONDS
 
 
 def process_names(program: str, numprocs: int, numbered: bool) -> list[str]:

@@ -249,6 +249,7 @@ def put(module: AnsibleModule, found: Mapping[str, Any]) -> None:
             "consumers": earlier.get("consumers", {}),
             "apart": earlier.get("apart", ""),
             "waiting": earlier.get("waiting", {}),
+            "private": earlier.get("private", False),
             "finishing": earlier.get("finishing", {}),
             "deadline": time.monotonic() + given["seconds"],
             "timer_set": time.monotonic(),
@@ -388,7 +389,12 @@ def remember_waiting(module: AnsibleModule, waiting: Mapping[str, Any]) -> None:
 
     Call it once each old worker was told to take no more tasks, or to finish.
     """
-    _change(module, lambda state: {"waiting": dict(waiting)})
+    _change(module, lambda state: {"waiting": dict(waiting), "private": False})
+
+
+def remember_serving(module: AnsibleModule, private: bool) -> None:
+    """Have the guard know whether the workers that are to take tasks meanwhile have no queues to take them from yet."""
+    _change(module, lambda state: {"private": private})
 
 
 def remember_finishing(module: AnsibleModule, name: str, pid: int) -> None:

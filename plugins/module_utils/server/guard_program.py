@@ -23,7 +23,8 @@ run's temporary files are gone. What it has to know is in STATE:
 ``adopted``: whether a run that was cut off has set it, so that what others run may be stopped;
 ``unproven``: the file to put back, with its ``path``, ``backup``, ``uid``, ``gid`` and ``mode``, null if there is none;
 ``celery``, ``consumers``, ``apart``, ``waiting``: workers that were told to take no more tasks, and those that are to
-take theirs, in the words of consumers_program; ``finishing``: those that were told to finish, each with its ``pid`` and
+take theirs, in the words of consumers_program; ``private``: whether the units of ``serving`` have no queues to take
+tasks from yet; ``finishing``: those that were told to finish, each with its ``pid`` and
 ``start`` in clock ticks since boot;
 ``access``: how supervisord is reached; ``patience``: seconds that stopping or starting may take.
 """
@@ -478,10 +479,15 @@ class Guard:
         finishing.update((name, self.state["consumers"][name]) for name in self._finishing)
         pools = {_pool(name) for name, one in finishing.items() if start_ticks(one["pid"]) == one["start"]}
         # Such a unit is named after one process of the pool, and when it began.
-        ended = [unit for unit in units if _pool(unit[len(prefix) :].rpartition("-")[0]) not in pools]
+        # One without queues would take no task until it ends by itself.
+        private = bool(self.state.get("private"))
+        ended = [unit for unit in units if private or _pool(unit[len(prefix) :].rpartition("-")[0]) not in pools]
         if ended:
             systemctl("stop", "--no-block", *ended)
-            self._did("the workers that took tasks meanwhile were told to finish")
+            which = "had no queues to take tasks from yet" if private else "took tasks meanwhile"
+            self._did(f"the workers that {which} were told to finish")
+        if private and pools:
+            self._did(f"nobody takes tasks of {', '.join(sorted(pools))} until its workers have finished and run again")
         if len(ended) < len(units):
             kept = ", ".join(unit for unit in units if unit not in ended)
             self._did(f"{kept} was left to take tasks meanwhile, and ends by itself")

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from typing import Any, Mapping, Sequence
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import serving_units
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.outside import NEEDED_BY_TASKS
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import proc
 
 # Where systemd reads a unit's environment, before what it starts is there.
@@ -61,7 +63,7 @@ class Worker:
 
 def prefix(name: str) -> str:
     """Return what the names of all these units begin with; ``name`` is the supervisor group."""
-    return f"allianceauth-tuning-{name}-worker-"
+    return serving_units(name)
 
 
 def units(name: str) -> list[str]:
@@ -83,6 +85,11 @@ def active(name: str) -> list[str]:
 def beside(name: str, unit: str) -> str:
     """Return the supervised process (GROUP:PROCESS) whose configuration a unit's worker has."""
     return f"{name}:{unit[len(prefix(name)) :].rpartition('-')[0]}"
+
+
+def node(name: str, unit: str, hostname: str) -> str:
+    """Return the name of the Celery node that a unit's worker is."""
+    return f"{unit[len(prefix(name)) :].rpartition('.service')[0]}@{hostname}"
 
 
 def held(name: str) -> dict[str, int]:
@@ -148,7 +155,7 @@ def start(
 ) -> Worker:
     """Start a further worker; return once its command runs. Raises `ImpossibleError`.
 
-    ``program`` is as `supervisor_parser.program` has it, ``longest`` the seconds after which it ends by itself. A
+    ``program`` is as `supervisor_parser.programs` has it, ``longest`` the seconds after which it ends by itself. A
     ``private`` one takes no tasks until it is handed a queue.
     """
     short = process.rpartition(":")[2]
@@ -166,10 +173,12 @@ def start(
             "User": user,
             "WorkingDirectory": program["directory"] or "/",
             "EnvironmentFile": file,
-            "UMask": "0022",
+            "UMask": f"{program['umask']:04o}",
             "KillMode": "mixed",
             "TimeoutStopSec": program["stopwaitsecs"],
             "RuntimeMaxSec": longest,
+            # What starts before it stops after it, at a reboot as well.
+            "After": f"network.target {NEEDED_BY_TASKS}",
         }
         done = _run(
             "systemd-run",

@@ -92,9 +92,10 @@ def environment(main_conf: str, command: str, overlay: Overlay | None = None) ->
 
 
 def programs(main_conf: str, namespecs: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return those of the named processes that the configuration has, each as in `effective` with its ``environment``.
+    """Return those of the named processes that the configuration has, each as in `effective`.
 
-    What the section [supervisord] gives to all programs is in there too. It may hold secrets, so it stays in this
+    Each has its ``environment`` and its ``umask`` (a number) besides, with what the section [supervisord] gives to all
+    programs where it has none of its own. It may hold secrets, so it stays in this
     process. Raises `InvalidError`.
     """
 
@@ -104,6 +105,7 @@ def programs(main_conf: str, namespecs: Sequence[str]) -> dict[str, dict[str, An
             make_namespec(group.name, process.name): {
                 **_process(process),
                 "environment": dict(process.environment),
+                "umask": options.umask if process.umask is None else process.umask,
             }
             for group in options.process_group_configs
             for process in group.process_configs

@@ -110,6 +110,16 @@ def test_a_run_sets_a_timer_with_a_program_that_root_alone_can_write(host: Serve
     assert 110 < host.state["deadline"] - time.monotonic() <= 120
 
 
+def test_the_guard_knows_whether_workers_have_queues_yet(host: Server) -> None:
+    guard.put(Module(), FOUND)
+    assert not host.state["private"]
+    guard.remember_serving(Module(), private=True)
+    assert host.state["private"]
+    # From here on the queues are handed over, whoever does it.
+    guard.remember_waiting(Module(), {"myauth:worker_00": {"node": "a", "queues": ["celery"]}})
+    assert not host.state["private"]
+
+
 def test_a_run_that_cannot_have_a_guard_stops_nothing(host: Server) -> None:
     host.refuses = "Failed to connect to bus: No such file or directory"
     with pytest.raises(guard.NotSetError, match=r"so nothing was stopped: Failed to connect to bus: No such file.*\.$"):

@@ -206,6 +206,19 @@ def test_a_worker_stays_that_takes_the_tasks_of_one_that_finishes(cut: Callable[
     assert f"{kept} was left to take tasks meanwhile, and ends by itself" in run.said()
 
 
+def test_a_worker_that_has_no_queues_yet_is_not_said_to_take_tasks(cut: Callable[[str], Cut]) -> None:
+    run = cut(program("worker"))
+    unit = "allianceauth-tuning-nobody-worker-worker_00-1.service"
+    (run.folder / "calls.units").write_text(f"{unit} loaded active running x\n")
+    run.state["finishing"] = {"worker:worker_01": {"pid": os.getpid(), "start": guard_program.start_ticks(os.getpid())}}
+    run.state["private"] = True
+    assert run.end() == 0
+    assert run.calls() == [f"stop --no-block {unit}"]
+    assert "the workers that had no queues to take tasks from yet were told to finish" in run.said()
+    assert "nobody takes tasks of worker until its workers have finished and run again" in run.said()
+    assert "left to take tasks" not in run.said()
+
+
 def test_workers_that_take_no_more_tasks_are_given_their_queues_back(cut: Callable[[str], Cut]) -> None:
     run = cut(program("worker"))
     run.state["consumers"] = {"worker:worker": {"queues": ["celery"]}}

@@ -272,6 +272,36 @@ def test_a_kept_file_says_itself_what_it_has_to_show(defaults: dict[str, Any], i
     assert any("nobody takes tasks while the workers restart: whether" in said for said in decided.warnings)
 
 
+def test_a_kept_file_says_itself_which_pool_is_single(defaults: dict[str, Any], info: dict[str, Any]) -> None:
+    pools = [{"name": "slow", "queues": ["slow"]}, {"name": "kept", "queues": ["kept"], "handover": False}]
+    declared = declare(defaults, auth_worker_numprocs=4, auth_worker_concurrency=4, auth_workers=pools)
+    celery = "/home/allianceserver/venv/auth/bin/celery -A myauth worker"
+    info["orphans"] = []
+
+    def handed_over(worker: str, slow: int) -> dict[str, int]:
+        commands = {
+            "worker_00": worker,
+            **{f"slow_{number:02d}": "-c 1 -Q slow" for number in range(slow)},
+            "kept_00": "-c 5 -Q kept",
+            "worker_services_00": "--concurrency=5",
+        }
+        processes = [on_disk(name, f"{celery} {given} -n {name}@%h") for name, given in commands.items()]
+        info["effective"]["groups"] = [{"name": "myauth", "processes": processes}]
+        info["expected"] = [f"myauth:{name}" for name in commands]
+        info["daemon"]["processes"] = [process("myauth", name, "worker") for name in commands]
+        plans = [
+            plan.rollback(declared, info, WANTED, replaced=True),
+            plan.removed(declared, info, WANTED, replaced=True),
+            plan.restart(declared, info, WANTED, ""),
+        ]
+        (decided,) = {tuple(sorted((name, one.concurrency) for name, one in each.handover.items())) for each in plans}
+        return dict(decided)
+
+    assert handed_over("--concurrency=1", 1) == {}
+    assert handed_over("--pool=solo --concurrency=9", 2) == {"myauth:slow_00": 1}
+    assert handed_over("--concurrency=7", 1) == {"myauth:worker_00": 7}
+
+
 def test_gunicorn_shares_its_address_unless_the_admin_configures_it(
     defaults: dict[str, Any], info: dict[str, Any]
 ) -> None:

@@ -171,9 +171,77 @@ def test_beats_absence_is_told_in_seconds() -> None:
         "drained": {"stop_requests": {"myauth:beat": {"at": 100.2}, "myauth:worker_00": {"at": 101.0}}},
     }
     starts = {"myauth:worker_00": 140, "myauth:beat": 141}
-    assert changes(**restarted, started={"starts": starts}) == ["supervisord was restarted, beat was away for 41 s."]
+    assert changes(**restarted, started={"starts": starts}) == [
+        "supervisord was restarted, beat was away for 41 s, nobody took tasks of worker for 39 s."
+    ]
     # One that was not stopped was not away.
     assert changes(**{**restarted, "drained": {}}, started={"starts": starts}) == ["supervisord was restarted."]
+
+
+def test_how_long_nobody_took_the_tasks_of_a_pool_without_another_worker_is_told() -> None:
+    workers = ["myauth:worker_00", "myauth:worker_services_00", "myauth:worker_services_01", "pid:5@77"]
+    plan = {**PLAN, "drain": {**PLAN["drain"], "workers": workers}}
+    asked = {
+        "myauth:worker_00": {"at": 100.0},
+        # It was told to take none before it was told to stop.
+        "myauth:worker_services_00": {"at": 130.0, "paused": 100.0},
+        "myauth:worker_services_01": {"at": 104.0},
+        "pid:5@77": {"at": 100.0},
+    }
+    starts = {"myauth:worker_00": 140, "myauth:worker_services_00": 145, "myauth:worker_services_01": 146}
+    results: dict[str, Any] = {
+        "supervisord": {"changed": True},
+        "serving": {"running": ["myauth:worker_00"]},
+        "drained": {"stop_requests": asked},
+        "started": {"starts": starts},
+    }
+
+    def told(**more: Any) -> str:
+        (sentence,) = report.Report("auth1", plan, {**results, **more}, check_mode=False).changes()
+        return sentence
+
+    assert told() == (
+        "supervisord was restarted, another worker took the tasks of worker, nobody took tasks of worker_services for "
+        "41 s."
+    )
+    assert told(serving={"running": [], "problem": "there is no memory"}) == (
+        "supervisord was restarted, nobody took tasks (there is no memory), nobody took tasks of worker for 40 s and "
+        "of worker_services for 41 s."
+    )
+    # One that was not drained, or does not start, has no such time.
+    assert "nobody" not in told(drained={})
+    assert "nobody" not in told(started={})
+
+
+def test_what_workers_that_took_tasks_still_run_is_told() -> None:
+    tasks = {
+        "myauth:worker_00": [{"name": "a.b", "id": "1", "age": 5}, {"name": "c.d", "id": "2", "age": 40}],
+        "myauth:slow_00": [{"name": "a.b", "id": "3", "age": 12}],
+        "myauth:idle_00": [],
+    }
+    said = "Workers that took tasks meanwhile still run c.d (for 40 s), 2 of a.b (for up to 12 s), and end then."
+    assert changes(served={"running_tasks": tasks}) == [said]
+    assert changes(served={"running_tasks": {"myauth:idle_00": []}}) == changes(served={"skipped": True}) == []
+    results: dict[str, Any] = {"configured": {"changed": False, "restored": "x"}, "served": {"running_tasks": tasks}}
+    assert report.Report("auth1", {**PLAN, "job": "rollback"}, results, check_mode=False).back()[-1] == said
+
+
+def test_a_worker_that_died_is_not_said_to_have_taken_tasks() -> None:
+    results: dict[str, Any] = {
+        "supervisord": {"changed": True},
+        "serving": {"running": ["myauth:worker_00", "myauth:slow_00"]},
+        "served": {"found": ["myauth:slow_00"]},
+    }
+    told = report.Report("auth1", PLAN, results, check_mode=False)
+    assert told.changes() == ["supervisord was restarted, another worker took the tasks of slow."]
+    (said,) = told.warnings()
+    assert said.startswith(
+        "auth1: the worker that was to take tasks beside worker_00 ended before the run did, so that"
+    )
+    assert said.endswith("sudo journalctl -u 'allianceauth-tuning-myauth-worker-worker_00-*'.")
+    # Nobody could look, or all are there.
+    for served in ({}, {"found": ["myauth:slow_00", "myauth:worker_00"]}):
+        assert report.Report("auth1", PLAN, {**results, "served": served}, check_mode=False).warnings() == []
 
 
 def test_a_start_ends_with_what_was_started() -> None:

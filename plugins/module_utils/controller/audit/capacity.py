@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Iterator, Mapping
 
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.worker_command import options
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit.finding import (
     Finding,
     megabytes,
@@ -14,7 +15,6 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.aud
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit.worker import (
     holds,
     limits,
-    options,
     workers,
 )
 

@@ -7,24 +7,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Iterable, Mapping
+from typing import Any, Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options import KINDS
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.worker_command import options, pool, tasks
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import FORKING_POOLS
-
-# Celery's and gunicorn's short options that take a value, by their long names.
-_SHORT = {
-    "-A": "--app",
-    "-b": "--bind",
-    "-c": "--concurrency",
-    "-l": "--loglevel",
-    "-n": "--hostname",
-    "-P": "--pool",
-    "-Q": "--queues",
-    "-t": "--timeout",
-    "-w": "--workers",
-}
 
 
 @dataclass(frozen=True)
@@ -47,26 +35,7 @@ class Worker:
 
     def tasks(self, cores: int) -> int:
         """Return how many tasks it runs at once."""
-        if self.pool == "solo":
-            return 1
-        upper = self.options.get("--autoscale", "").partition(",")[0]
-        return int(upper) if upper.isdigit() else self.concurrency or cores
-
-
-def options(arguments: Iterable[str]) -> dict[str, str]:
-    """Return the options of a command by their long names, with "" for one that has no value."""
-    words = list(arguments)
-    found = {}
-    for word, following in zip(words, [*words[1:], ""]):
-        if not word.startswith("-") or word == "-":
-            continue
-        name, equals, value = word.partition("=")
-        if not name.startswith("--"):
-            name, equals, value = word[:2], word[2:], word[2:].removeprefix("=")
-        if not equals and not following.startswith("-"):
-            value = following
-        found[_SHORT.get(name, name)] = value
-    return found
+        return tasks(self.options, cores)
 
 
 def variable(kind: str, item: str, name: str) -> str:
@@ -102,7 +71,7 @@ def _worker(process: Mapping[str, Any], project: str, hostname: str) -> Worker:
         namespec=process["namespec"],
         name=process["name"],
         project=project,
-        pool=given.get("--pool", "prefork"),
+        pool=pool(given),
         concurrency=int(concurrency) if concurrency.isdigit() else None,
         queues=tuple(filter(None, (queue.strip() for queue in queues.split(",")))),
         node=node(given.get("--hostname", ""), hostname),
