@@ -142,6 +142,16 @@ _GUNICORN = Kind(
     any_argument="auth_gunicorn_options",
 )
 
+# Arguments of gunicorn's that take no value: the word behind one is another. Source: gunicorn/config.py (27.0, and before
+# it for --proxy-protocol).
+GUNICORN_FLAGS = frozenset(
+    """-D -R --capture-output --casefold-http-method --check-config --daemon --disable-redirect-access-to-syslog
+    --do-handshake-on-connect --enable-backlog-metric --enable-stdio-inheritance --initgroups --log-syslog
+    --no-control-socket --no-sendfile --permit-obsolete-folding --permit-unconventional-http-method
+    --permit-unconventional-http-version --preload --print-config --proxy-protocol --reload --reuse-port --spew
+    --strip-header-spaces --suppress-ragged-eofs""".split()
+)
+
 _EXTRA = Kind(
     (_fixed("numprocs", default="1"), *_NUMBERING, *_ROTATION),
     settings="auth_extra_programs",

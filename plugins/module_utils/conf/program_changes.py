@@ -33,6 +33,10 @@ _WHY_LOGS = (
 )
 _WHY_PROGRAM = "the role starts the one of the virtual environment itself, by its full name"
 _NO_VENV = "the role starts what is in a virtual environment, and the system's own programs are in none"
+_OTHER_APPLICATION = (
+    "the role starts {project}.wsgi: set auth_gunicorn to false, and give this command to auth_extra_programs under "
+    "another name"
+)
 _WHY_ONE_LOG = "both streams of a process go into its log"
 _WHY_NAMES = "processes are numbered, and nodes have the host in their names, so that no two are called the same"
 _WHY_TEMPLATE = "Alliance Auth's template has it since gunicorn has a control socket, as the one here does"
@@ -82,6 +86,8 @@ class ProgramChanges:
 
     def _arguments(self, name: str, before: Section, after: Section) -> Iterator[Change]:
         yield from self._program(before, after)
+        if before.kind == "gunicorn":
+            yield from self._application(before, after)
         for item in after.table.arguments:
             if item.variable == after.table.any_argument:
                 continue
@@ -147,6 +153,21 @@ class ProgramChanges:
             yield Change(
                 after.name, "command", joined(before.started_by), after.program, chosen=False, reason=_WHY_PROGRAM
             )
+
+    def _application(self, before: Section, after: Section) -> Iterator[Change]:
+        """Yield the change of what gunicorn loads; what a module offers as ``application`` it takes by itself."""
+        now, then = before.application, after.application
+        if now.removesuffix(":application") == then:
+            return
+        yield Change(
+            after.name,
+            "application",
+            now or "what gunicorn's own file gives",
+            then,
+            chosen=True,
+            names=(f"{after.name}.application",),
+            hint=_OTHER_APPLICATION.format(project=then.partition(".")[0]),
+        )
 
     def _other_arguments(self, name: str, before: Section, after: Section) -> Iterator[Change]:
         path = _list_path(name, after)
