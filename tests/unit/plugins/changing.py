@@ -385,7 +385,10 @@ LOST: dict[str, tuple[dict[str, str], str, str]] = {
         "program:gunicorn.application",
     ),
     "an application of its own name, behind a flag": (
-        {"%(ENV_AA_PROJECT_NAME)s.wsgi": "--no-control-socket myauth.asgi:application"},
+        {
+            " %(ENV_AA_PROJECT_NAME)s.wsgi": "",
+            "--no-control-socket": "--no-control-socket myauth.asgi:application",
+        },
         "gunicorn application: myauth.asgi:application -> myauth.wsgi (the role starts myauth.wsgi: set auth_gunicorn ",
         "program:gunicorn.application",
     ),
