@@ -242,6 +242,17 @@ POOL_KEYS = ("concurrency", "numprocs", "memory_limit", "loglevel", "stopwaitsec
 NOT_AMONG_SETTINGS = ("command", "environment", "numprocs", "process_name", "numprocs_start")
 
 
+# All options of a program's section; supervisor passes over any other without a word. Source: supervisor/options.py
+# (_processes_from_section, 4.2 and 4.3)
+PROGRAM_OPTIONS = frozenset(
+    """autorestart autostart command directory environment exitcodes killasgroup numprocs numprocs_start priority
+    process_name redirect_stderr serverurl startretries startsecs stderr_capture_maxbytes stderr_events_enabled
+    stderr_logfile stderr_logfile_backups stderr_logfile_maxbytes stderr_syslog stdout_capture_maxbytes
+    stdout_events_enabled stdout_logfile stdout_logfile_backups stdout_logfile_maxbytes stdout_syslog stopasgroup
+    stopsignal stopwaitsecs umask user""".split()
+)
+
+
 def refused_arguments(kind: str) -> dict[str, str]:
     """Return the arguments that may not stand among further ones, by each spelling, with what gives them already."""
     found = {}

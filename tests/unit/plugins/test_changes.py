@@ -166,6 +166,20 @@ def test_a_memmon_that_somebody_took_out_comes_back_only_if_that_is_asked_for(
 
 NUMBERED = "numprocs=2\nprocess_name=%(program_name)s_%(process_num)02d\n"
 
+def test_an_option_that_supervisor_passes_over_is_told_and_not_offered(
+    defaults: dict[str, Any], stock: dict[str, str]
+) -> None:
+    misspelt = "stopwaitsec = 30\n"
+    bot = BOT.replace("numprocs = 1\n", misspelt)
+    old = edited(stock["5.5.0"], {OF_THE_WORKER: misspelt + OF_THE_WORKER, IN_THE_GROUP: bot + IN_THE_GROUP})
+    server = Server(defaults)
+    (asked,) = server.unasked(old)
+    assert asked["section"] == "program:authbot"
+    assert "stopwaitsec" not in "\n".join(consent.block([asked], server.explicit))
+    said = "worker stopwaitsec: 30 -> none (supervisor has no such option of a program, and passes over it)"
+    assert said in consent.summary(server.changes(old))
+
+
 HTTPOK = (
     f"[eventlistener:httpok]\ncommand = {CELERY[:-6]}httpok -e -t 120 -m admin@example.com --code=302 -p gunicorn "
     "http://127.0.0.1:8000/\nevents = TICK_3600\nstderr_logfile_maxbytes = 1MB\n"
