@@ -330,6 +330,22 @@ def test_a_file_split_in_two_is_described_as_one(site: Site) -> None:
     assert site.adopted().variables == adopted.variables
 
 
+def test_what_another_file_has_as_well_is_not_listed(site: Site) -> None:
+    site.put()
+    socket, bot = "[inet_http_server]\nport=127.0.0.1:9001\n", program(site, "bot", "command=/bin/true")
+    mine = by_hand(site)
+    site.put(myauth=mine + socket)
+    assert [change["section"] for change in site.adopted().left if change["chosen"]] == ["inet_http_server"]
+    site.put(myauth=mine + socket + bot, more=socket + bot)
+    adopted = site.adopted()
+    # As in apply, which does not ask about it.
+    assert [change["section"] for change in adopted.left if change["chosen"]] == []
+    assert site.written(adopted) == OWN
+    # Another port there is not the same.
+    site.put(myauth=mine + socket, more=socket.replace("9001", "9002"))
+    assert [change["section"] for change in site.adopted().left if change["chosen"]] == ["inet_http_server"]
+
+
 def test_a_worker_in_a_file_of_its_own_goes_on_by_itself(site: Site) -> None:
     site.put()
     worker = program(site, "mails", f"command={looks.VENV}/bin/celery -A myauth worker -Q mails")
