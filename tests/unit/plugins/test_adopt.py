@@ -250,6 +250,21 @@ VARIATIONS: dict[str, tuple[Callable[[Site], dict[str, str]], dict[str, Any], se
         },
         set(),
     ),
+    "other letters in a command and an environment": (
+        lambda site: {
+            "more": program(site, "bot", "command=/bin/sleep 1 --ort 'Zürich am See'\nenvironment=NAME='Größe, 日本'"),
+            "programs": "beat,worker,gunicorn,bot",
+        },
+        {
+            "auth_extra_programs": {
+                "bot": {
+                    "command": ["/bin/sleep", "1", "--ort", "Zürich am See"],
+                    "environment": {"NAME": "Größe, 日本"},
+                }
+            }
+        },
+        set(),
+    ),
     "a script in the worker's place": (
         lambda site: {
             "more": program(site, "start", "command=/opt/start_worker.sh 'a b'"),
@@ -306,6 +321,22 @@ def test_arguments_in_gunicorns_environment_are_described_by_the_variables_of_it
 def test_a_variable_without_a_place_in_the_order_comes_last() -> None:
     text, _secrets, _count = adopt.texts({"auth_new": 1, "auth_memmon_name": "a"}, (), "2026-11-29")
     assert text.endswith("auth_memmon_name: a\n\nauth_new: 1\n")
+
+
+def test_a_file_with_carriage_returns_throughout_is_described_like_one_without(site: Site) -> None:
+    site.put()
+    text = by_hand(site, worker="\n    --pool=threads\n    --concurrency=7\n   ", worker_options="umask=027\n\n")
+    site.put(myauth=text)
+    plain = site.adopted()
+    site.put(myauth=text.replace("\n", "\r\n"))
+    assert "\r\n" in (site.folder / "conf.d/myauth.conf").read_bytes().decode()
+    adopted = site.adopted()
+    assert site.written(adopted) == site.written(plain) == {
+        "auth_worker_concurrency": 7,
+        "auth_program_settings": {"worker": {"umask": "027"}},
+    }
+    assert listed(adopted) == listed(plain)
+    assert seen(site, adopted) - SAID == listed(adopted) - SAID - {("worker", "memory limit")}
 
 
 def test_a_file_split_in_two_is_described_as_one(site: Site) -> None:
