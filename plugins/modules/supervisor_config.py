@@ -162,7 +162,6 @@ backups:
 """
 
 import configparser
-import contextlib
 import grp
 import inspect
 import json

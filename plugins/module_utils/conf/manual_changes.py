@@ -31,7 +31,9 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.whole_pro
 # Sections of the file that supervisord and we need, and in which an option may change.
 _SOCKET = "unix_http_server"
 
-_OF_THE_GROUP = "no variable has it: the role's group has 999, so give the server's other groups what is right beside that"
+_OF_THE_GROUP = (
+    "no variable has it: the role's group has 999, so give the server's other groups what is right beside that"
+)
 
 _WHY_GROUP = "all programs of a project are in one group, which is called like it and stops and starts together"
 

@@ -107,7 +107,12 @@ class WholePrograms:
         known = {item.name for item in program.table.options if item.key or item.is_read_only}
         for option, value in program.options.items():
             usual = given.get(option, templates.supervisors_default(name, option))
-            if option not in PROGRAM_OPTIONS or option in known or value == usual or self._is_usual(program, option, value):
+            if (
+                option not in PROGRAM_OPTIONS
+                or option in known
+                or value == usual
+                or self._is_usual(program, option, value)
+            ):
                 continue
             yield (program.table.settings, name, option), yaml_value(value)
         for variable in program.environment:

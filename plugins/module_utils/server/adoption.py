@@ -43,7 +43,8 @@ def read(
 ) -> Configuration:
     """Return the configuration of a project, as `audit_projects.discover` has it.
 
-    ``main_conf`` is supervisor's own file, which includes the others. ``owners`` are the groups of all program sections. Raises ValueError with a sentence if no file of its own has it.
+    ``main_conf`` is supervisor's own file, which includes the others. ``owners`` are the groups of all program
+    sections. Raises ValueError with a sentence if no file of its own has it.
     """
     sections: Mapping[str, list[str]] = effective["sections"]
     ours = {title for title, group in owners.items() if group in project["groups"]}

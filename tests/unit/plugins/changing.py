@@ -380,8 +380,10 @@ LOST: dict[str, tuple[dict[str, str], str, str]] = {
     ),
     "another application": (
         {"%(ENV_AA_PROJECT_NAME)s.wsgi": "myauth.telemetry.wsgi"},
-        "gunicorn application: myauth.telemetry.wsgi -> myauth.wsgi (the role starts myauth.wsgi: set auth_gunicorn to "
-        "false, and give this command to auth_extra_programs under another name)",
+        (
+            "gunicorn application: myauth.telemetry.wsgi -> myauth.wsgi (the role starts myauth.wsgi: set "
+            "auth_gunicorn to false, and give this command to auth_extra_programs under another name)"
+        ),
         "program:gunicorn.application",
     ),
     "an application of its own name, behind a flag": (

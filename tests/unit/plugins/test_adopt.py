@@ -331,10 +331,14 @@ def test_a_file_with_carriage_returns_throughout_is_described_like_one_without(s
     site.put(myauth=text.replace("\n", "\r\n"))
     assert "\r\n" in (site.folder / "conf.d/myauth.conf").read_bytes().decode()
     adopted = site.adopted()
-    assert site.written(adopted) == site.written(plain) == {
-        "auth_worker_concurrency": 7,
-        "auth_program_settings": {"worker": {"umask": "027"}},
-    }
+    assert (
+        site.written(adopted)
+        == site.written(plain)
+        == {
+            "auth_worker_concurrency": 7,
+            "auth_program_settings": {"worker": {"umask": "027"}},
+        }
+    )
     assert listed(adopted) == listed(plain)
     assert seen(site, adopted) - SAID == listed(adopted) - SAID - {("worker", "memory limit")}
 

@@ -79,7 +79,7 @@ def documented() -> dict[str, set[str]]:
 
 
 def keys(value: Any, path: str = "") -> dict[str, set[str]]:
-    """Return the keys of all that is in a report, by place; hosts and queues are NAME, and what is by version is not."""
+    """Return the keys of all that is in a report, by place: a host's and a queue's is NAME, a package's is left out."""
     found: dict[str, set[str]] = {}
     if isinstance(value, list):
         for one in value:

@@ -153,7 +153,9 @@ def test_a_memmon_that_somebody_took_out_comes_back_only_if_that_is_asked_for(
         for given in ({"auth_memmon": True}, {"auth_memmon": False}, {"auth_worker_memory_limit": "1GB"}):
             left = Server(defaults, given).unasked(old, version)
             assert [change for change in left if change["section"] == "program:worker"] == []
-        offered = yaml.safe_load("\n".join(consent.block(Server(defaults).unasked(old, version), consent.Variables({}, ()))))
+        offered = yaml.safe_load(
+            "\n".join(consent.block(Server(defaults).unasked(old, version), consent.Variables({}, ())))
+        )
         kept = Server(defaults, offered)
         assert kept.unasked(old, version) == []
         assert "eventlistener" not in kept.file(version)
@@ -165,6 +167,7 @@ def test_a_memmon_that_somebody_took_out_comes_back_only_if_that_is_asked_for(
 
 
 NUMBERED = "numprocs=2\nprocess_name=%(program_name)s_%(process_num)02d\n"
+
 
 def test_an_option_that_supervisor_passes_over_is_told_and_not_offered(
     defaults: dict[str, Any], stock: dict[str, str]

@@ -99,14 +99,18 @@ WRONG: list[tuple[str, Any, str]] = [
     (
         "auth_extra_programs",
         {"bot": {"command": "a", "memory_limt": "1GB"}},
-        "auth_extra_programs.bot.memory_limt is not as it has to be: supervisor has no such option of a program "
-        "(did you mean memory_limit?).",
+        (
+            "auth_extra_programs.bot.memory_limt is not as it has to be: supervisor has no such option of a program "
+            "(did you mean memory_limit?)."
+        ),
     ),
     (
         "auth_program_settings",
         {"worker": {"StopWaitSec": 30}},
-        "auth_program_settings.worker.StopWaitSec is not as it has to be: supervisor has no such option of a program "
-        "(did you mean stopwaitsecs?).",
+        (
+            "auth_program_settings.worker.StopWaitSec is not as it has to be: supervisor has no such option of a "
+            "program (did you mean stopwaitsecs?)."
+        ),
     ),
     (
         "auth_program_settings",
