@@ -119,7 +119,7 @@ def read(
         name,
     )
     owners = {title: one["group"] for title, one in programs.items() if one["group"] is not None}
-    configuration = adoption.read(project, effective, owners)
+    configuration = adoption.read(main_conf, project, effective, owners)
     # Also those of its file that are in no group with the others.
     titles = {*effective["sections"][configuration.path], *itertools.chain(*configuration.elsewhere.values())}
     ours = {title: one for title, one in programs.items() if one["group"] is None or title in titles}
@@ -131,7 +131,8 @@ def compared(
 ) -> dict[str, Any]:
     """Return what a file says otherwise, and the secrets that would keep it."""
     known = adoption.expansions(daemon_pid)
-    found = [one.as_dict() for one in manual_changes.changes(configuration.text, content, (), known=known)]
+    changes = manual_changes.changes(configuration.text, content, (), known=known, elsewhere=configuration.beside)
+    found = [change.as_dict() for change in changes]
     return {"value_changes": found, "secrets": adoption.secrets(found, programs)}
 
 

@@ -94,7 +94,7 @@ projects:
   type: list
   elements: dict
 orphans:
-  description: Auth programs that no supervisord looks after.
+  description: Auth programs that no supervisord looks after, each with its C(venv) and the C(project) that it names.
   returned: always
   type: list
   elements: dict
@@ -218,9 +218,7 @@ def look(effective: dict[str, Any], daemon: dict[str, Any], seconds: float) -> d
         "processes": processes,
         "limits": limits(processes),
         "projects": projects,
-        "orphans": [
-            orphan for venv in sorted({one["venv"] for one in projects} - {""}) for orphan in proc.orphans(venv)
-        ],
+        "orphans": audit_projects.orphans(sorted({one["venv"] for one in projects} - {""})),
         "sockets": {
             "files": audit_host.sockets(wanted["file"] for wanted in effective["sockets"]),
             "ports": effective["ports"],

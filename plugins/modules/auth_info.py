@@ -292,6 +292,8 @@ def describe(process: supervisord.Process, below: list[int], command: str) -> di
         "children": [proc.rss(pid) for pid in below],
         "kind": kind,
         "limits": memmon.watched(arguments),
+        # Of one that does not run, what it is meant to watch.
+        "watches": memmon.options(arguments or split_command(command)),
     }
 
 

@@ -162,7 +162,6 @@ backups:
 """
 
 import configparser
-import contextlib
 import grp
 import inspect
 import json
@@ -298,16 +297,9 @@ def value_changes(given: dict[str, Any], before: str | None, content: str) -> li
 
 def elsewhere(*ours: str) -> dict[str, dict[str, str]]:
     """Return the sections of the files that supervisord loads besides ours, with their options."""
-    found: dict[str, dict[str, str]] = {}
     own = set(map(os.path.realpath, ours))
-    for path in [supervisord.MAIN_CONF, *present()["sections"]]:
-        if os.path.realpath(path) in own:
-            continue
-        # What supervisor's parser says of a file that it cannot read is told when the whole is checked.
-        with contextlib.suppress(configparser.Error):
-            for title, options in description.sections(files.readable(path) or "").items():
-                found.setdefault(title, {}).update(options)
-    return found
+    paths = [supervisord.MAIN_CONF, *present()["sections"]]
+    return adoption.sections_of(path for path in paths if os.path.realpath(path) not in own)
 
 
 def daemon_pid() -> int:

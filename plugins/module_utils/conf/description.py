@@ -14,7 +14,7 @@ from typing import Callable, Iterator, Mapping, Sequence
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import log_file, managed_file
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
-from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options import KINDS, Kind
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options import GUNICORN_FLAGS, KINDS, Kind
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 
 Options = Mapping[str, str]
@@ -124,6 +124,13 @@ class Section:
         """Where its own program is, empty if it is looked for; ``python -m`` takes what its Python has."""
         by_name = self.started_by[-1:] if self.started_by[1:2] != ("-m",) else self.started_by[:1]
         return os.path.dirname("".join(by_name))
+
+    @property
+    def application(self) -> str:
+        """What gunicorn loads, such as ``myauth.wsgi:application``; empty if its command does not say."""
+        words = self.words[_program_at(self.words) + 1 :]
+        at = _application_at(words)
+        return "" if at is None else words[at]
 
     @property
     def others(self) -> list[Argument]:
@@ -299,15 +306,22 @@ def _after_program(kind: str, words: list[str]) -> list[str]:
     rest = words[(_program_at(words) if kind in ("beat", "gunicorn", "worker") else at) + 1 :]
     if kind in ("beat", "worker") and kind in rest:
         rest.remove(kind)
-    if kind == "gunicorn":
-        rest = [word for number, word in enumerate(rest) if not _is_application(rest, number)]
-    return rest
+    application = _application_at(rest) if kind == "gunicorn" else None
+    return rest if application is None else rest[:application] + rest[application + 1 :]
 
 
-def _is_application(words: list[str], number: int) -> bool:
-    """Whether a word of gunicorn's is the application, such as ``myauth.wsgi``."""
-    word, before = words[number], words[number - 1] if number else ""
-    return bool(re.match(r"[\w.]+\.wsgi(:\w+)?\Z", word)) and not before.startswith("-")
+def _application_at(words: Sequence[str]) -> int | None:
+    """Return where gunicorn's application stands among its arguments: the first word that is no option's value."""
+    is_value = False
+    for at, word in enumerate(words):
+        if _is_option(word):
+            has_value = "=" in word or (len(word) > 2 and not word.startswith("--"))
+            is_value = not has_value and word not in GUNICORN_FLAGS
+        elif is_value:
+            is_value = False
+        else:
+            return at
+    return None
 
 
 def _arguments(kind: str, words: list[str]) -> Iterator[Argument]:

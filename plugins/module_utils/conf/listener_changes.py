@@ -62,7 +62,16 @@ class ListenerChanges:
             stock = now is not None and limited and now.sizes == {templates.LIMIT}
             unreached = stock and section.kind == "gunicorn" and then is None and not (now and now.cumulative)
             reason = _WHY_LIMIT if unreached else ""
-            yield self._limit_change(name, section, now, then, chosen=now is not None and not stock, reason=reason)
+            chosen = self._taken_out(name) if now is None else not stock
+            yield self._limit_change(name, section, now, then, chosen=chosen, reason=reason)
+
+    def _taken_out(self, name: str) -> bool:
+        """Whether a program has no limit because somebody took out what its template has."""
+        before = self.before.programs.get(name)
+        # The first template with a worker_services has a limit for the worker alone.
+        if name == "worker_services" and self.before.memmons:
+            return False
+        return before is not None and templates.has_limit(before, name, self.before.environment)
 
     def _limit_change(
         self, name: str, section: Section, now: Limit | None, then: Limit | None, chosen: bool, reason: str
@@ -97,8 +106,8 @@ class ListenerChanges:
             _shown(then),
             chosen,
             keeps,
-            # It takes all limits away, and brings none.
-            settled if self.after.memmons else (*settled, ("auth_memmon",)),
+            # It takes all limits away, and brings back all that were taken out.
+            settled if now and self.after.memmons else (*settled, ("auth_memmon",)),
             tuple(dict.fromkeys((f"{listener} -p {name}", f"{listener} -p", f"{listener} {argument}"))),
             reason=reason,
         )

@@ -31,6 +31,10 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.whole_pro
 # Sections of the file that supervisord and we need, and in which an option may change.
 _SOCKET = "unix_http_server"
 
+_OF_THE_GROUP = (
+    "no variable has it: the role's group has 999, so give the server's other groups what is right beside that"
+)
+
 _WHY_GROUP = "all programs of a project are in one group, which is called like it and stops and starts together"
 
 
@@ -157,6 +161,8 @@ def _other(title: str, present: Description, new: Description, elsewhere: descri
         if after is None and not set(before.get("programs", "").replace(",", " ").split()) <= set(new.programs):
             hint = "give its programs to auth_extra_programs, or " + OWN_FILE
             yield Change(title, "", "a group", NOTHING, True, names=(title,), hint=hint)
+        else:
+            yield from _group(title, before, after or {})
         return
     if title == "supervisord":
         yield from _daemon_environment(present, new)
@@ -177,6 +183,18 @@ def _other(title: str, present: Description, new: Description, elsewhere: descri
             chosen=True,
             names=(f"{title}.{option}",),
             hint=OWN_FILE,
+        )
+
+
+def _group(title: str, before: description.Options, after: description.Options) -> Iterator[Change]:
+    """Yield the changes of a group's own options; its programs are compared one by one."""
+    for option, value in before.items():
+        default = description.SUPERVISOR_DEFAULTS.get(option, "")
+        then = after.get(option, default)
+        if option == "programs" or description.canonical_option(option, value) == then:
+            continue
+        yield Change(
+            title, option, value, then or NOTHING, chosen=True, names=(f"{title}.{option}",), hint=_OF_THE_GROUP
         )
 
 

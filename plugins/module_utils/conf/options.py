@@ -142,6 +142,38 @@ _GUNICORN = Kind(
     any_argument="auth_gunicorn_options",
 )
 
+# Arguments of gunicorn's that take no value: the word behind one is another. Source: gunicorn/config.py (27.0; before
+# it for --proxy-protocol).
+GUNICORN_FLAGS = frozenset(
+    [
+        "-D",
+        "-R",
+        "--capture-output",
+        "--casefold-http-method",
+        "--check-config",
+        "--daemon",
+        "--disable-redirect-access-to-syslog",
+        "--do-handshake-on-connect",
+        "--enable-backlog-metric",
+        "--enable-stdio-inheritance",
+        "--initgroups",
+        "--log-syslog",
+        "--no-control-socket",
+        "--no-sendfile",
+        "--permit-obsolete-folding",
+        "--permit-unconventional-http-method",
+        "--permit-unconventional-http-version",
+        "--preload",
+        "--print-config",
+        "--proxy-protocol",
+        "--reload",
+        "--reuse-port",
+        "--spew",
+        "--strip-header-spaces",
+        "--suppress-ragged-eofs",
+    ]
+)
+
 _EXTRA = Kind(
     (_fixed("numprocs", default="1"), *_NUMBERING, *_ROTATION),
     settings="auth_extra_programs",
@@ -230,6 +262,46 @@ POOL_KEYS = ("concurrency", "numprocs", "memory_limit", "loglevel", "stopwaitsec
 
 # Options of a program's section that have a variable or a key of their own, or are the role's.
 NOT_AMONG_SETTINGS = ("command", "environment", "numprocs", "process_name", "numprocs_start")
+
+
+# All options of a program's section; supervisor passes over any other without a word. Source: supervisor/options.py
+# (_processes_from_section, 4.2 and 4.3)
+PROGRAM_OPTIONS = frozenset(
+    [
+        "autorestart",
+        "autostart",
+        "command",
+        "directory",
+        "environment",
+        "exitcodes",
+        "killasgroup",
+        "numprocs",
+        "numprocs_start",
+        "priority",
+        "process_name",
+        "redirect_stderr",
+        "serverurl",
+        "startretries",
+        "startsecs",
+        "stderr_capture_maxbytes",
+        "stderr_events_enabled",
+        "stderr_logfile",
+        "stderr_logfile_backups",
+        "stderr_logfile_maxbytes",
+        "stderr_syslog",
+        "stdout_capture_maxbytes",
+        "stdout_events_enabled",
+        "stdout_logfile",
+        "stdout_logfile_backups",
+        "stdout_logfile_maxbytes",
+        "stdout_syslog",
+        "stopasgroup",
+        "stopsignal",
+        "stopwaitsecs",
+        "umask",
+        "user",
+    ]
+)
 
 
 def refused_arguments(kind: str) -> dict[str, str]:

@@ -26,13 +26,18 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.descripti
     Section,
     canonical_argument,
 )
-from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options import Item
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options import PROGRAM_OPTIONS, Item
 
 _WHY_LOGS = (
     "the logs go to a folder that root alone writes, one for each process, and the project's log folder links to them"
 )
 _WHY_PROGRAM = "the role starts the one of the virtual environment itself, by its full name"
 _NO_VENV = "the role starts what is in a virtual environment, and the system's own programs are in none"
+_OTHER_APPLICATION = (
+    "the role starts {project}.wsgi: set auth_gunicorn to false, and give this command to auth_extra_programs under "
+    "another name"
+)
+_WHY_NO_OPTION = "supervisor has no such option of a program, and passes over it"
 _WHY_ONE_LOG = "both streams of a process go into its log"
 _WHY_NAMES = "processes are numbered, and nodes have the host in their names, so that no two are called the same"
 _WHY_TEMPLATE = "Alliance Auth's template has it since gunicorn has a control socket, as the one here does"
@@ -82,6 +87,8 @@ class ProgramChanges:
 
     def _arguments(self, name: str, before: Section, after: Section) -> Iterator[Change]:
         yield from self._program(before, after)
+        if before.kind == "gunicorn":
+            yield from self._application(before, after)
         for item in after.table.arguments:
             if item.variable == after.table.any_argument:
                 continue
@@ -147,6 +154,21 @@ class ProgramChanges:
             yield Change(
                 after.name, "command", joined(before.started_by), after.program, chosen=False, reason=_WHY_PROGRAM
             )
+
+    def _application(self, before: Section, after: Section) -> Iterator[Change]:
+        """Yield the change of what gunicorn loads; what a module offers as ``application`` it takes by itself."""
+        now, then = before.application, after.application
+        if now.removesuffix(":application") == then:
+            return
+        yield Change(
+            after.name,
+            "application",
+            now or "what gunicorn's own file gives",
+            then,
+            chosen=True,
+            names=(f"{after.name}.application",),
+            hint=_OTHER_APPLICATION.format(project=then.partition(".")[0]),
+        )
 
     def _other_arguments(self, name: str, before: Section, after: Section) -> Iterator[Change]:
         path = _list_path(name, after)
@@ -222,7 +244,8 @@ class ProgramChanges:
             default = templates.supervisors_default(name, option)
             if (default if now is None else now) == (default if then is None else then):
                 continue
-            keeps, settled = self._option_places(name, after, option, now or default)
+            known = option in PROGRAM_OPTIONS
+            keeps, settled = self._option_places(name, after, option, now or default) if known else ((), ())
             reason = self._why(name, before, after, option, now, then)
             chosen = not templates.wrote(name, option, now) if now is not None else False
             if now is None and name in templates.PROGRAMS and default:
@@ -237,7 +260,7 @@ class ProgramChanges:
                 settled_by=settled,
                 names=(f"{after.name}.{option}",),
                 reason=reason,
-                hint="" if keeps else OWN_FILE,
+                hint="" if keeps or not known else OWN_FILE,
             )
 
     def _option_places(self, name: str, section: Section, option: str, value: str) -> tuple[Any, Any]:
@@ -251,6 +274,8 @@ class ProgramChanges:
 
     def _why(self, name: str, before: Section, after: Section, option: str, now: str | None, then: str | None) -> str:
         """Return why the role changes an option on purpose, empty if it does not."""
+        if option not in PROGRAM_OPTIONS:
+            return _WHY_NO_OPTION
         if option == "redirect_stderr":
             return _WHY_ONE_LOG if then == "true" and now is None else ""
         if option in ("stdout_logfile", "stderr_logfile"):

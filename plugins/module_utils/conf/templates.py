@@ -84,6 +84,15 @@ def left_out(section: Section, name: str, item: str) -> bool:
     return item not in nearest
 
 
+def has_limit(section: Section, name: str, daemon: Mapping[str, str]) -> bool:
+    """Whether a worker is from a template with a memmon that limits it; ``daemon`` is supervisord's environment.
+
+    Those since 4.6 have one, and number their workers' processes and nodes as the earlier ones do not.
+    """
+    numbered = {"-n", "process_name"} <= set(found_items(section))
+    return name in LIMITED and section.kind == "worker" and (numbered or "AA_COMMAND_MEMMON" in daemon)
+
+
 def found_items(section: Section) -> dict[str, str]:
     """Return a program's options and arguments by name, as far as templates have values for them."""
     places = {"user", "directory", "stdout_logfile", "stderr_logfile", "redirect_stderr", "-A", "--pid"}

@@ -20,7 +20,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change im
 )
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.description import Description, Section
-from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options import CUMULATIVE
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options import CUMULATIVE, PROGRAM_OPTIONS
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 
 # What the role writes into each section of its own, whatever the variables say, unless auth_program_settings does.
@@ -107,7 +107,12 @@ class WholePrograms:
         known = {item.name for item in program.table.options if item.key or item.is_read_only}
         for option, value in program.options.items():
             usual = given.get(option, templates.supervisors_default(name, option))
-            if option in known or value == usual or self._is_usual(program, option, value):
+            if (
+                option not in PROGRAM_OPTIONS
+                or option in known
+                or value == usual
+                or self._is_usual(program, option, value)
+            ):
                 continue
             yield (program.table.settings, name, option), yaml_value(value)
         for variable in program.environment:

@@ -45,10 +45,10 @@ class Variables:
         return True
 
     def have_limit(self) -> bool:
-        """Whether a memory limit was set, of whatever program."""
+        """Whether a memory limit was set, of whatever program; an empty one is none."""
         entries = [*(self._values.get("auth_workers") or []), *(self._values.get("auth_extra_programs") or {}).values()]
-        names = [name for name in self._values if name.endswith("_memory_limit")]
-        return bool(names) or any(entry.get("memory_limit") for entry in entries)
+        common = any(value for name, value in self._values.items() if name.endswith("_memory_limit"))
+        return common or any(entry.get("memory_limit") for entry in entries)
 
     def pools(self) -> list[dict[str, Any]]:
         """Return the entries of auth_workers that were set."""

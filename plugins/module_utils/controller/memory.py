@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Callable, Container, Iterable, Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
@@ -32,6 +33,9 @@ _MOST_AN_HOUR = 2
 _MOST_A_DAY = 8
 _HOUR = 3600
 
+# What a process of several is called after its program.
+_NUMBER = re.compile(r"_\d\d\Z")
+
 
 def excess(declared: Declared, info: Mapping[str, Any]) -> str:
     """Return a sentence if the limits, with what programs without one hold, are more than the host has for them."""
@@ -48,6 +52,31 @@ def excess(declared: Declared, info: Mapping[str, Any]) -> str:
         f"the host has {_megabytes(there)} for them beside all else that runs there; {_what_fits(declared, info)}. "
         "Or allow it with auth_memory_overcommit."
     )
+
+
+def exceeds_present(declared: Declared, info: Mapping[str, Any]) -> bool:
+    """Whether the limits are more in all than what the memmons give the project's processes now.
+
+    Where one names a program and not its processes, as Alliance Auth's template does, what was meant counts.
+    """
+    processes = info["daemon"]["processes"]
+    memmons = [one["watches"] for one in processes if one.get("watches")]
+    present = sum(
+        _present(one, memmons) for one in processes if one["group"] == declared.project and one["kind"] != "listener"
+    )
+    return sum(listener.size for listener in declared.listeners) > present
+
+
+def _present(process: Mapping[str, Any], memmons: Iterable[Mapping[str, Any]]) -> int:
+    """Return the bytes of the least limit that a process has now, 0 for none."""
+    name, group = str(process["name"]), str(process["group"])
+    names = {name, _NUMBER.sub("", name)}
+    found = []
+    for one in memmons:
+        given = [size for watched, size in one["programs"].items() if watched.rpartition(":")[2] in names]
+        given += [one["groups"].get(group, ""), one["any"]]
+        found += [size for size in (memmon.size_in_bytes(text) for text in given) if size]
+    return min(found, default=0)
 
 
 def _what_fits(declared: Declared, info: Mapping[str, Any]) -> str:

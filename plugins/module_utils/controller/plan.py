@@ -92,7 +92,8 @@ def apply(declared: Declared, info: Mapping[str, Any], wanted: Wanted, steps: It
         actions = {"refuse": ambiguous, **actions}
     # What the memory has room for changes by the hour: that is no reason to refuse what is there already.
     too_much = memory.excess(declared, info)
-    refused = too_much if wanted.limits_set and text_differs else ""
+    is_new = wanted.limits_set and text_differs and memory.exceeds_present(declared, info)
+    refused = too_much if is_new else ""
     others_stop = restarting.others_stop(declared, info) if "restart" in actions else ""
     left_serving = restarting.left_serving(info, actions)
     plan = replace(

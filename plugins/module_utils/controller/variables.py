@@ -21,6 +21,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options i
     KINDS,
     NOT_AMONG_SETTINGS,
     POOL_KEYS,
+    PROGRAM_OPTIONS,
     refused_arguments,
 )
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import values
@@ -110,6 +111,10 @@ _KEYS_OF_A_POOL = ("name", "enabled", "queues", *POOL_KEYS)
 
 # What CUMULATIVE was called before; it works until 1.0.
 _CUMULATIVE_BEFORE = "memory_limit_tree"
+
+# Keys of an entry of auth_extra_programs, and of one of auth_program_settings, that may be meant by another one.
+_KEYS_OF_AN_EXTRA = PROGRAM_OPTIONS - {*NOT_AMONG_SETTINGS} | {"command", "environment", "memory_limit", CUMULATIVE}
+_KEYS_OF_SETTINGS = PROGRAM_OPTIONS - {*NOT_AMONG_SETTINGS} | {"environment"}
 
 # Options that cannot be given, with the values that they have.
 _USUAL = {item.name: item.default for item in KINDS["extra"].options}
@@ -277,7 +282,8 @@ def _program_settings(reader: _Reader, programs: Mapping[str, Any]) -> dict[str,
         if not isinstance(options, Mapping):
             reader.refuse(origin, options, "it has to be a mapping of options to values")
             continue
-        found[str(name)] = _settings(reader, origin, {k: v for k, v in options.items() if k != "environment"})
+        others = {key: value for key, value in options.items() if key != "environment"}
+        found[str(name)] = _settings(reader, origin, others, _KEYS_OF_SETTINGS)
     return found
 
 
@@ -329,7 +335,8 @@ def environments(variables: Mapping[str, Any], programs: Sequence[str]) -> dict[
     return found
 
 
-def _settings(reader: _Reader, origin: str, options: Mapping[str, Any]) -> dict[str, str]:
+def _settings(reader: _Reader, origin: str, options: Mapping[str, Any], keys: Iterable[str]) -> dict[str, str]:
+    """Return further options of a section; ``keys`` are all that may be given there, for who has misspelt one."""
     texts = {}
     for key, value in options.items():
         if _USUAL.get(str(key).lower()) == str(value):
@@ -337,6 +344,11 @@ def _settings(reader: _Reader, origin: str, options: Mapping[str, Any]) -> dict[
             continue
         if str(key).lower() in NOT_AMONG_SETTINGS or not values.NAME.match(str(key)):
             reader.refuse(f"{origin}.{key}", value, "it is not an option that can be given here")
+            continue
+        if str(key).lower() not in PROGRAM_OPTIONS:
+            # Not its value: that may be an environment by another name.
+            nearest = _nearest(str(key).lower(), keys)
+            reader.refuse(f"{origin}.{key}", {}, f"supervisor has no such option of a program{nearest}")
             continue
         # supervisor's parser takes an option in any case.
         texts[str(key).lower()] = reader.read(f"{origin}.{key}", value, values.option, "")
@@ -454,7 +466,7 @@ def _extra_programs(reader: _Reader, programs: Mapping[str, Any]) -> list[ExtraP
             values.boolean,
             False,
         )
-        texts = _settings(reader, origin, settings)
+        texts = _settings(reader, origin, settings, _KEYS_OF_AN_EXTRA)
         wait = reader.read(
             f"{origin}.stopwaitsecs", texts.get("stopwaitsecs", DEFAULT_STOPWAITSECS), values.positive, 1
         )

@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import configparser
+import contextlib
 import os
 import platform
 from dataclasses import dataclass
 from typing import Any, Iterable, Mapping, Sequence
 
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import description
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change import PLACEHOLDER
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import files, supervisor_parser
 
@@ -25,19 +28,23 @@ class Configuration:
 
     ``path`` is the file that has most of it, ``elsewhere`` are the sections that belong to it in other files, by path,
     ``apart`` programs of the project in other files and groups, which go on without it. ``text`` is all of the former
-    as one file, with secrets.
+    as one file, with secrets. ``beside`` are all other sections of the other files, with their options.
     """
 
     path: str
     elsewhere: Mapping[str, list[str]]
     apart: Mapping[str, list[str]]
     text: str
+    beside: Mapping[str, Mapping[str, str]]
 
 
-def read(project: Mapping[str, Any], effective: Mapping[str, Any], owners: Mapping[str, str]) -> Configuration:
+def read(
+    main_conf: str, project: Mapping[str, Any], effective: Mapping[str, Any], owners: Mapping[str, str]
+) -> Configuration:
     """Return the configuration of a project, as `audit_projects.discover` has it.
 
-    ``owners`` are the groups of all program sections. Raises ValueError with a sentence if no file of its own has it.
+    ``main_conf`` is supervisor's own file, which includes the others. ``owners`` are the groups of all program
+    sections. Raises ValueError with a sentence if no file of its own has it.
     """
     sections: Mapping[str, list[str]] = effective["sections"]
     ours = {title for title, group in owners.items() if group in project["groups"]}
@@ -50,9 +57,27 @@ def read(project: Mapping[str, Any], effective: Mapping[str, Any], owners: Mappi
         )
     groups = {owners[title] for title in sections[path] if title in owners}
     wanted = {title for title, group in owners.items() if group in groups} | {f"group:{group}" for group in groups}
+    others = sections_of(other for other in [main_conf, *sections] if other != path)
+    # What another file has just so goes on there whatever becomes of this one.
+    mine = description.sections(_text(path))
+    wanted -= {title for title, options in mine.items() if options.items() <= others.get(title, {}).items()}
     elsewhere = _matching(sections, path, wanted)
     texts = [_text(path), *(_excerpt(other, titles) for other, titles in elsewhere.items())]
-    return Configuration(path, elsewhere, _matching(sections, path, ours - wanted), "\n".join(texts))
+    moving = {title for titles in elsewhere.values() for title in titles}
+    beside = {title: options for title, options in others.items() if title not in moving}
+    apart = _matching(sections, path, ours - wanted)
+    return Configuration(path, elsewhere, apart, "\n".join(texts), beside)
+
+
+def sections_of(paths: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return the sections of some files, which supervisor takes together, with their options."""
+    found: dict[str, dict[str, str]] = {}
+    for path in paths:
+        # What supervisor's parser says of a file that it cannot read is told when the whole is checked.
+        with contextlib.suppress(configparser.Error):
+            for title, options in description.sections(files.readable(path) or "").items():
+                found.setdefault(title, {}).update(options)
+    return found
 
 
 def _matching(sections: Mapping[str, list[str]], path: str, wanted: Iterable[str]) -> dict[str, list[str]]:

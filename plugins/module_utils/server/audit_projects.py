@@ -20,6 +20,15 @@ _WSGI = re.compile(r"([A-Za-z_]\w*)\.wsgi(:\w+)?\Z")
 _APPLICATION = re.compile(r"(?:-A|--app)(?:=|\Z)|-A(?=\w)")
 
 
+def orphans(venvs: Iterable[str]) -> list[dict[str, Any]]:
+    """Return what `proc.orphans` finds of each venv, with it and the ``project`` that the command names ("": none)."""
+    return [
+        {**orphan, "venv": venv, "project": project_name(split_command(orphan["command"]))}
+        for venv in venvs
+        for orphan in proc.orphans(venv)
+    ]
+
+
 def processes(effective: Mapping[str, Any], daemon: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return every process of the configuration with what it is and, if it runs, what it really is.
 
@@ -60,7 +69,7 @@ def discover(found: Iterable[Mapping[str, Any]], sections: Mapping[str, list[str
     """Return the projects whose programs are among the processes, each with its places and its configuration files."""
     projects: dict[tuple[str, str], dict[str, Any]] = {}
     for process in found:
-        name = _project_name(process["arguments"]) if process["kind"] in _AUTH else ""
+        name = project_name(process["arguments"]) if process["kind"] in _AUTH else ""
         if not name:
             continue
         directory = process["directory"] or ""
@@ -83,7 +92,7 @@ def _code(one: Mapping[str, Any]) -> dict[str, Any]:
     return code.look(one["venv"], one["directory"], one["name"], uid)
 
 
-def _project_name(arguments: list[str]) -> str:
+def project_name(arguments: list[str]) -> str:
     """Return what stands after ``-A``, or before ``.wsgi``; "" if neither does."""
     for word, following in zip(arguments, [*arguments[1:], ""]):
         if _APPLICATION.match(word):

@@ -278,6 +278,7 @@ def _group(config: Any) -> dict[str, Any]:
 
 def _process(config: Any) -> dict[str, Any]:
     logs = {key: getattr(config, key) for key in ("stdout_logfile", "stderr_logfile")}
+    errors = "stdout" if config.redirect_stderr else "stderr"
     return {
         "name": config.name,
         "command": config.command,
@@ -287,6 +288,8 @@ def _process(config: Any) -> dict[str, Any]:
         "stopwaitsecs": config.stopwaitsecs,
         "stopsignal": signal.Signals(config.stopsignal).name[len("SIG") :],
         "redirect_stderr": bool(config.redirect_stderr),
+        # The log that supervisorctl shows its errors of, one that supervisord names itself included; "" for none.
+        "errors_in": errors if logs[f"{errors}_logfile"] is not None else "",
         "rotates": bool(config.stdout_logfile_maxbytes),
         "autostart": bool(config.autostart),
         # Whether it runs all the time: supervisord starts it by itself, and again when it ends.

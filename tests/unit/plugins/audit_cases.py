@@ -231,14 +231,32 @@ CHANGES: dict[str, tuple[Change, str, str, str, str]] = {
         "high",
         "program-failed",
         "supervisord says BACKOFF: Exited too quickly",
-        "supervisorctl tail myauth:authbot stderr",
+        "supervisorctl tail myauth:authbot; then supervisorctl restart myauth:authbot",
+    ),
+    "a bot that supervisord gave up, with a log of errors": (
+        lambda look: look["processes"].append(
+            looks.process("authbot", "other", ["/bin/bot"], state="FATAL", errors_in="stderr")
+        ),
+        "high",
+        "program-failed",
+        "supervisord says FATAL",
+        "supervisorctl tail myauth:authbot stderr; then supervisorctl start myauth:authbot",
+    ),
+    "a bot without a log": (
+        lambda look: look["processes"].append(
+            looks.process("authbot", "other", ["/bin/bot"], state="FATAL", errors_in="")
+        ),
+        "high",
+        "program-failed",
+        "supervisord says FATAL",
+        "give myauth:authbot a log of its errors (redirect_stderr = true and a stdout_logfile)",
     ),
     "a program that dies": (
         lambda look: look["log"]["deaths"].update(gunicorn=5),
         "medium",
         "program-dies",
         "it has died 5 times in the last day",
-        "supervisorctl tail myauth:gunicorn stderr",
+        "supervisorctl tail myauth:gunicorn",
     ),
     "a package of this very minute": (
         lambda look: look["projects"][0]["code"].update(

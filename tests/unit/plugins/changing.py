@@ -373,6 +373,32 @@ LOST: dict[str, tuple[dict[str, str], str, str]] = {
         "[group:bots]: a group -> none (give its programs to auth_extra_programs, or cut it out",
         "group:bots",
     ),
+    "the priority of the group": (
+        {"priority = 999": "priority = 500"},
+        "myauth priority: 500 -> 999 (no variable has it: the role's group has 999, so give the server's other groups ",
+        "group:myauth.priority",
+    ),
+    "another application": (
+        {"%(ENV_AA_PROJECT_NAME)s.wsgi": "myauth.telemetry.wsgi"},
+        (
+            "gunicorn application: myauth.telemetry.wsgi -> myauth.wsgi (the role starts myauth.wsgi: set "
+            "auth_gunicorn to false, and give this command to auth_extra_programs under another name)"
+        ),
+        "program:gunicorn.application",
+    ),
+    "an application of its own name, behind a flag": (
+        {
+            " %(ENV_AA_PROJECT_NAME)s.wsgi": "",
+            "--no-control-socket": "--no-control-socket myauth.asgi:application",
+        },
+        "gunicorn application: myauth.asgi:application -> myauth.wsgi (the role starts myauth.wsgi: set auth_gunicorn ",
+        "program:gunicorn.application",
+    ),
+    "an application that gunicorn's own file gives": (
+        {" %(ENV_AA_PROJECT_NAME)s.wsgi": ""},
+        "gunicorn application: what gunicorn's own file gives -> myauth.wsgi (the role starts myauth.wsgi: set auth_",
+        "program:gunicorn.application",
+    ),
     "an option of the daemon": (
         {"[supervisord]\n": "[supervisord]\nminfds = 2048\n"},
         "supervisord minfds: 2048 -> none (cut it out here and put it into a file of its own in conf.d)",

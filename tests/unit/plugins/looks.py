@@ -40,6 +40,7 @@ def process(name: str, kind: str, arguments: list[str], **other: Any) -> dict[st
         "stopwaitsecs": 600 if kind == "worker" else 10,
         "stopsignal": "TERM",
         "redirect_stderr": True,
+        "errors_in": "stdout",
         "rotates": True,
         "autostart": True,
         "always_runs": True,

@@ -250,6 +250,21 @@ VARIATIONS: dict[str, tuple[Callable[[Site], dict[str, str]], dict[str, Any], se
         },
         set(),
     ),
+    "other letters in a command and an environment": (
+        lambda site: {
+            "more": program(site, "bot", "command=/bin/sleep 1 --ort 'Zürich am See'\nenvironment=NAME='Größe, 日本'"),
+            "programs": "beat,worker,gunicorn,bot",
+        },
+        {
+            "auth_extra_programs": {
+                "bot": {
+                    "command": ["/bin/sleep", "1", "--ort", "Zürich am See"],
+                    "environment": {"NAME": "Größe, 日本"},
+                }
+            }
+        },
+        set(),
+    ),
     "a script in the worker's place": (
         lambda site: {
             "more": program(site, "start", "command=/opt/start_worker.sh 'a b'"),
@@ -308,6 +323,26 @@ def test_a_variable_without_a_place_in_the_order_comes_last() -> None:
     assert text.endswith("auth_memmon_name: a\n\nauth_new: 1\n")
 
 
+def test_a_file_with_carriage_returns_throughout_is_described_like_one_without(site: Site) -> None:
+    site.put()
+    text = by_hand(site, worker="\n    --pool=threads\n    --concurrency=7\n   ", worker_options="umask=027\n\n")
+    site.put(myauth=text)
+    plain = site.adopted()
+    site.put(myauth=text.replace("\n", "\r\n"))
+    assert "\r\n" in (site.folder / "conf.d/myauth.conf").read_bytes().decode()
+    adopted = site.adopted()
+    assert (
+        site.written(adopted)
+        == site.written(plain)
+        == {
+            "auth_worker_concurrency": 7,
+            "auth_program_settings": {"worker": {"umask": "027"}},
+        }
+    )
+    assert listed(adopted) == listed(plain)
+    assert seen(site, adopted) - SAID == listed(adopted) - SAID - {("worker", "memory limit")}
+
+
 def test_a_file_split_in_two_is_described_as_one(site: Site) -> None:
     site.put()
     text = by_hand(site)
@@ -328,6 +363,22 @@ def test_a_file_split_in_two_is_described_as_one(site: Site) -> None:
     site.put(myauth=f"{first}[eventlistener:{rest}[program:gunicorn]{gunicorn}", web=apart)
     assert differences(before, site.expanded()) == set()
     assert site.adopted().variables == adopted.variables
+
+
+def test_what_another_file_has_as_well_is_not_listed(site: Site) -> None:
+    site.put()
+    socket, bot = "[inet_http_server]\nport=127.0.0.1:9001\n", program(site, "bot", "command=/bin/true")
+    mine = by_hand(site)
+    site.put(myauth=mine + socket)
+    assert [change["section"] for change in site.adopted().left if change["chosen"]] == ["inet_http_server"]
+    site.put(myauth=mine + socket + bot, more=socket + bot)
+    adopted = site.adopted()
+    # As in apply, which does not ask about it.
+    assert [change["section"] for change in adopted.left if change["chosen"]] == []
+    assert site.written(adopted) == OWN
+    # Another port there is not the same.
+    site.put(myauth=mine + socket, more=socket.replace("9001", "9002"))
+    assert [change["section"] for change in site.adopted().left if change["chosen"]] == ["inet_http_server"]
 
 
 def test_a_worker_in_a_file_of_its_own_goes_on_by_itself(site: Site) -> None:

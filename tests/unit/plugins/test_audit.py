@@ -13,7 +13,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.aud
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit.finding import SEVERITIES
 
 from tests.unit.plugins import looks
-from tests.unit.plugins.audit_cases import CHANGES, DOCS, SOURCES, WITH_OTHERS, Change, asked, found, named
+from tests.unit.plugins.audit_cases import CHANGES, DOCS, SOURCES, WITH_OTHERS, Change, asked, found, limits, named
 
 
 def test_nothing_is_found_where_nothing_is_wrong() -> None:
@@ -42,6 +42,28 @@ def test_the_least_of_several_limits_is_what_a_process_has() -> None:
     assert worker.limits(look)["myauth:worker_00"][0] == 300 * 1024**2
     listener["any"] = None
     assert worker.limits(look)["myauth:worker_00"][0] == 400 * 1024**2
+
+
+@pytest.mark.parametrize(("limit", "held"), [("512MB", 600), ("110MB", 117), ("256MB", 256)])
+def test_with_the_limit_that_is_advised_nothing_is_found(limit: str, held: int) -> None:
+    look = looks.good()
+    limits(look, programs={"worker_00": limit})
+    named(look, "worker_00")["rss"] = held * looks.MEGABYTE
+    (finding,) = found(look)
+    assert finding.rule == "limit-below-use"
+    (advised,) = re.findall(r"auth_worker_memory_limit: (\d+MB) or more", finding.remedy)
+    limits(look, programs={"worker_00": advised})
+    assert found(look) == []
+
+
+@pytest.mark.parametrize(("used", "allowed"), [(500, 500), (121, 151), (4000, 4000), (5, 20)])
+def test_with_the_connections_that_are_advised_nothing_is_found(used: int, allowed: int) -> None:
+    look = looks.good()
+    asked(look, database={"max_connections": allowed, "max_used_connections": used})
+    (finding,) = found(look)
+    (advised,) = re.findall(r"max_connections = (\d+)", finding.remedy)
+    asked(look, database={"max_connections": int(advised), "max_used_connections": used})
+    assert found(look) == []
 
 
 def test_a_silent_daemon_and_invalid_files_are_found() -> None:
@@ -108,8 +130,18 @@ def test_two_hosts_on_one_broker_have_one_beat_and_no_node_twice() -> None:
 
 def test_a_beat_that_was_left_behind_counts() -> None:
     look = looks.good()
-    look["orphans"].append({"pid": 77, "kind": "beat", "command": "celery -A myauth beat"})
+    orphan = {"pid": 77, "kind": "beat", "command": "celery -A myauth beat", "venv": looks.VENV, "project": "myauth"}
+    look["orphans"].append(orphan)
     assert {one.rule for one in found(look)} == {"orphan", "several-beats"}
+    # Of two projects in one venv it has only its own twice, and may be any's if it does not say.
+    second = {**look["projects"][0], "name": "second", "directory": "/srv/second", "processes": ["second:beat"]}
+    look["projects"].append(second)
+    look["processes"].append(looks.process("beat", "beat", [], namespec="second:beat", group="second"))
+    for project, twice in (("myauth", {"myauth"}), ("second", {"second"}), ("", {"myauth", "second"})):
+        orphan["project"] = project
+        assert {one.project for one in beat.findings({"auth1": look})["auth1"] if one.rule == "several-beats"} == twice
+    orphan["venv"] = "/srv/other"
+    assert [one.rule for one in beat.findings({"auth1": look})["auth1"] if one.rule == "several-beats"] == []
 
 
 def test_a_worker_on_another_host_consumes_a_queue_as_well() -> None:

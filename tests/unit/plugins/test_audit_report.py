@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.aud
 
 from tests.unit.plugins import looks
 
+DOCS = Path(__file__).parents[3] / "docs/audit.md"
 TEMPLATE = (Path(__file__).parents[3] / "roles/auth/templates/audit.html.j2").read_text()
 
 
@@ -60,6 +62,47 @@ def test_a_host_that_nobody_saw_is_not_called_good() -> None:
     assert lines == ["auth1: not audited: unreachable"]
 
 
+def documented() -> dict[str, set[str]]:
+    """Return the keys that the documentation tells of, by the place of what has them in audit.json."""
+    table = DOCS.read_text().partition("## audit.json")[2].partition("A host without a look")[0]
+    found: dict[str, set[str]] = {}
+    row = ""
+    for path, said in re.findall(r"^\| `(\S+)` \| (.*) \|$", table, re.MULTILINE):
+        # "….places" is of what the row before, or the one above that, is about.
+        row = path if not path.startswith("….") else f"hosts.NAME.projects{path[1:]}"
+        words = row.split(".")
+        for depth, word in enumerate(words):
+            found.setdefault(".".join(words[:depth]), set()).add(word)
+        if row not in ("hosts.NAME.verdict", "hosts.NAME.counts"):
+            found.setdefault(row, set()).update(re.findall(r"`([a-z_]+)`", said))
+    return found
+
+
+def keys(value: Any, path: str = "") -> dict[str, set[str]]:
+    """Return the keys of all that is in a report, by place: a host's and a queue's is NAME, a package's is left out."""
+    found: dict[str, set[str]] = {}
+    if isinstance(value, list):
+        for one in value:
+            for place, inside in keys(one, path).items():
+                found.setdefault(place, set()).update(inside)
+    if isinstance(value, dict) and path.rpartition(".")[2] not in ("versions", "counts"):
+        for name, one in value.items():
+            key = "NAME" if path.rpartition(".")[2] in ("hosts", "queues") else name
+            found.setdefault(path, set()).add(key)
+            for place, inside in keys(one, f"{path}.{key}".lstrip(".")).items():
+                found.setdefault(place, set()).update(inside)
+    return found
+
+
+def test_audit_json_has_the_keys_that_are_documented_and_no_others() -> None:
+    # As it is written, and with a finding.
+    written = json.loads(json.dumps(whole(auth1=bad())))
+    said = {place: inside for place, inside in documented().items() if inside}
+    for place, inside in keys(written).items():
+        assert inside == said[place], place
+    assert set(said) <= set(keys(written))
+
+
 class Page(HTMLParser):
     """A page's words, what it needs from elsewhere, and the widths of its bars."""
 
@@ -93,6 +136,9 @@ def test_the_page_is_whole_and_needs_nothing_else() -> None:
     assert "@import" not in text
     assert "url(" not in text
     assert "prefers-color-scheme: dark" in text
+    # Readable on a phone: as wide as it is, and in one column there.
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in text
+    assert re.search(r"@media \(max-width: \d+rem\) \{\s*\S", text)
     assert "stopsignal is INT" in page.words
     assert "Good: nothing of high or medium severity." in page.words
 

@@ -147,10 +147,11 @@ def test_what_a_process_is_that_has_given_itself_a_title_is_told_by_its_configur
 def test_a_process_that_does_not_run_is_described_all_the_same() -> None:
     said = process(0).as_dict()
     assert said["namespec"] == "myauth:worker_00"
-    nothing: dict[str, Any] = {"began": None, "rss": 0, "children": [], "limits": {}}
+    nothing: dict[str, Any] = {"began": None, "rss": 0, "children": [], "limits": {}, "watches": None}
     kinds = {"/venv/bin/celery worker": "worker", "/venv/bin/gunicorn myauth.wsgi": "other", "": "other"}
     for command, kind in kinds.items():
         assert auth_info.describe(process(0), [], command) == {**said, **nothing, "kind": kind}
+    assert auth_info.describe(process(0), [], "/venv/bin/memmon -c -g a=1GB")["watches"]["groups"] == {"a": "1GB"}
 
 
 def test_a_socket_is_told_with_who_may_connect(tmp_path: Path) -> None:

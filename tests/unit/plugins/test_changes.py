@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from tests.unit.plugins.changing import (
     MEMBERAUDIT,
     OF_THE_WORKER,
     SECRET,
+    VENV,
     WORKER,
     Server,
     edited,
@@ -117,6 +119,68 @@ def test_what_no_variable_keeps_is_shown_with_what_does_and_goes_if_it_is_named(
     )
     assert yaml.safe_load("\n".join(lines[lines.index("  auth_discard:") :])) == {"auth_discard": [name]}
     assert server.unasked(old, discard=(name,)) == []
+
+
+def test_the_application_is_no_argument_and_goes_on_as_another_program(
+    defaults: dict[str, Any], stock: dict[str, str]
+) -> None:
+    project = "%(ENV_AA_PROJECT_NAME)s.wsgi"
+    asgi = "myauth.asgi:application -k uvicorn.workers.UvicornWorker"
+    old = edited(stock["5.5.0"], {project: asgi})
+    asked = Server(defaults).unasked(old)
+    assert [change["keeps"] for change in asked if change["item"] == "application"] == [()]
+    offered = [change["keeps"] for change in asked if change["item"] != "application"]
+    assert offered == [((("auth_gunicorn_options",), ["-k", "uvicorn.workers.UvicornWorker"]),)]
+    # As it is advised.
+    site = {"command": f"{VENV}/bin/gunicorn {asgi}", "stopsignal": "INT"}
+    followed = Server(defaults, {"auth_gunicorn": False, "auth_extra_programs": {"site": site}})
+    assert followed.unasked(old) == []
+    assert Server(defaults).unasked(edited(stock["5.5.0"], {project: f"{project}:application"})) == []
+
+
+MEMMON = re.compile(r"\[eventlistener:memmon\].*?(?=\[group:)", re.DOTALL)
+
+
+def test_a_memmon_that_somebody_took_out_comes_back_only_if_that_is_asked_for(
+    defaults: dict[str, Any], stock: dict[str, str]
+) -> None:
+    for version in ("4.6.4", "5.5.0"):
+        old = MEMMON.sub("", stock[version])
+        assert "[eventlistener" not in old
+        said = [consent.line(change) for change in Server(defaults).unasked(old, version)]
+        assert said[0] == "worker memory limit: none -> 512MB (auth_worker_memory_limit)"
+        assert len(said) == (2 if version == "5.5.0" else 1)
+        for given in ({"auth_memmon": True}, {"auth_memmon": False}, {"auth_worker_memory_limit": "1GB"}):
+            left = Server(defaults, given).unasked(old, version)
+            assert [change for change in left if change["section"] == "program:worker"] == []
+        offered = yaml.safe_load(
+            "\n".join(consent.block(Server(defaults).unasked(old, version), consent.Variables({}, ())))
+        )
+        kept = Server(defaults, offered)
+        assert kept.unasked(old, version) == []
+        assert "eventlistener" not in kept.file(version)
+    # The newest of the earlier templates, which have none, also with threads and several processes.
+    threads = {" worker\n": " worker --pool=threads --concurrency=5\n", "numprocs=1\n": NUMBERED}
+    for edits in ({}, threads):
+        asked = Server(defaults).unasked(edited(stock["3.8.1"], edits), "3.8.1")
+        assert [change for change in asked if change["item"] == "memory limit"] == []
+
+
+NUMBERED = "numprocs=2\nprocess_name=%(program_name)s_%(process_num)02d\n"
+
+
+def test_an_option_that_supervisor_passes_over_is_told_and_not_offered(
+    defaults: dict[str, Any], stock: dict[str, str]
+) -> None:
+    misspelt = "stopwaitsec = 30\n"
+    bot = BOT.replace("numprocs = 1\n", misspelt)
+    old = edited(stock["5.5.0"], {OF_THE_WORKER: misspelt + OF_THE_WORKER, IN_THE_GROUP: bot + IN_THE_GROUP})
+    server = Server(defaults)
+    (asked,) = server.unasked(old)
+    assert asked["section"] == "program:authbot"
+    assert "stopwaitsec" not in "\n".join(consent.block([asked], server.explicit))
+    said = "worker stopwaitsec: 30 -> none (supervisor has no such option of a program, and passes over it)"
+    assert said in consent.summary(server.changes(old))
 
 
 HTTPOK = (

@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import memory, places, plan
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import consent, memory, places, plan
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 
 from tests.unit.plugins.planning import GIGABYTE, INFO, STEPS, WANTED, decide, declare, process
 
@@ -91,17 +92,42 @@ def test_where_no_limit_fits_it_is_said_what_is_missing(defaults: dict[str, Any]
 
 
 @pytest.mark.parametrize(
-    ("limits_set", "differs", "refused"), [(False, True, False), (True, True, True), (True, False, False)]
+    ("limits_set", "differs", "present", "refused"),
+    [
+        (False, True, "", False),
+        (True, True, "", True),
+        (True, False, "", False),
+        # A server that adopt has described keeps what it has, however its memmon says that.
+        (True, True, "-p worker_00=512MB", False),
+        (True, True, "-p worker=512MB", False),
+        (True, True, "-p myauth:worker_00=512MB", False),
+        (True, True, "-c -g myauth=1GB", False),
+        (True, True, "-a 1GB -p other=1MB", False),
+        (True, True, "-p worker_00=256MB -g myauth=1KB", True),
+        (True, True, "-p other=8GB -g another=8GB", True),
+    ],
 )
 def test_only_new_limits_that_somebody_has_set_are_refused(
-    defaults: dict[str, Any], limits_set: bool, differs: bool, refused: bool
+    defaults: dict[str, Any], limits_set: bool, differs: bool, present: str, refused: bool
 ) -> None:
     wanted = replace(WANTED, limits_set=limits_set, checksum="another" if differs else WANTED.checksum)
-    decided = plan.apply(declare(defaults), server(1024), wanted, STEPS)
+    host = server(1024)
+    host["daemon"]["processes"][-1]["watches"] = memmon.options(["memmon", *present.split()])
+    decided = plan.apply(declare(defaults), host, wanted, STEPS)
     assert bool(decided.refused) is refused
     assert [said for said in decided.warnings if said.startswith("the memory limits of ")] == (
-        [] if refused else [memory.excess(declare(defaults), server(1024))]
+        [] if refused else [memory.excess(declare(defaults), host)]
     )
+
+
+def test_a_limit_that_is_set_to_nothing_is_none() -> None:
+    for values, have in (
+        ({"auth_worker_memory_limit": "", "auth_gunicorn_memory_limit": None}, False),
+        ({"auth_workers": [{"name": "worker", "memory_limit": ""}]}, False),
+        ({"auth_worker_memory_limit": "", "auth_beat_memory_limit": "1GB"}, True),
+        ({"auth_extra_programs": {"bot": {"command": "a", "memory_limit": "1GB"}}}, True),
+    ):
+        assert consent.Variables(values, values).have_limit() is have
 
 
 def test_a_limit_below_twice_what_is_held_at_rest_names_the_number(defaults: dict[str, Any]) -> None:

@@ -19,7 +19,13 @@ from typing import Any
 
 import pytest
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import backup_name
-from ansible_collections.allianceauth.tuning.plugins.module_utils.server import files, preflight, proof, supervisord
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
+    files,
+    preflight,
+    proof,
+    supervisor_parser,
+    supervisord,
+)
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import supervisord as rpc
 from ansible_collections.allianceauth.tuning.plugins.modules import supervisor_config
 
@@ -60,6 +66,22 @@ def arguments(conf_d: Path, **more: Any) -> dict[str, Any]:
 
 def test_a_right_file_is_not_refused(conf_d: Path) -> None:
     assert check(conf_d, RIGHT) == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "errors_in"),
+    [
+        ("", "stderr"),
+        ("stderr_logfile = NONE", ""),
+        ("redirect_stderr = true", "stdout"),
+        ("redirect_stderr = true\nstdout_logfile = NONE", ""),
+        ("stderr_logfile = /dev/null", "stderr"),
+    ],
+)
+def test_it_is_known_which_log_has_a_programs_errors(conf_d: Path, lines: str, errors_in: str) -> None:
+    (conf_d / "myauth.conf").write_text(RIGHT.replace("sleep 1\n", f"sleep 1\n{lines}\n"))
+    (group,) = supervisor_parser.effective(str(conf_d.parent / "supervisord.conf"))["groups"]
+    assert group["processes"][0]["errors_in"] == errors_in
 
 
 WRONG = [

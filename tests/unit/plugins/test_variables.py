@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from typing import Any
 
 import pytest
+import supervisor.options
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options import PROGRAM_OPTIONS
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import refusals, variables
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import ineffective
 
@@ -91,6 +95,27 @@ WRONG: list[tuple[str, Any, str]] = [
         "auth_program_settings",
         {"worker": {"umask": "022 ; x"}},
         "auth_program_settings.worker.umask is '022 ; x': it has ';'",
+    ),
+    (
+        "auth_extra_programs",
+        {"bot": {"command": "a", "memory_limt": "1GB"}},
+        (
+            "auth_extra_programs.bot.memory_limt is not as it has to be: supervisor has no such option of a program "
+            "(did you mean memory_limit?)."
+        ),
+    ),
+    (
+        "auth_program_settings",
+        {"worker": {"StopWaitSec": 30}},
+        (
+            "auth_program_settings.worker.StopWaitSec is not as it has to be: supervisor has no such option of a "
+            "program (did you mean stopwaitsecs?)."
+        ),
+    ),
+    (
+        "auth_program_settings",
+        {"worker": {"colour": "red"}},
+        "auth_program_settings.worker.colour is not as it has to be: supervisor has no such option of a program.",
     ),
     ("auth_extra_programs", "bot=here", "auth_extra_programs is 'bot=here'"),
     ("auth_program_settings", "worker=here", "auth_program_settings is 'worker=here'"),
@@ -179,6 +204,7 @@ SECRETIVE: list[dict[str, Any]] = [
     {"auth_extra_programs": {"bot": {"comand": "a", "environment": {"TOKEN": "s3cret"}}}},
     {"auth_extra_programs": {"bot": {"command": "a", "Environment": "TOKEN=s3cret"}}},
     {"auth_extra_programs": {"bot": {"command": "a", "enviroment": {"TOKEN": "s3cret"}}}},
+    {"auth_extra_programs": {"bot": {"command": "a", "enviroment": "TOKEN=s3cret"}}},
     {"auth_extra_programs": [{"bot": {"command": "a", "environment": {"TOKEN": "s3cret"}}}]},
     {"auth_program_settings": {"worker": {"ENVIRONMENT": "TOKEN=s3cret"}}},
     {"auth_pip_extra_args": "--index-url https://name:s3cret@mirror.example/simple"},
@@ -192,6 +218,15 @@ def test_no_refusal_shows_what_may_be_a_secret(defaults: dict[str, Any], changes
     _declared, refusals = variables.declare({**defaults, **changes}, "auth1")
     assert refusals
     assert "s3cret" not in " ".join(refusals)
+
+
+def test_every_option_that_supervisor_reads_of_a_program_is_known() -> None:
+    source = inspect.getsource(supervisor.options.ServerOptions)
+    source = source[source.index("def _processes_from_section") :]
+    source = source[: source.index("def _parse_servernames")]
+    read = set(re.findall(r"get\(section, ?'(\w+)'", source))
+    read |= {f"{stream}_{part}" for stream in ("stdout", "stderr") for part in re.findall(r"'%s_(\w+)' % k", source)}
+    assert read == PROGRAM_OPTIONS
 
 
 def test_a_drain_waits_as_long_as_supervisord_will(defaults: dict[str, Any]) -> None:

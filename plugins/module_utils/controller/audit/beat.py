@@ -46,7 +46,7 @@ def _beats(
         (host, orphan)
         for host in sorted({host for host, _one in members})
         for orphan in looks[host]["orphans"]
-        if orphan["kind"] == "beat"
+        if orphan["kind"] == "beat" and any(other == host and _is_of(orphan, one) for other, one in members)
     ]
     name = members[0][1]["name"]
     where = listed(sorted({host for host, _one in members}))
@@ -83,6 +83,11 @@ def _beats(
                     name,
                 ),
             )
+
+
+def _is_of(orphan: Mapping[str, Any], one: Mapping[str, Any]) -> bool:
+    """Whether a process that was left behind is a project's; one that does not name it may be any's of its venv."""
+    return bool(orphan["project"] == one["name"] if orphan["project"] else orphan["venv"] == one["venv"])
 
 
 def _runs(process: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Iterator, Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.worker_command import options
@@ -89,6 +90,8 @@ def _connections(look: Mapping[str, Any], one: Mapping[str, Any]) -> Iterator[Fi
     most = tasks + site + 1
     used, allowed = database["max_used_connections"], database["max_connections"]
     if most > allowed or used >= allowed * _CLOSE:
+        # The database remembers the most that were used until it is restarted.
+        enough = max(most + 50, math.ceil((used + 1) / _CLOSE), used + 50)
         yield Finding(
             "medium" if used >= allowed * _CLOSE else "low",
             "database-connections",
@@ -96,7 +99,7 @@ def _connections(look: Mapping[str, Any], one: Mapping[str, Any]) -> Iterator[Fi
             f"workers and site may take {most} connections ({tasks} tasks at once), {used} were used at most, and the "
             f"database allows {allowed}",
             "What gets no connection fails: tasks and pages alike.",
-            f"max_connections = {max(most, used) + 50} for the database, or a lower auth_worker_concurrency",
+            f"max_connections = {enough} for the database, or a lower auth_worker_concurrency",
             one["name"],
         )
 

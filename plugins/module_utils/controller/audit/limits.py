@@ -150,6 +150,8 @@ def _too_small(look: Mapping[str, Any]) -> Iterator[Finding]:
         pool = {other["name"] for other in look["processes"] if program(other) == program(process)}
         now, rest = holds(process, children), memory.at_rest(process["kind"], pool, look["processes"], children)
         if now >= limit or rest * memory.ROOM > limit:
+            # With no more than what it holds, memmon would restart it at once.
+            enough = max(rest * memory.ROOM, now * 5 // 4)
             yield Finding(
                 "high" if now >= limit else "medium",
                 "limit-below-use",
@@ -158,7 +160,7 @@ def _too_small(look: Mapping[str, Any]) -> Iterator[Finding]:
                 + (f", the lightest of its kind {megabytes(rest)}" if rest < now else ""),
                 "memmon restarts a healthy process again and again: it takes no tasks until it has finished what it "
                 "runs, and loads everything anew.",
-                f"{variable(process)}: {memmon.size_text(memmon.least_limit(rest * memory.ROOM, len(pool)))} or more",
+                f"{variable(process)}: {memmon.size_text(memmon.least_limit(enough, len(pool)))} or more",
             )
 
 

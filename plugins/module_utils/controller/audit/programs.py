@@ -50,17 +50,27 @@ def _project(look: Mapping[str, Any], namespec: str) -> str:
     return next((str(one["name"]) for one in look["projects"] if namespec in one["processes"]), "")
 
 
+def _last_words(process: Mapping[str, Any]) -> str:
+    """Return the command that shows the end of the log to which a program writes its errors."""
+    namespec = process["namespec"]
+    if not process["errors_in"]:
+        return f"give {namespec} a log of its errors (redirect_stderr = true and a stdout_logfile)"
+    return f"supervisorctl tail {namespec}" + (" stderr" if process["errors_in"] == "stderr" else "")
+
+
 def _failed(look: Mapping[str, Any]) -> Iterator[Finding]:
     memmons = {limit["listener"] for limit in look["limits"]}
     for process in look["processes"]:
         if process["state"] in _FAILED and process["namespec"] not in memmons:
+            # supervisord counts one in BACKOFF as started, and would not start it.
+            again = "restart" if process["state"] == "BACKOFF" else "start"
             yield Finding(
                 "high",
                 "program-failed",
                 process["namespec"],
                 f"supervisord says {process['state']}{': ' if process['spawnerr'] else ''}{process['spawnerr']}",
                 "It does not run, or ends again as soon as it has started.",
-                f"supervisorctl tail {process['namespec']} stderr; then supervisorctl start {process['namespec']}",
+                f"{_last_words(process)}; then supervisorctl {again} {process['namespec']}",
                 _project(look, process["namespec"]),
             )
 
@@ -76,7 +86,7 @@ def _deaths(look: Mapping[str, Any]) -> Iterator[Finding]:
                 process["namespec"],
                 f"it has died {times} times in the last day without being asked to",
                 "Whatever it was doing then was lost.",
-                f"supervisorctl tail {process['namespec']} stderr",
+                _last_words(process),
                 _project(look, process["namespec"]),
             )
 
