@@ -214,7 +214,9 @@ def test_check_mode_predicts_what_a_run_would_stop_and_start(running: Start) -> 
 
 
 def test_a_program_that_dies_at_once_is_told_of_with_its_last_words(supervisord: Start, wait: Wait) -> None:
-    found = supervisord("[program:bad]\ncommand = /bin/sh -c 'echo No such option >&2; exit 1'\nstartretries = 0\n")
+    found = supervisord(
+        "[program:bad]\ncommand = /bin/sh -c 'echo No such option >&2; exit 1'\nstartretries = 0\nstartsecs = 600\n"
+    )
     wait(lambda: found.state("bad:bad") == "FATAL")
     said = supervisor_programs.spawn_error(found.daemon, found.process("bad:bad"))
     assert "bad:bad" in said
@@ -249,6 +251,8 @@ def test_the_last_words_are_what_it_died_of(supervisord: Start, wait: Wait, text
     script = f"import sys; sys.stderr.write({text!r})"
     found = supervisord(
         f"[program:bad]\ncommand = {sys.executable} {{here}}/bad.py\nstartretries = 0\nautostart = false\n"
+        # However long Python takes to start, it has died before.
+        "startsecs = 600\n"
     )
     (found.folder / "bad.py").write_text(script)
     found.daemon.call("startProcess", "bad:bad", False)
