@@ -18,7 +18,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
 _MOST_BYTES = 4 * 1024**2
 
 _LINE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+ \w+ (.*)")
-_EXITED = re.compile(r"exited: (\S+) \(.*; (not )?expected\)")
+_DIED = re.compile(r"exited: (\S+) \(.*; not expected\)")
 _WAITING = re.compile(r"waiting for (\S+) to stop")
 _SPAWNED = re.compile(r"spawned: '([^']+)' with pid")
 # Source: superlance/memmon.py (restart)
@@ -71,24 +71,12 @@ def since_started(log: list[tuple[float, str]]) -> list[tuple[float, str]]:
 
 
 def deaths(log: Iterable[tuple[float, str]], since: float) -> dict[str, int]:
-    """Return how many times each process has died since then.
-
-    That is, ended with a status that was not expected, or with one that was, where supervisord has started it again at
-    once: it has to run all the time (autorestart=true), and does not.
-    """
+    """Return how many times each process has died unexpectedly since then."""
     found: dict[str, int] = {}
-    ended: dict[str, float] = {}
     for when, said in log:
-        exited, spawned = _EXITED.match(said), _SPAWNED.match(said)
-        name = ""
-        if exited and exited.group(2):
-            name = exited.group(1)
-        elif exited:
-            ended[exited.group(1)] = when
-        elif spawned and when - ended.pop(spawned.group(1), 0) <= _AT_ONCE:
-            name = spawned.group(1)
-        if name and when >= since:
-            found[name] = found.get(name, 0) + 1
+        match = _DIED.match(said)
+        if match and when >= since:
+            found[match.group(1)] = found.get(match.group(1), 0) + 1
     return found
 
 

@@ -166,15 +166,6 @@ def test_deaths_are_counted_from_supervisords_log() -> None:
     assert audit_logs.deaths(log, at("11:00:01")) == {"authbot": 1}
 
 
-def test_what_ends_well_and_is_started_again_at_once_has_died_too() -> None:
-    again = "2026-11-25 12:00:0{0},100 INFO exited: bot (exit status 0; expected)\n"
-    again += "2026-11-25 12:00:0{1},100 INFO spawned: 'bot' with pid 7\n"
-    by_hand = "2026-11-25 12:30:00,100 INFO spawned: 'beat' with pid 8\n"
-    log = audit_logs.events(LOG + again.format(0, 1) + again.format(2, 4) + by_hand)
-    assert audit_logs.deaths(log, at("10:30:00")) == {"authbot": 2, "bot": 2}
-    assert audit_logs.deaths(log, at("12:00:02")) == {"bot": 1}
-
-
 def test_what_an_earlier_supervisord_has_seen_does_not_count() -> None:
     log = audit_logs.events(LOG.replace("INFO exited: beat", "INFO supervisord started with pid 9; exited: beat"))
     assert audit_logs.since_started(log) == log[-1:]
