@@ -28,7 +28,7 @@ demo: venv ## Tune a real Alliance Auth server in a container, step by step
 	@scripts/demo
 
 .PHONY: test
-test: venv ## Run all linters and unit tests, and show each promise once on real servers, side by side
+test: venv ## Run all linters and unit tests, and show the main promises on real servers, side by side
 	@$(python) -m scripts.jobs test
 
 .PHONY: test-all

@@ -5,7 +5,7 @@
 
     python -m scripts.jobs test|test-all|test-versions|molecule [SCENARIO]...
 
-`test` is each promise once, `test-all` adds the tests that are marked as thorough, another distribution and the oldest
+`test` is the main promises, `test-all` adds the tests that are marked as thorough, another distribution and the oldest
 ansible-core, `test-versions` is four generations of servers and three of ansible-core, `molecule` is the scenarios, or
 those named. JOBS says how many run at once.
 A job that fails keeps no other from running; the exit status is 1 if any has failed.

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Iterable, Mapping
+from typing import Iterable, Mapping, Sequence
 
 # Celery's and gunicorn's short options that take a value, by their long names.
 _SHORT = {
@@ -19,6 +19,11 @@ _SHORT = {
     "-t": "--timeout",
     "-w": "--workers",
 }
+
+
+def is_worker(command: Sequence[str]) -> bool:
+    """Whether a command, in words, starts a Celery worker; one behind a wrapper does not say."""
+    return bool(command) and command[0].endswith("/celery") and "worker" in command
 
 
 def options(arguments: Iterable[str]) -> dict[str, str]:

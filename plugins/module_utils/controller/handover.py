@@ -34,7 +34,8 @@ def of_file(declared: Declared, on_disk: Iterable[Mapping[str, Any]], names: Ite
     among, pools = set(names), {worker.name: worker for worker in declared.workers}
     found: dict[str, list[Mapping[str, Any]]] = {}
     for process in on_disk:
-        if process["always_runs"] and pool_of(process["name"]) in pools and _is_worker(process):
+        is_worker = worker_command.is_worker(split_command(process["command"]))
+        if process["always_runs"] and pool_of(process["name"]) in pools and is_worker:
             found.setdefault(pool_of(process["name"]), []).append(process)
     serving = {}
     for pool, processes in found.items():
@@ -50,11 +51,6 @@ def of_file(declared: Declared, on_disk: Iterable[Mapping[str, Any]], names: Ite
         if worker.can_hand_over and name in among:
             serving[name] = _serving(declared, worker)
     return serving
-
-
-def _is_worker(process: Mapping[str, Any]) -> bool:
-    command = split_command(process["command"])
-    return command[0].endswith("/celery") and "worker" in command
 
 
 def _serving(declared: Declared, worker: Worker) -> Serving:

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Callable, Container, Iterable, Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import pool_of
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import Program, Worker
 
 # What a process or one of its children weighs at least, where none like it runs that could be weighed.
@@ -32,9 +32,6 @@ _LOADED = ("worker", "beat")
 _MOST_AN_HOUR = 2
 _MOST_A_DAY = 8
 _HOUR = 3600
-
-# What a process of several is called after its program.
-_NUMBER = re.compile(r"_\d\d\Z")
 
 
 def excess(declared: Declared, info: Mapping[str, Any]) -> str:
@@ -70,7 +67,7 @@ def exceeds_present(declared: Declared, info: Mapping[str, Any]) -> bool:
 def _present(process: Mapping[str, Any], memmons: Iterable[Mapping[str, Any]]) -> int:
     """Return the bytes of the least limit that a process has now, 0 for none."""
     name, group = str(process["name"]), str(process["group"])
-    names = {name, _NUMBER.sub("", name)}
+    names = {name, pool_of(name)}
     found = []
     for one in memmons:
         given = [size for watched, size in one["programs"].items() if watched.rpartition(":")[2] in names]

@@ -9,9 +9,9 @@ In all functions ``info`` is `auth_info`'s result.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Iterable, Mapping
+from typing import Any, Iterable, Mapping, Sequence
 
-from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file, worker_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import (
     differences,
@@ -144,7 +144,8 @@ def start(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
     # What did not work before is no matter of this start.
     tolerated = troubled.before(info)
     stopped = [name for name in plan.expected.processes if name not in runs and name not in tolerated]
-    plan = replace(plan, job="start", stopped=tuple(stopped))
+    noted = bool(stopped) and not runs.intersection(plan.expected.processes)
+    plan = replace(plan, job="start", stopped=tuple(stopped), code=restarting.Code(noted=noted))
     return _with_start(plan, declared, stopped, outdated.since_kept(info["code"], info["now"]))
 
 
@@ -196,14 +197,15 @@ def _with_newer_code(plan: Plan, declared: Declared, info: Mapping[str, Any]) ->
     return _with_code(_with_start(plan, declared, plan.stopped, changed), declared, info, starts=plan.stopped)
 
 
-def _with_start(plan: Plan, declared: Declared, stopped: Iterable[str], changed: str) -> Plan:
+def _with_start(plan: Plan, declared: Declared, stopped: Sequence[str], changed: str) -> Plan:
     """Return a plan that starts programs, with a look at the code if it has ``changed`` since all started last."""
     if not changed or not stopped:
         return plan
     serves = restarting.serves(declared, stopped)
     gunicorn = make_namespec(declared.project, "gunicorn") if serves else ""
     said = restarting.comes_into_service_with_a_start(changed, serves)
-    return replace(plan, code=restarting.Code(asked=True, gunicorn=gunicorn), warnings=(*plan.warnings, said))
+    code = replace(plan.code, asked=True, gunicorn=gunicorn)
+    return replace(plan, code=code, warnings=(*plan.warnings, said))
 
 
 def _with_code(
@@ -476,7 +478,7 @@ def _in_file(declared: Declared, info: Mapping[str, Any]) -> Expected:
         options = dict(zip(command, command[1:]))
         if process["name"] == "gunicorn":
             site = options.get("--bind", "")
-        elif process["always_runs"] and command[0].endswith("/celery") and "worker" in command and "-n" in options:
+        elif process["always_runs"] and worker_command.is_worker(command) and "-n" in options:
             node = options["-n"].replace("%h", info["hostname"])
             # As the template writes it; such a node may be too busy to answer.
             figures = {"implementation": IMPLEMENTATIONS["solo"]} if "--pool=solo" in command else {}

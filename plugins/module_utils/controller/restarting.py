@@ -25,12 +25,14 @@ class Code:
     """What is asked of the installed code before programs are restarted with it.
 
     ``asked`` says whether anything is. ``nodes`` are the Celery nodes of the workers that stop, ``gunicorn`` is the
-    process (GROUP:PROCESS) whose configuration has to load, "" for none.
+    process (GROUP:PROCESS) whose configuration has to load, "" for none. ``noted`` says whether the packages are noted
+    as in service once the programs run: not if one ran on, of which nobody knows what code it has.
     """
 
     asked: bool = False
     nodes: tuple[str, ...] = ()
     gunicorn: str = ""
+    noted: bool = False
 
 
 def refusals(declared: Declared, info: Mapping[str, Any], only: str, host: str) -> list[str]:

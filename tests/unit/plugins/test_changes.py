@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import gunicorn.config
 import pytest
 import yaml
 from ansible.utils.unsafe_proxy import wrap_var
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import description, managed_file, manual_changes
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change import PLACEHOLDER
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options import GUNICORN_FLAGS
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import consent, variables
 
 from tests.unit.plugins.changing import (
@@ -451,3 +453,11 @@ def test_arguments_in_the_environment_that_a_variable_gives_are_refused(defaults
             f"auth1: {place}.GUNICORN_CMD_ARGS is not as it has to be: {option} would contradict "
         )
         assert f"{variable}, which gives it already" in sentence
+
+
+def test_every_argument_of_gunicorn_without_a_value_is_known() -> None:
+    settings = [one for one in gunicorn.config.KNOWN_SETTINGS if one.cli]
+    flags = {word for one in settings if one.action in ("store_true", "store_false") for word in one.cli}
+    valued = {word for one in settings if one.action == "store" or one.action is None for word in one.cli}
+    assert flags <= GUNICORN_FLAGS
+    assert not valued & (GUNICORN_FLAGS - {"--proxy-protocol"})

@@ -194,6 +194,10 @@ def test_a_start_after_a_drain_looks_at_what_was_installed_meanwhile(defaults: d
     info["code"]["packages"] = [{"name": "allianceauth", "version": "5.4.0", "time": info["now"] - 50}]
     # All runs: nothing comes into service.
     assert not plan.start(declared, info, WANTED).code.asked
+    assert not plan.start(declared, info, WANTED).code.noted
+    # Of what ran on nobody knows what code it has.
+    info["daemon"]["processes"][0]["pid"] = 0
+    assert not plan.start(declared, info, WANTED).code.noted
     for running in info["daemon"]["processes"]:
         running["pid"] = 0
     found = plan.start(declared, info, WANTED)
@@ -201,6 +205,10 @@ def test_a_start_after_a_drain_looks_at_what_was_installed_meanwhile(defaults: d
     assert found.code.gunicorn == "myauth:gunicorn"
     assert found.code.nodes == ()
     assert found.stopped == found.expected.processes
+    assert found.code.noted
+    # One that did not work before keeps nothing from being noted.
+    info["daemon"]["processes"][0]["state"] = "FATAL"
+    assert plan.start(declared, info, WANTED).code.noted
     assert (
         "with this start comes into service what has changed since the last restart: allianceauth 5.5.0 -> 5.4.0. The "
         "site's static files are your own step (manage.py collectstatic)."

@@ -77,7 +77,6 @@ def test_a_run_that_is_back_late_touches_nothing_and_says_what_was_done(machine:
     assert f"{server.SUPERVISOR_CONF} is as it was before that run" in told(machine)
 
 
-@pytest.mark.thorough
 def test_a_line_that_is_cut_for_some_seconds_is_no_failure(machine: Machine) -> None:
     sent = server.send(machine, 10, LONG, "hiccup")
     with apply(12) as run:

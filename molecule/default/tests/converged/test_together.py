@@ -128,7 +128,6 @@ def broken() -> Iterator[Host]:
     engine.podman("exec", first.container, "rm", BROKEN)
 
 
-@pytest.mark.thorough
 def test_a_host_that_fails_does_not_stop_the_programs_on_the_others(broken: Host) -> None:
     others = [host for host in hosts.existing(servers.LAB) if host != broken]
     before = pids(broken)

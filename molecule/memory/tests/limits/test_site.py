@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from memory import leaks
 from shared import server
 
 
-@pytest.mark.thorough
 def test_a_site_that_hangs_is_restarted(host: Any) -> None:
     before = leaks.all_running(host)
     start = server.log_size(host, "httpok.log")

@@ -98,7 +98,6 @@ def bot() -> Iterator[dict[str, Any]]:
     assert play.run("apply").status == 0
 
 
-@pytest.mark.thorough
 def test_what_did_not_work_before_is_named_and_programs_of_others_end_as_they_were(
     host: Any, bot: dict[str, Any], neighbours: dict[str, str]
 ) -> None:

@@ -66,7 +66,6 @@ def test_a_second_time_there_is_nothing_to_do(host: Any) -> None:
     assert run.changed == {server.name(host): 0}
 
 
-@pytest.mark.thorough
 def test_superlance_stays_if_it_is_wanted_and_hand_work_in_any_case(host: Any) -> None:
     assert play.run("apply").status == 0
     # Somebody edits the file, and a run keeps that.

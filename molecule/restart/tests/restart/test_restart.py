@@ -271,7 +271,6 @@ def test_a_migration_that_is_not_applied_is_refused(host: Any) -> None:
     assert allowed.status == 0
 
 
-@pytest.mark.thorough
 def test_requirements_that_are_not_met_are_a_warning(host: Any) -> None:
     install(host, "2.1")
     run = play.run("restart", "-e", "auth_restart_only=beat")
@@ -279,7 +278,6 @@ def test_requirements_that_are_not_met_are_a_warning(host: Any) -> None:
     assert "lab-app 2.1 needs allianceauth>=99, and 5.5.0 is installed" in words(run)
 
 
-@pytest.mark.thorough
 def test_a_start_after_a_drain_looks_at_what_was_installed_meanwhile(host: Any) -> None:
     install(host, "2.0")
     assert play.run("restart").status == 0
