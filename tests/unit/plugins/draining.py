@@ -121,6 +121,7 @@ class Action(action.ActionModule):
             "celery": {},
             "serving": {},
             "last": [],
+            "ours": [],
             "site": "",
             "standby_of": "nobody",
             "guard": {},

@@ -25,6 +25,8 @@ from ansible_collections.allianceauth.tuning.plugins.modules import supervisor_p
 
 from tests.unit.plugins.draining import Failed, Module, Start, Wait, program
 
+ASKED: dict[str, Any] = {"ours": [], "site": "", "settle": 0, "tolerate": [], "standby_of": "x", "guard": {}}
+
 # A program that ends within these seconds could not be started. A busy machine takes some to start Python.
 SOON_ENOUGH = 30
 
@@ -34,8 +36,7 @@ def start_once(
 ) -> dict[str, Any]:
     """Return the result of one call that starts a program."""
     result: dict[str, Any] = {"changed": False, "pending": [], "site": None}
-    given = {"processes": [name], "site": "", "settle": settle, "tolerate": [*tolerate], "standby_of": "x", "guard": {}}
-    module: Any = Module(given)
+    module: Any = Module({**ASKED, "processes": [name], "settle": settle, "tolerate": [*tolerate]})
     supervisor_programs.start(found.daemon, module, result, time.monotonic() + seconds)
     return result
 
@@ -176,11 +177,32 @@ def test_programs_of_others_are_as_the_run_has_found_them(
     guard_program.save(str(tmp_path / "allianceauth.tuning.myauth.guard/state.json"), state)
     guard.adopt("myauth", "me")
     given = {"name": "myauth", "owner": "me", "seconds": 120}
-    asked = {"processes": ["myauth:worker"], "site": "", "settle": 0, "tolerate": [], "standby_of": "x", "guard": given}
-    module: Any = Module(asked)
+    module: Any = Module({**ASKED, "processes": ["myauth:worker"], "guard": given})
     supervisor_programs.start(found.daemon, module, {"changed": False, "site": None}, time.monotonic() + 30)
     wait(lambda: (found.state("idle:idle"), found.state("by_hand:by_hand")) == expected)
     assert found.state("myauth:spare") == "RUNNING"
+
+
+def test_after_a_drain_the_programs_of_others_run_and_our_own_stay_stopped(
+    running: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run before it, which was cut off, has stopped both."""
+    found = running(program("worker") + program("bot"))
+    monkeypatch.setattr(guard, "RUN_FOLDER", str(tmp_path))
+    (tmp_path / "allianceauth.tuning.myauth.guard").mkdir()
+    now = {"pid": found.daemon.pid(), "start": proc.start_ticks(found.daemon.pid())}
+    state = {"owner": "another", "seconds": 120, "timer_set": time.monotonic(), "first": now}
+    state.update(ran=["worker:worker", "bot:bot"], stopped=[])
+    guard_program.save(str(tmp_path / "allianceauth.tuning.myauth.guard/state.json"), state)
+    guard.adopt("myauth", "me")
+    for name in ("worker:worker", "bot:bot"):
+        found.daemon.call("stopProcess", name)
+    given = {"name": "myauth", "owner": "me", "seconds": 120}
+    module: Any = Module({**ASKED, "processes": [], "ours": ["worker:worker"], "guard": given})
+    result: dict[str, Any] = {"changed": False, "site": None}
+    supervisor_programs.start(found.daemon, module, result, time.monotonic() + 30)
+    assert result["pending"] == []
+    assert (found.state("worker:worker"), found.state("bot:bot")) == ("STOPPED", "RUNNING")
 
 
 def test_a_program_of_others_that_is_still_stopping_is_started_once_it_has(
@@ -196,8 +218,7 @@ def test_a_program_of_others_that_is_still_stopping_is_started_once_it_has(
     guard.adopt("myauth", "me")
     found.daemon.call("stopProcess", "bot:bot", False)
     given = {"name": "myauth", "owner": "me", "seconds": 120}
-    asked = {"processes": ["worker:worker"], "site": "", "settle": 0, "tolerate": [], "standby_of": "x", "guard": given}
-    module: Any = Module(asked)
+    module: Any = Module({**ASKED, "processes": ["worker:worker"], "guard": given})
     result: dict[str, Any] = {"changed": False, "site": None}
     supervisor_programs.start(found.daemon, module, result, time.monotonic() + 30)
     assert result["pending"] == []
@@ -264,8 +285,7 @@ def test_a_supervisord_that_does_not_answer_yet_is_waited_for(supervisord: Start
     found = supervisord(program("worker"))
     daemon, hidden = Daemon(str(found.folder / "supervisord.conf")), found.folder / "s.sock.not-yet"
     (found.folder / "s.sock").rename(hidden)
-    given = {"processes": ["worker:worker"], "site": "", "settle": 0, "tolerate": [], "standby_of": "x", "guard": {}}
-    module: Any = types.SimpleNamespace(params=given)
+    module: Any = types.SimpleNamespace(params={**ASKED, "processes": ["worker:worker"]})
 
     def wait_for_it(seconds: float) -> dict[str, Any]:
         result: dict[str, Any] = {"changed": False, "pending": [], "site": None}
