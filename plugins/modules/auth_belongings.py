@@ -7,20 +7,31 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: auth_belongings
-short_description: Look at what the role has put on a server, or take it away
+short_description: Put root's files of the role on a server, look at what it has put there, or take it away
 version_added: 0.1.0
 description:
-  - Finds what the role C(auth) has put on a server beside its C(supervisor.conf), which
+  - Puts files of root's in place that nobody but the role C(auth) needs, as O(guard) allows it.
+  - Finds what the role has put on a server beside its C(supervisor.conf), which
     M(allianceauth.tuning.supervisor_config) gives back, and the links to the logs.
   - Takes it away. Logs move into the project's folder, dated, and what somebody has changed by hand stays.
   - Of O(log_dir) only the logs of the role's programs go, and none that a program of the configuration of before the
     first run, or anybody else's, logs into. The folder goes if it is empty then and nobody logs into it.
 options:
   state:
-    description: V(listed) only says what there is.
+    description: V(listed) only says what there is, V(present) puts O(texts) and O(log_group)'s folder in place.
     type: str
-    choices: [listed, absent]
+    choices: [listed, present, absent]
     default: listed
+  texts:
+    description:
+      - The files to put in place, each with its text. They and their folders are root's, and everybody may read them.
+      - systemd reads its units again if one of them is a drop-in of a unit.
+    type: dict
+    default: {}
+  log_group:
+    description: With O(state=present), the group that may read O(log_dir), which is made; empty to leave it.
+    type: str
+    default: ''
   name:
     description: The project's name.
     type: str
@@ -64,7 +75,8 @@ attributes:
   check_mode:
     support: full
   diff_mode:
-    support: none
+    support: full
+    description: Shows what O(state=present) changes in files.
 """
 
 EXAMPLES = r"""
@@ -85,11 +97,11 @@ origin:
   description:
     - Where the file of before the first run is. C(noted), a kept file, C(present) if there is none any more, so that it
       can only be the present one in the installation guide's layout, or C(nothing) if the role has no file there.
-  returned: always
+  returned: unless O(state=present)
   type: str
 in_place:
   description: Whether that file is in place.
-  returned: always
+  returned: unless O(state=present)
   type: bool
 files:
   description: The files of the role that are there, kept ones and notes included, or were taken away.
@@ -98,17 +110,17 @@ files:
   elements: str
 by_hand:
   description: Kept files that somebody has changed or written. They stay.
-  returned: always
+  returned: unless O(state=present)
   type: list
   elements: str
 logs:
   description: The logs of the role's programs in O(log_dir), or with O(state=absent) where they are now.
-  returned: always
+  returned: unless O(state=present)
   type: list
   elements: str
 brought:
   description: The packages that runs have brought into the virtual environment.
-  returned: always
+  returned: unless O(state=present)
   type: list
   elements: str
 """
@@ -120,7 +132,7 @@ import re
 import shutil
 import socket
 import subprocess
-from typing import Any
+from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import backup_name, managed_file
@@ -128,6 +140,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names im
 from ansible_collections.allianceauth.tuning.plugins.module_utils.server import (
     files,
     guard,
+    guard_program,
     origin,
     privileges,
     proof,
@@ -215,10 +228,80 @@ def take_away(path: str) -> None:
             os.rmdir(os.path.dirname(path))
 
 
+def put(module: AnsibleModule) -> None:
+    """Put the texts and the folder for the logs in place, and end with the result."""
+    given, folder = module.params, ""
+    before = {path: files.readable(path) for path in given["texts"]}
+    texts = {path: text for path, text in given["texts"].items() if before[path] != text}
+    if given["log_group"] and not os.path.isdir(given["log_dir"]):
+        folder = given["log_dir"]
+    if not module.check_mode:
+        # Others have to be able to read all of this, whatever root's umask is.
+        os.umask(0o022)
+        with guard.as_owner(module):
+            for path, text in texts.items():
+                try_to(module, path, put_file, text)
+            if folder:
+                try_to(module, folder, make_log_dir, given["log_group"])
+            problem = reload_units() if any(path.startswith(_UNITS) for path in texts) else ""
+        if problem:
+            module.fail_json(
+                msg=f"{socket.gethostname()}: systemd does not read its units again: {problem.rstrip('.')}. Put that "
+                "right there, and run it again."
+            )
+    module.exit_json(
+        changed=bool(texts or folder),
+        files=list(texts),
+        diff=[
+            {"before_header": path, "after_header": path, "before": before[path] or "", "after": text}
+            for path, text in texts.items()
+        ],
+    )
+
+
+def try_to(module: AnsibleModule, path: str, work: Callable[[str, str], None], argument: str) -> None:
+    """Do something to a file or a folder, and fail with a sentence on it if that is not possible."""
+    try:
+        work(path, argument)
+    except OSError as why:
+        module.fail_json(
+            msg=f"{socket.gethostname()}: {path} cannot be written: {why.strerror}. Put that right there, and run it "
+            "again."
+        )
+
+
+def put_file(path: str, text: str) -> None:
+    """Write a file of root's that everybody may read."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    guard_program.write(path, text.encode(), 0, 0, 0o644)
+
+
+def make_log_dir(folder: str, group: str) -> None:
+    """Make the folder into which supervisord logs; what others could do to logs in it, root would write through."""
+    os.makedirs(os.path.dirname(folder), exist_ok=True)
+    os.mkdir(folder, 0o700)
+    shutil.chown(folder, "root", group)
+    os.chmod(folder, 0o750)
+
+
+def reload_units() -> str:
+    """Have systemd read its units again; return what it says if it does not."""
+    command = ["systemctl", "daemon-reload"]
+    try:
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=_SYSTEMD_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as why:
+        return str(why)
+    return done.stdout.strip() or "it does not say why" if done.returncode else ""
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["listed", "absent"], "default": "listed"},
+            "state": {"type": "str", "choices": ["listed", "present", "absent"], "default": "listed"},
+            "texts": {"type": "dict", "default": {}},
+            "log_group": {"type": "str", "default": ""},
             "name": {"type": "str", "required": True},
             "user": {"type": "str", "required": True},
             "project_dir": {"type": "path", "required": True},
@@ -231,6 +314,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    if module.params["state"] == "present":
+        put(module)
     supervisord.find_supervisor(module)
     work(module)
 
@@ -307,8 +392,8 @@ def absent(module: AnsibleModule, result: dict[str, Any], project_logs: str, fol
             module.warn(f"{why.strerror} while removing {path}.")
     with contextlib.suppress(OSError):
         os.rmdir(proof.FOLDER)
-    if any(path.startswith(_UNITS) for path in result["files"]):
-        subprocess.run(["systemctl", "daemon-reload"], timeout=_SYSTEMD_SECONDS, check=False)
+    if any(path.startswith(_UNITS) for path in result["files"]) and (problem := reload_units()):
+        module.warn(f"systemd does not read its units again: {problem}")
 
 
 if __name__ == "__main__":

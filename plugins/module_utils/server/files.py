@@ -8,12 +8,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import tempfile
 import uuid
 from typing import Iterator
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import backup_name, managed_file
-from ansible_collections.allianceauth.tuning.plugins.module_utils.server import privileges
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import guard_program, privileges
 
 KEPT_FILES = 10
 
@@ -52,19 +51,7 @@ def replace_file(path: str, content: str, uid: int, gid: int, kept: str = "") ->
 
 
 def _write(path: str, content: str, uid: int, gid: int) -> None:
-    # The dot keeps it out of "conf.d/*" patterns.
-    handle, temporary = tempfile.mkstemp(prefix="." + os.path.basename(path) + ".", dir=os.path.dirname(path))
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(content)
-            file.flush()
-            os.fchown(handle, uid, gid)
-            os.fchmod(handle, managed_file.MODE)
-            os.fsync(handle)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    guard_program.write(path, content.encode(errors="surrogateescape"), uid, gid, managed_file.MODE)
 
 
 def beside(path: str) -> str:
