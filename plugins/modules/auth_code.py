@@ -65,6 +65,7 @@ author:
 extends_documentation_fragment:
   - allianceauth.tuning.application
   - allianceauth.tuning.attributes
+  - allianceauth.tuning.guard
 attributes:
   check_mode:
     support: full
@@ -126,6 +127,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
     code,
     code_program,
     consumers,
+    guard,
     proof,
     supervisor_parser,
     supervisord,
@@ -226,14 +228,16 @@ def main() -> None:
             "lose_tasks": {"type": "bool", "default": False},
             "before": {"type": "str", "choices": ["stop", "start"], "default": "stop"},
             **celery_cli.APPLICATION_SPEC,
+            **guard.SPEC,
         },
         supports_check_mode=True,
     )
     supervisord.find_supervisor(module)
     given, host = module.params, socket.gethostname()
     if given["state"] == "kept":
-        if not module.check_mode:
-            keep(module, host)
+        with guard.as_owner(module):
+            if not module.check_mode:
+                keep(module, host)
         module.exit_json(changed=False)
     nothing = {"stop": "nothing was stopped", "start": "nothing was started"}[given["before"]]
     application = celery_cli.Application.configured(given, supervisord.MAIN_CONF)

@@ -46,6 +46,7 @@ author:
   - The allianceauth.tuning authors (@allianceauth)
 extends_documentation_fragment:
   - allianceauth.tuning.attributes
+  - allianceauth.tuning.guard
 attributes:
   check_mode:
     support: full
@@ -221,7 +222,7 @@ import socket
 import stat
 import time
 import xmlrpc.client
-from typing import Any, Collection
+from typing import Any, Collection, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import managed_file
@@ -375,6 +376,7 @@ def main() -> None:
             "supervisor_conf": {"type": "path", "required": True},
             "gunicorn_conf": {"type": "path", "required": True},
             "log_dir": {"type": "path", "required": True},
+            **guard.SPEC,
         },
         supports_check_mode=True,
     )
@@ -382,7 +384,13 @@ def main() -> None:
     if missing:
         module.fail_json(msg=missing)
     supervisord.find_supervisor(module)
-    given = module.params
+    with guard.as_owner(module):
+        found = look(module.params)
+    module.exit_json(changed=False, **found)
+
+
+def look(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the module returns."""
     link = link_to(given["supervisor_conf"], given["project"], given["project_dir"])
     user = project.user(given["user"])
     found: dict[str, Any] = {
@@ -431,7 +439,7 @@ def main() -> None:
         found["daemon"]["sockets"] = [status for status in sockets if status]
     except supervisor_parser.InvalidError as why:
         found["invalid"] = str(why)
-    module.exit_json(changed=False, **found)
+    return found
 
 
 if __name__ == "__main__":

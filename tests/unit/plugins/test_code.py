@@ -111,7 +111,8 @@ def test_a_full_disk_is_a_warning_and_undoes_nothing(why: Exception, monkeypatch
 
     said: list[str] = []
     user = pwd.getpwuid(os.getuid()).pw_name
-    params = {"state": "kept", "name": "myauth", "venv": "/venv", "user": user, "broker": {}, "sources": []}
+    given = {"state": "kept", "name": "myauth", "venv": "/venv", "user": user}
+    params = {**given, "broker": {}, "sources": [], "guard": {}}
     module = SimpleNamespace(params=params, check_mode=False, warn=said.append, exit_json=end)
     monkeypatch.setattr(code, "keep", keep)
     monkeypatch.setattr(auth_code, "AnsibleModule", lambda **_given: module)
