@@ -94,8 +94,9 @@ def apply(declared: Declared, info: Mapping[str, Any], wanted: Wanted, steps: It
     too_much = memory.excess(declared, info)
     is_new = wanted.limits_set and text_differs and memory.exceeds_present(declared, info)
     refused = too_much if is_new else ""
-    others_stop = restarting.others_stop(declared, info) if "restart" in actions else ""
-    left_serving = restarting.left_serving(info, actions)
+    restarts = [restarting.others_stop(declared, info), restarting.stay_ended(info, plan.drain.workers)]
+    said = ["" if refused else too_much, restarting.left_serving(info, actions)]
+    said += restarts if "restart" in actions else []
     plan = replace(
         plan,
         refused=refused,
@@ -103,7 +104,7 @@ def apply(declared: Declared, info: Mapping[str, Any], wanted: Wanted, steps: It
         left_out=left_out,
         # Of a file that is replaced, what it differs in is no news.
         found=tuple(found if is_replaced else found + sockets),
-        warnings=(*plan.warnings, *filter(None, ["" if refused else too_much, left_serving, others_stop])),
+        warnings=(*plan.warnings, *filter(None, said)),
     )
     return _with_newer_code(plan, declared, info)
 

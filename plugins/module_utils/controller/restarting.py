@@ -170,6 +170,23 @@ def others_stop(declared: Declared, info: Mapping[str, Any]) -> str:
     return sentence if found else ""
 
 
+def stay_ended(info: Mapping[str, Any], workers: Iterable[str]) -> str:
+    """Return the sentence on those of the ``workers`` that supervisord does not start again once they have finished."""
+    ends = {
+        make_namespec(group["name"], process["name"])
+        for group in info.get("effective", {}).get("groups", [])
+        for process in group["processes"]
+        if not process.get("restarts", True)
+    }
+    names = " ".join(name for name in workers if name in ends)
+    sentence = (
+        f"supervisord does not start again what ends well, because autorestart is not true there: {names}. If this run "
+        "is called off or interrupted while they finish their tasks, they stay stopped then, until somebody starts "
+        f"them: sudo supervisorctl start {names}"
+    )
+    return sentence if names else ""
+
+
 def left_serving(info: Mapping[str, Any], actions: Mapping[str, Any]) -> str:
     """Return the sentence on workers that an earlier run has left to take tasks, and that this one does not end."""
     if not info["serving"] or "restart" in actions:

@@ -294,6 +294,8 @@ def _process(config: Any) -> dict[str, Any]:
         "autostart": bool(config.autostart),
         # Whether it runs all the time: supervisord starts it by itself, and again when it ends.
         "always_runs": bool(config.autostart and config.autorestart),
+        # Whether it is started again however it ends. Source: supervisor/datatypes.py, auto_restart
+        "restarts": getattr(config.autorestart, "__name__", "") == "RestartUnconditionally",
         # Automatic and None are no paths.
         **{key: value if isinstance(value, str) else None for key, value in logs.items()},
     }

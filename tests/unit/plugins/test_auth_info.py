@@ -171,6 +171,7 @@ OWN = f"""
 process_name = %(program_name)s_%(process_num)02d
 [program:by_hand]
 {RUN}autostart = false
+autorestart = true
 [program:once]
 {RUN}autorestart = false
 [program:not_there]
@@ -195,6 +196,12 @@ def effective(tmp_path: Path) -> dict[str, Any]:
     main = tmp_path / "supervisord.conf"
     main.write_text("[supervisord]\n[include]\nfiles = conf.d/*.conf\n")
     return supervisor_parser.effective(str(main))
+
+
+def test_only_what_has_autorestart_true_is_started_again_however_it_ends(effective: dict[str, Any]) -> None:
+    found = {process["name"]: process["restarts"] for group in effective["groups"] for process in group["processes"]}
+    # `unexpected` is supervisor's default.
+    assert (found["by_hand"], found["once"], found["alone"]) == (True, False, False)
 
 
 def test_what_is_expected_is_what_our_file_has_run_all_the_time_and_can(

@@ -18,7 +18,7 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller imp
 )
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.decided import Plan
 
-from tests.unit.plugins.planning import INFO, STEPS, WANTED, decide, declare, process
+from tests.unit.plugins.planning import INFO, STEPS, WANTED, decide, declare, on_disk, process
 
 
 @pytest.fixture
@@ -194,6 +194,23 @@ def test_a_restart_of_supervisord_names_the_site_and_workers_of_others_that_it_s
     assert said(plan.revert(declared, info, WANTED, INFO, file_is_back=True)) == []
     # Not where the tags leave the restart out.
     assert said(decide(defaults, info, ("configure",))) == []
+
+
+def test_workers_that_nobody_starts_again_once_they_have_finished_are_named(
+    defaults: dict[str, Any], info: dict[str, Any]
+) -> None:
+    def said(decided: Plan) -> list[str]:
+        return [warning for warning in decided.warnings if "autorestart is not true there: " in warning]
+
+    worker = {**on_disk("worker_00", "/venv/bin/celery"), "restarts": False}
+    info["effective"]["groups"] = [{"name": "myauth", "processes": [worker]}]
+    info["daemon"]["drift"]["changed"] = ["myauth"]
+    (sentence,) = said(decide(defaults, info))
+    assert sentence.endswith(": sudo supervisorctl start myauth:worker_00")
+    # Nothing stops.
+    assert said(decide(defaults, info, ("configure",))) == []
+    worker["restarts"] = True
+    assert said(decide(defaults, info)) == []
 
 
 def test_the_table_of_variables_is_that_of_the_role(role_defaults: dict[str, Any]) -> None:
