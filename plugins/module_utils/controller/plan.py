@@ -181,11 +181,12 @@ def restart(declared: Declared, info: Mapping[str, Any], wanted: Wanted, only: s
         table=(),
         warnings=(*filter(None, [plan.guard_report]), *restarting.differs(differ)),
     )
-    return _with_code(plan, declared, info)
+    plan = _with_code(plan, declared, info)
+    return replace(plan, code=restarting.beside(plan.code, declared, info, names, ours))
 
 
 def _with_newer_code(plan: Plan, declared: Declared, info: Mapping[str, Any]) -> Plan:
-    """Return an `apply`'s plan, with the look at what was installed that is due before it stops or starts programs.
+    """Return a plan with the look at what was installed that is due before it stops or starts programs.
 
     What has changed since all were restarted last is also looked at where no process is older, after a reboot or while
     all are stopped.
@@ -209,12 +210,9 @@ def _with_start(plan: Plan, declared: Declared, stopped: Sequence[str], changed:
     return replace(plan, code=code, warnings=(*plan.warnings, said))
 
 
-def _with_code(
-    plan: Plan, declared: Declared, info: Mapping[str, Any], looks: bool = True, starts: Iterable[str] = ()
-) -> Plan:
+def _with_code(plan: Plan, declared: Declared, info: Mapping[str, Any], starts: Iterable[str] = ()) -> Plan:
     """Return a plan that restarts, with what comes into service by that and has to be looked at before.
 
-    A run that does not look at it (``looks``) has nobody with new code take tasks beside workers with the old one.
     ``starts`` are processes that do not run now.
     """
     stops = [*plan.drain.workers, *plan.drain.site, *(name for names in plan.drain.stages for name in names)]
@@ -227,12 +225,12 @@ def _with_code(
         gunicorn=make_namespec(declared.project, "gunicorn") if restarting.serves(declared, [*stops, *starts]) else "",
     )
     said = restarting.comes_into_service(info, stops)
-    blind = "whether the new code has the same tasks is not looked at here." if said and not looks else ""
-    if unknown:
-        blind = f"which tasks {', '.join(unknown)} know cannot be asked, and the new code may have others."
-    if blind and plan.handover:
-        said.append(f"nobody takes tasks while the workers restart: {blind}")
-    return replace(plan, code=code, handover={} if blind else plan.handover, warnings=(*plan.warnings, *said))
+    if unknown and plan.handover:
+        said.append(
+            f"nobody takes tasks while the workers restart: which tasks {', '.join(unknown)} know cannot be asked, and "
+            "the new code may have others."
+        )
+    return replace(plan, code=code, handover={} if unknown else plan.handover, warnings=(*plan.warnings, *said))
 
 
 def _process_of(node: str) -> str:
@@ -257,7 +255,7 @@ def rollback(declared: Declared, info: Mapping[str, Any], wanted: Wanted, replac
         actions={"restart": why} if why else {},
         warnings=(*plan.warnings, *filter(None, [restarting.others_stop(declared, info) if why else ""])),
     )
-    return _with_code(plan, declared, info, looks=False) if why else plan
+    return _with_newer_code(plan, declared, info)
 
 
 def remove(

@@ -260,7 +260,8 @@ def test_a_kept_file_says_itself_what_it_has_to_show(defaults: dict[str, Any], i
     assert decided.expected.processes == ("myauth:worker_00",)
     info["orphans"] = []
     assert list(plan.rollback(declare(defaults), info, WANTED, replaced=True).handover) == ["myauth:worker_00"]
-    # What was installed since may have other tasks, and this run does not look.
+    assert not plan.rollback(declare(defaults), info, WANTED, replaced=True).code.asked
+    # What was installed since is looked at before anything stops, as it may have other tasks.
     info["code"] = {
         "packages": [{"name": "app", "version": "2.0", "time": info["now"]}],
         "sources": [],
@@ -268,8 +269,9 @@ def test_a_kept_file_says_itself_what_it_has_to_show(defaults: dict[str, Any], i
         "kept": {"versions": {}, "time": 0.0},
     }
     decided = plan.rollback(declare(defaults), info, WANTED, replaced=True)
-    assert decided.handover == {}
-    assert any("nobody takes tasks while the workers restart: whether" in said for said in decided.warnings)
+    assert decided.code.asked
+    assert decided.code.nodes == ("worker_00@auth1",)
+    assert any("with this restart comes into service what is newer than" in said for said in decided.warnings)
 
 
 def test_a_kept_file_says_itself_which_pool_is_single(defaults: dict[str, Any], info: dict[str, Any]) -> None:
