@@ -12,7 +12,8 @@ version_added: 0.1.0
 description:
   - Loads the project as its gunicorn and its workers load it, and refuses what would not come back from a restart.
   - It is refused that the project, its Celery application or gunicorn's configuration does not load, that migrations
-    are not applied, and that tasks wait which only the workers that run now have.
+    are not applied, that tasks wait which only the workers that run now have, and that of what is restarted and what
+    runs on one may queue tasks that the other would discard.
   - It is warned of errors of Django's check and of requirements of packages that are not met.
   - Run it as root; the project is loaded as O(user).
 options:
@@ -29,6 +30,16 @@ options:
     required: true
   nodes:
     description: The Celery nodes of the workers that are to be restarted.
+    type: list
+    elements: str
+    default: []
+  staying:
+    description: The Celery nodes of workers that run on.
+    type: list
+    elements: str
+    default: []
+  queueing:
+    description: The processes (C(GROUP:PROCESS)) that run on and queue tasks.
     type: list
     elements: str
     default: []
@@ -57,7 +68,7 @@ options:
     choices: [stop, start]
     default: stop
   lose_tasks:
-    description: Whether tasks may be lost that only the workers have which run now.
+    description: Whether tasks may be lost that only the code of before or only the installed one has.
     type: bool
     default: false
 author:
@@ -174,6 +185,18 @@ def refusal(given: dict[str, Any], found: dict[str, Any]) -> str:
             f"{shortened(tasks)}; run it again once the workers have done them, or accept their loss with "
             "auth_restart_lose_tasks"
         )
+    way_out = "restart all programs, without auth_restart_only, or accept that with auth_restart_lose_tasks"
+    if found["new"]:
+        return (
+            "the workers that run on would discard tasks which the installed code may queue and they do not have: "
+            f"{shortened(found['new'])}; {way_out}"
+        )
+    if found["gone"] and given["queueing"]:
+        return (
+            f"{' and '.join(given['queueing'])} would go on with the code of before and may queue tasks that the "
+            f"installed code does not have, so that its workers would discard them: {shortened(found['gone'])}; "
+            f"{way_out}"
+        )
     return ""
 
 
@@ -221,6 +244,8 @@ def main() -> None:
             "state": {"type": "str", "choices": ["checked", "kept"], "default": "checked"},
             "name": {"type": "str", "required": True},
             "nodes": {"type": "list", "elements": "str", "default": []},
+            "staying": {"type": "list", "elements": "str", "default": []},
+            "queueing": {"type": "list", "elements": "str", "default": []},
             "broker": {"type": "dict", "default": {}},
             "sources": {"type": "list", "elements": "dict", "default": []},
             "gunicorn": {"type": "str", "default": ""},
@@ -233,16 +258,22 @@ def main() -> None:
         supports_check_mode=True,
     )
     supervisord.find_supervisor(module)
+    with guard.as_owner(module):
+        if module.params["state"] == "checked":
+            module.exit_json(changed=False, **check(module))
+        if not module.check_mode:
+            keep(module, socket.gethostname())
+    module.exit_json(changed=False)
+
+
+def check(module: AnsibleModule) -> dict[str, Any]:
+    """Return what the module returns, or end it with what is refused."""
     given, host = module.params, socket.gethostname()
-    if given["state"] == "kept":
-        with guard.as_owner(module):
-            if not module.check_mode:
-                keep(module, host)
-        module.exit_json(changed=False)
     nothing = {"stop": "nothing was stopped", "start": "nothing was started"}[given["before"]]
     application = celery_cli.Application.configured(given, supervisord.MAIN_CONF)
     try:
-        found = application.ask(inspect.getsource(code_program), [given["project"], *given["nodes"]], _SECONDS)
+        words = [given["project"], *given["nodes"], "--", *given["staying"]]
+        found = application.ask(inspect.getsource(code_program), words, _SECONDS)
     except celery_cli.CannotAskError as why:
         elsewhere = celery_cli.no_redis(str(why))
         if elsewhere:
@@ -266,13 +297,12 @@ def main() -> None:
     for said in warnings(found):
         module.warn(f"{host}: {managed_file.redacted(said, secrets)}.")
     logs = supervisor_parser.worker_logs(supervisord.MAIN_CONF, given["project"]) if found["apart"] else []
-    module.exit_json(
-        changed=False,
-        apart=found["apart"],
-        queues=found["queues"] if tuple(found["celery"]) >= consumers.GIVES_BACK else [],
-        logs={path: audit_logs.size_of(path) for path in logs},
-        since=time.time() if found["apart"] else 0.0,
-    )
+    return {
+        "apart": found["apart"],
+        "queues": found["queues"] if tuple(found["celery"]) >= consumers.GIVES_BACK else [],
+        "logs": {path: audit_logs.size_of(path) for path in logs},
+        "since": time.time() if found["apart"] else 0.0,
+    }
 
 
 if __name__ == "__main__":

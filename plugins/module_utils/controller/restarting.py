@@ -9,7 +9,7 @@ In all functions ``info`` is `auth_info`'s result, and ``only`` the value of ``a
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Iterable, Mapping
+from typing import Any, Collection, Iterable, Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import memory, outdated
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
@@ -27,12 +27,15 @@ class Code:
     ``asked`` says whether anything is. ``nodes`` are the Celery nodes of the workers that stop, ``gunicorn`` is the
     process (GROUP:PROCESS) whose configuration has to load, "" for none. ``noted`` says whether the packages are noted
     as in service once the programs run: not if one ran on, of which nobody knows what code it has.
+    ``staying`` are the nodes of workers that run on, and ``queueing`` the processes that run on and queue tasks.
     """
 
     asked: bool = False
     nodes: tuple[str, ...] = ()
     gunicorn: str = ""
     noted: bool = False
+    staying: tuple[str, ...] = ()
+    queueing: tuple[str, ...] = ()
 
 
 def refusals(declared: Declared, info: Mapping[str, Any], only: str, host: str) -> list[str]:
@@ -119,6 +122,25 @@ def drain(whole: Drain, info: Mapping[str, Any], names: Iterable[str]) -> Drain:
 def serves(declared: Declared, names: Iterable[str]) -> bool:
     """Whether the site's gunicorn is among the processes."""
     return bool(declared.gunicorn) and make_namespec(declared.project, "gunicorn") in set(names)
+
+
+def beside(
+    code: Code, declared: Declared, info: Mapping[str, Any], names: Collection[str], nodes: Mapping[str, str]
+) -> Code:
+    """Return it with what runs on with the code of before, if not all programs are restarted.
+
+    ``nodes`` has the Celery node of each worker (GROUP:PROCESS).
+    """
+    on = [
+        process
+        for process in info["daemon"]["processes"]
+        if process["group"] == declared.project and process["pid"] and process["namespec"] not in names
+    ]
+    return replace(
+        code,
+        staying=tuple(nodes[process["namespec"]] for process in on if process["namespec"] in nodes),
+        queueing=tuple(process["namespec"] for process in on if process["kind"] in ("beat", "gunicorn")),
+    )
 
 
 def differs(unread: Mapping[str, Iterable[str]]) -> list[str]:

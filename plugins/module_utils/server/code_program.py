@@ -3,16 +3,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Load a project as it is installed now, and say what would come into service with a restart.
 
-    python -B -c SOURCE PROJECT [NODE]...
+    python -B -c SOURCE PROJECT [NODE]... -- [STAYING]...
 
 Run in the project's folder by the project's user with the venv's Python; it reads only, and raises whatever loading the
-project raises. NODE are the Celery nodes of the workers that are to be restarted. The answer is one line of JSON:
+project raises. NODE are the Celery nodes of the workers that are to be restarted, STAYING those of workers that run on.
+The answer is one line of JSON:
 
 ``errors``: what Django's check says that is an error; ``migrations``: those that are not applied;
 ``unmet``: sentences on requirements of packages that are not met;
 ``unasked``: what of these two could not be asked for, and why;
 ``lost``: tasks that the nodes know and the installed code does not, each with its ``task``, where it waits (``where``)
-and how many there are (``count``); ``unseen``: names of such tasks if the broker's queues cannot be looked into;
+and how many there are (``count``); ``gone``: the names of all such tasks; ``unseen``: the same if the broker's queues
+cannot be looked into; ``new``: tasks that the installed code knows and one of STAYING does not;
 ``apart``: why workers with the installed code and those that run must not take tasks from one queue, "" if they may;
 ``queues``: those that an installed worker takes tasks from whose command names none; empty if a worker cannot begin
 with another queue than the project knows; ``celery``: the first two numbers of the installed Celery's version;
@@ -147,24 +149,34 @@ def answered(said: Any) -> dict[str, Any]:
     return {node: one for node, one in (said or {}).items() if not (isinstance(one, dict) and "error" in one)}
 
 
-def lost(app: Any, nodes: list[str]) -> dict[str, Any]:
-    """Return ``lost``, ``unseen``, ``apart`` and ``problem``."""
-    asked = app.control.inspect(destination=nodes, timeout=_ANSWER_SECONDS, limit=len(nodes))
+def lost(app: Any, nodes: list[str], staying: list[str]) -> dict[str, Any]:
+    """Return ``lost``, ``gone``, ``unseen``, ``new``, ``apart`` and ``problem``."""
+    both = [*nodes, *staying]
+    asked = app.control.inspect(destination=both, timeout=_ANSWER_SECONDS, limit=len(both))
     # NAME, or NAME [OPTION=VALUE]
-    registered = {
-        node: {name.partition(" ")[0] for name in names} for node, names in answered(asked.registered()).items()
-    }
-    apart = differences(registered, {name for name in app.tasks if not name.startswith("celery.")}, nodes)
-    # What those alone know that do not answer, nobody can look for.
-    problem = silent(registered, nodes)
+    known = {node: {name.partition(" ")[0] for name in names} for node, names in answered(asked.registered()).items()}
+    registered = {node: names for node, names in known.items() if node in nodes}
+    installed = {name for name in app.tasks if not name.startswith("celery.")}
     gone = {name for names in registered.values() for name in names} - set(app.tasks)
-    if not gone:
-        return {"lost": [], "unseen": [], "apart": apart, "problem": problem}
+    found: dict[str, Any] = {
+        "lost": [],
+        "gone": sorted(gone),
+        "unseen": [],
+        "new": sorted({name for node in staying for name in installed - known.get(node, installed)}),
+        "apart": differences(registered, installed, nodes),
+        # What those alone know that do not answer, nobody can look for.
+        "problem": silent(known, both),
+    }
+    return {**found, **waiting(app, asked, nodes, gone)} if gone else found
+
+
+def waiting(app: Any, asked: Any, nodes: list[str], gone: set[str]) -> dict[str, Any]:
+    """Return ``lost`` and ``unseen`` of the tasks that are ``gone``; ``asked`` is the inspection of some nodes."""
     counted: Counter[tuple[str, str]] = Counter()
     # A worker gives these back to the queue when it stops.
     for what in ("scheduled", "reserved"):
         for node, tasks in answered(getattr(asked, what)()).items():
-            for task in tasks:
+            for task in tasks if node in nodes else []:
                 counted[str((task.get("request") or task).get("name")), f"held by {node}"] += 1
     queues = {queue["name"] for found in answered(asked.active_queues()).values() for queue in found}
     queues.add(app.conf.task_default_queue)
@@ -178,10 +190,10 @@ def lost(app: Any, nodes: list[str]) -> dict[str, Any]:
             unseen = sorted(gone)
     found = [{"task": name, "where": where, "count": count} for (name, where), count in counted.items() if name in gone]
     found.sort(key=lambda one: (str(one["task"]), str(one["where"])))
-    return {"lost": found, "unseen": unseen, "apart": apart, "problem": problem}
+    return {"lost": found, "unseen": unseen}
 
 
-def answers(project: str, nodes: list[str]) -> dict[str, Any]:
+def answers(project: str, nodes: list[str], staying: list[str]) -> dict[str, Any]:
     """Return all answers. Raises whatever loading the project raises."""
     app = load(project)
     unasked: list[str] = []
@@ -191,13 +203,13 @@ def answers(project: str, nodes: list[str]) -> dict[str, Any]:
         "unmet": answer_to("the requirements of packages", unmet, unasked),
         "unasked": unasked,
     }
-    found.update(lost=[], unseen=[], apart="", queues=[], celery=[], problem="")
-    if nodes:
+    found.update(lost=[], gone=[], unseen=[], new=[], apart="", queues=[], celery=[], problem="")
+    if nodes or staying:
         found["celery"] = [int(part) for part in metadata.version("celery").split(".")[:2]]
         if app.conf.task_create_missing_queues:
             found["queues"] = sorted(app.amqp.queues.consume_from)
         try:
-            found.update(lost(app, nodes))
+            found.update(lost(app, nodes, staying))
         except Exception as why:  # noqa: BLE001 - each kind of broker has its own
             found["problem"] = found["apart"] = " ".join(str(why).split())
     return found
@@ -206,7 +218,8 @@ def answers(project: str, nodes: list[str]) -> dict[str, Any]:
 def main() -> None:
     """Print the answers; what apps print while loading goes elsewhere."""
     with contextlib.redirect_stdout(sys.stderr):
-        found = answers(sys.argv[1], sys.argv[2:])
+        project, *names = sys.argv[1:]
+        found = answers(project, names[: names.index("--")], names[names.index("--") + 1 :])
     sys.stdout.write(json.dumps(found) + "\n")
 
 

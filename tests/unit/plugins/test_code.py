@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -34,6 +35,8 @@ NOTHING: dict[str, Any] = {
     "unmet": [],
     "unasked": [],
     "lost": [],
+    "gone": [],
+    "new": [],
     "unseen": [],
     "apart": "",
     "problem": "",
@@ -93,7 +96,7 @@ def test_a_check_that_raises_is_a_warning_and_keeps_nothing_from_coming_into_ser
     monkeypatch.setattr(code_program, "migrations", list)
     monkeypatch.setattr(code_program, "errors", raises)
     monkeypatch.setattr(code_program, "unmet", raises)
-    found = code_program.answers("myauth", [])
+    found = code_program.answers("myauth", [], [])
     assert auth_code.warnings(found) == [
         "Django's check could not be asked (RuntimeError: no table yet)",
         "the requirements of packages could not be asked (RuntimeError: no table yet)",
@@ -147,7 +150,38 @@ def test_a_node_that_says_that_it_cannot_counts_as_one_that_does_not_answer() ->
     nodes = ["worker_00@auth1", "worker_01@auth1"]
     said = "worker_01@auth1 did not say which tasks it has"
     # It may know tasks that the new code lacks and that wait: the run says that nobody could look for them.
-    assert code_program.lost(app, nodes) == {"lost": [], "unseen": [], "apart": said, "problem": said}
+    found = code_program.lost(app, nodes, [])
+    assert found == {"lost": [], "gone": [], "unseen": [], "new": [], "apart": said, "problem": said}
+
+
+def test_what_is_restarted_alone_must_have_the_tasks_of_what_runs_on() -> None:
+    known = {"worker_00@auth1": ["app.a", "app.old"], "services@auth1": ["app.a"]}
+    asked = types.SimpleNamespace(registered=lambda: known, scheduled=dict, reserved=dict, active_queues=dict)
+    connection = types.SimpleNamespace(transport=types.SimpleNamespace(driver_type="sql"))
+    app: Any = types.SimpleNamespace(
+        control=types.SimpleNamespace(inspect=lambda **_options: asked),
+        tasks={"app.a": None, "app.new": None, "celery.chord": None},
+        conf=types.SimpleNamespace(task_default_queue="celery"),
+        connection_for_read=lambda **_options: contextlib.nullcontext(connection),
+    )
+    # Of the one that is restarted, what it knows and the new code does not; of the one that runs on, what it lacks.
+    found = code_program.lost(app, ["worker_00@auth1"], ["services@auth1"])
+    assert (found["gone"], found["new"]) == (["app.old"], ["app.new"])
+    given = {"unmigrated": False, "lose_tasks": False, "queueing": []}
+    found["migrations"] = []
+    said = auth_code.refusal(given, found)
+    assert "the workers that run on would discard tasks" in said
+    assert "app.new; restart all programs, without auth_restart_only" in said
+    # With beat and the site, all workers get the new code.
+    found = {**code_program.lost(app, ["worker_00@auth1", "services@auth1"], []), "migrations": []}
+    assert auth_code.refusal(given, found) == ""
+    said = auth_code.refusal({**given, "queueing": ["myauth:beat"]}, found)
+    assert said.startswith("myauth:beat would go on with the code of before")
+    assert "discard them: app.old; restart all programs" in said
+    assert auth_code.refusal({**given, "queueing": ["myauth:beat"], "lose_tasks": True}, found) == ""
+    # Whoever does not answer may lack any: that is told.
+    found = code_program.lost(app, [], ["silent@auth1"])
+    assert (found["new"], found["problem"]) == ([], "silent@auth1 did not say which tasks it has")
 
 
 def test_no_worker_is_started_beside_one_that_lacks_a_task() -> None:

@@ -55,6 +55,7 @@ def test_all_of_ours_is_restarted_in_the_stages_of_a_drain_and_no_neighbour(
     assert decided.connections == 13
     assert set(decided.expected.nodes) == set(decided.code.nodes) == {"worker_00@auth1"}
     assert decided.code.gunicorn == "myauth:gunicorn"
+    assert decided.code.staying == decided.code.queueing == ()
 
 
 @pytest.mark.parametrize(
@@ -76,6 +77,10 @@ def test_one_program_alone_is_restarted_with_the_listener_that_watches_it(
     assert bool(decided.expected.site) == (only == "gunicorn")
     assert bool(decided.handover) == bool(decided.code.nodes) == (only == "worker")
     assert decided.connections == {"worker": 10, "gunicorn": 3}.get(only, 0)
+    # Both may queue tasks that the other code does not have.
+    assert decided.code.staying == (() if only == "worker" else ("worker_00@auth1",))
+    queueing = {"myauth:beat", "myauth:gunicorn"} - {f"myauth:{only}"}
+    assert set(decided.code.queueing) == queueing
 
 
 def test_an_orphan_stops_with_its_kind(defaults: dict[str, Any], info: dict[str, Any]) -> None:

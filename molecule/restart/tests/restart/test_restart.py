@@ -254,6 +254,12 @@ def test_a_version_that_does_not_load_is_refused(host: Any) -> None:
     said = refused(host)
     assert "does not load, so nothing was stopped: " in said
     assert "No module named 'no_such_module_of_the_lab'" in said
+    # So is the way back to the file before, which would end in the same.
+    file = server.configuration(host)
+    said = refused(host, job="rollback")
+    assert "does not load, so nothing was stopped: " in said
+    assert said.endswith("The previous supervisor.conf is back, and its programs run.")
+    assert server.configuration(host) == file
     install(host, "2.0")
 
 
@@ -266,9 +272,12 @@ def test_a_migration_that_is_not_applied_is_refused(host: Any) -> None:
     said = refused(host, *playbook.extra_vars({"auth_worker_concurrency": 7}), job="apply")
     assert "nothing was stopped, for these migrations are not applied: lab_app.0001_initial" in said
     assert server.configuration(host) == file
-    # A variable allows it; beat alone, to be quick.
-    allowed = play.run("restart", "-e", "auth_restart_only=beat", "-e", "auth_restart_unmigrated=true")
-    assert allowed.status == 0
+    # A variable allows it; beat alone, to be quick. It may queue a task that the workers do not have.
+    allowed = ("-e", "auth_restart_only=beat", "-e", "auth_restart_unmigrated=true")
+    said = refused(host, *allowed)
+    assert "nothing was stopped, for the workers that run on would discard tasks" in said
+    assert "they do not have: lab_app.only_4; restart all programs" in said
+    assert play.run("restart", *allowed, "-e", "auth_restart_lose_tasks=true").status == 0
 
 
 def test_requirements_that_are_not_met_are_a_warning(host: Any) -> None:
