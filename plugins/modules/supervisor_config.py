@@ -135,8 +135,9 @@ value_changes:
 waiting:
   description:
     - What the project says of tasks that wait for their time, as far as it can be asked. The C(default_queue), how many
-      of them a worker process holds at most (C(eta_limit)), how many a model update queues (C(countdown), with
-      C(tasks) and C(seconds)), and the C(broker), with its C(address), and the C(identity) that all who use it see.
+      of them a worker process holds at most (C(eta_limit)), how many a model update queues (C(countdown), with C(tasks)
+      and C(seconds)), the queues that tasks are sent to (C(routed)), and the C(broker), with its C(address), and the
+      C(identity) that all who use it see.
   returned: O(application) is given
   type: dict
 beat_broker:

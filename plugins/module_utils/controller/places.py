@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the allianceauth.tuning authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Compare the tasks with a countdown that a model update queues with the places that worker processes have for them."""
+"""Compare what the project queues with what its workers take: queues, and places for tasks with a countdown."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ def places(asked: Mapping[str, Any], processes: int) -> dict[str, int] | None:
 
 
 def pools(declared: Declared) -> list[dict[str, Any]]:
-    """Return each pool: its ``queues`` (none: the default one), ``processes`` and the ``variable`` for them."""
+    """Return each pool: ``name``, ``queues`` (none: the default one), ``processes`` and the ``variable`` for these."""
     return [
         {
+            "name": worker.name,
             "queues": list(worker.queues),
             "processes": worker.numprocs,
             "variable": "auth_worker_numprocs"
@@ -70,6 +71,22 @@ def lines(asked: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> tuple
         "broker."
     )
     return line, warning
+
+
+def unrouted(asked: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a sentence on each pool with a queue that no task is sent to; ``found`` is `pools`'."""
+    routed = asked.get("routed")
+    if routed is None:
+        return []
+    known = {*routed, asked.get("default_queue") or DEFAULT_QUEUE}
+    wrong = {pool["name"]: [queue for queue in pool["queues"] if queue not in known] for pool in found}
+    return [
+        f"the pool {name} takes tasks from {' and '.join(queues)}, to which neither the project nor an app sends any: "
+        f"they send them to {', '.join(sorted(known))}. Celery makes a queue of any name, so correct it in "
+        "auth_workers if it is misspelt."
+        for name, queues in wrong.items()
+        if queues
+    ]
 
 
 def _enough(counted: Mapping[str, int], serving: Sequence[Mapping[str, Any]]) -> int:

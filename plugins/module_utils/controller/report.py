@@ -155,7 +155,9 @@ class Report:
 
     def warnings(self) -> list[str]:
         """Return a sentence for what only the run has found out."""
-        found = [self._places()[1], self._discarded(), *map(_died, self._dead())]
+        asked = self._results.get("checked", {}).get("waiting", {})
+        found = [self._places()[1], *places.unrouted(asked, self.plan["pools"])]
+        found += [self._discarded(), *map(_died, self._dead())]
         return [f"{self.host}: {said}" for said in found if said]
 
     def _dead(self) -> list[str]:

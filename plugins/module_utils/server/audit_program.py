@@ -5,14 +5,15 @@
 
     python -B -c SOURCE PROJECT [SECONDS]
 
-Run in the project's folder by the project's user with the venv's Python; it reads only. The length of
-the queues is taken twice, SECONDS apart. Without them only ``default_queue``, ``eta_limit`` and ``countdown`` are
-asked, of a project that is loaded as gunicorn loads it. What cannot be asked is null. The answer is one line of JSON:
+Run in the project's folder by the project's user with the venv's Python; it reads only. The length of the queues is
+taken twice, SECONDS apart. Without them only ``default_queue``, ``routed``, ``eta_limit`` and ``countdown`` are asked,
+of a project that is loaded as gunicorn loads it. What cannot be asked is null. The answer is one line of JSON:
 
 ``broker``: its ``address`` without a password, ``identity``, the same for all that use this one, or the
 ``problem`` why it does not answer, and then nothing of queues, nodes and Redis;
 ``queues``: for each queue its length ``before`` and ``after``, and what routes there (``tasks``);
-``default_queue``; ``nodes``: for each Celery node its ``queues``, ``pool``, ``active``, ``reserved`` and
+``default_queue``; ``routed``: the queues that tasks are sent to; ``nodes``: for each Celery node its ``queues``,
+``pool``, ``active``, ``reserved`` and
 ``scheduled``; ``eta_limit``: tasks with a countdown that a worker process holds at most;
 ``countdown``: what a model update queues (``tasks``) within how many ``seconds``;
 ``redis`` and ``database``: settings and counters, by their own names.
@@ -61,6 +62,12 @@ def routes(app: Any) -> dict[str, list[str]]:
         if queue:
             found.setdefault(queue, []).append(entry["task"])
     return found
+
+
+def routed(app: Any) -> list[str]:
+    """Return the queues that tasks are sent to; gunicorn does not load all tasks."""
+    app.loader.import_default_modules()
+    return sorted(routes(app))
 
 
 def lengths(connection: Any, queues: list[str]) -> dict[str, int]:
@@ -215,6 +222,8 @@ def which_broker(app: Any) -> dict[str, Any]:
 def waiting(project: str) -> dict[str, Any]:
     """Load the project as gunicorn does, and return what it takes to count places for tasks with a countdown.
 
+    With the queues that are ``routed``.
+
     With the ``broker``'s identity and address, None if they cannot be had.
 
     Raises whatever loading the project raises; what cannot be asked is left out.
@@ -227,6 +236,7 @@ def waiting(project: str) -> dict[str, Any]:
         app = find_app(project)
         return {
             "default_queue": app.conf.task_default_queue,
+            "routed": attempt(routed, app),
             "eta_limit": getattr(app.conf, "worker_eta_task_limit", None),
             "countdown": attempt(countdown),
             "broker": attempt(which_broker, app),

@@ -158,7 +158,7 @@ CHANGES: dict[str, tuple[Change, str, str, str, str]] = {
         "PROCESS@HOST",
     ),
     "two nodes of one name": (
-        lambda look: one_more_worker(look, "heavy", looks.worker_arguments("worker_00", "-Q", "heavy")),
+        lambda look: one_more_worker(look, "heavy", looks.worker_arguments("worker_00", "-Q", "celery")),
         "high",
         "node-name-twice",
         "myauth:worker_00 on auth1, myauth:heavy on auth1 have this name",
@@ -172,6 +172,13 @@ CHANGES: dict[str, tuple[Change, str, str, str, str]] = {
         "queue-without-worker",
         "no worker consumes it; mails.tasks.send go there; 4 tasks wait",
         "auth_workers: [{name: worker_mails, queues: [mails]}]",
+    ),
+    "a misspelt queue": (
+        lambda look: one_more_worker(look, "heavy", looks.worker_arguments("heavy", "-Q", "celery,hevy")),
+        "low",
+        "queue-without-tasks",
+        "heavy takes tasks from it, and neither the project nor an app sends any there: they send them to celery, ser",
+        "correct the queue's name",
     ),
     "more than is done": (
         lambda look: look["projects"][0]["asked"]["queues"]["celery"].update(before=100, after=130),

@@ -74,9 +74,9 @@ def test_what_processes_hold_is_shown_as_it_is_after_the_restart() -> None:
 
 
 POOLS: list[dict[str, Any]] = [
-    {"queues": ["services"], "processes": 1, "variable": "numprocs of worker_services in auth_workers"},
-    {"queues": [], "processes": 2, "variable": "auth_worker_numprocs"},
-    {"queues": ["celery", "heavy"], "processes": 1, "variable": "numprocs of heavy in auth_workers"},
+    {"name": "services", "queues": ["services"], "processes": 1, "variable": "numprocs of services in auth_workers"},
+    {"name": "worker", "queues": [], "processes": 2, "variable": "auth_worker_numprocs"},
+    {"name": "heavy", "queues": ["celery", "heavy"], "processes": 1, "variable": "numprocs of heavy in auth_workers"},
 ]
 
 
@@ -94,6 +94,18 @@ def test_where_nothing_limits_waiting_tasks_nothing_is_said_of_places(waiting: d
     told = report.Report("auth1", {**PLAN, "pools": POOLS}, {"checked": {"waiting": waiting}}, check_mode=True)
     assert told.warnings() == []
     assert told.lines()[-1] == "  beat"
+
+
+def test_a_queue_that_no_task_is_sent_to_is_warned_of() -> None:
+    def said(routed: list[str] | None) -> list[str]:
+        checked = {"waiting": {"default_queue": "celery", "routed": routed}}
+        return report.Report("auth1", {**PLAN, "pools": POOLS}, {"checked": checked}, check_mode=True).warnings()
+
+    # Nothing is said where the project could not be asked.
+    assert said(["celery", "heavy", "services"]) == said(None) == []
+    (sentence,) = said(["celery", "hevy", "services"])
+    assert sentence.startswith("auth1: the pool heavy takes tasks from heavy, to which neither the project nor an app")
+    assert "they send them to celery, hevy, services" in sentence
 
 
 def test_it_says_so_if_there_was_nothing_to_do() -> None:

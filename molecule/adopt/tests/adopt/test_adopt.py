@@ -88,9 +88,9 @@ def applied(checked: playbook.Run) -> playbook.Run:
     return playbook.apply()
 
 
-def test_the_audit_finds_the_memmon_that_watches_nothing(audited: Audit) -> None:
+def test_the_audit_finds_the_memmon_that_watches_nothing_and_the_queue_without_tasks(audited: Audit) -> None:
     assert audited.run.status == 0
-    assert ("high", "limit-without-process") in audited.found
+    assert {("high", "limit-without-process"), ("low", "queue-without-tasks")} <= audited.found
 
 
 def test_adopt_describes_the_server_and_touches_nothing_there(
@@ -159,6 +159,7 @@ def test_apply_would_change_what_was_announced_and_nothing_else(adopted: playboo
 
 def test_what_was_applied_differs_by_that_alone(host: Any, before: dict[str, Any], applied: playbook.Run) -> None:
     assert applied.status == 0
+    assert "the pool worker_heavy takes tasks from heavy, to which neither" in " ".join(applied.output.split())
     now, then = before["settings"], settings(host)
     assert {name for name in {*now, *then} if not name.startswith("memmon")} == {*now} - {"memmon"}
     differing = {

@@ -32,6 +32,7 @@ def findings(look: Mapping[str, Any]) -> list[Finding]:
             *_silent(one),
             *_broker(one),
             *_without_worker(one, own),
+            *_without_tasks(one, own),
             *_backlog(look, one, own),
             *_places(one, own),
         ]
@@ -107,6 +108,23 @@ def _without_worker(one: Mapping[str, Any], own: list[Worker]) -> Iterator[Findi
             f"auth_workers: [{{name: worker_{queue}, queues: [{queue}]}}]"
             if queue not in ("services", DEFAULT_QUEUE)
             else "ansible-playbook allianceauth.tuning.apply (it brings a worker for this queue)",
+            one["name"],
+        )
+
+
+def _without_tasks(one: Mapping[str, Any], own: list[Worker]) -> Iterator[Finding]:
+    queues = one["asked"].get("queues")
+    known = {*routed(one), one["asked"].get("default_queue", DEFAULT_QUEUE)}
+    for queue in sorted({queue for worker in own for queue in worker.queues} - known) if queues is not None else []:
+        consumers = sorted({program(worker.process) for worker in own if queue in worker.queues})
+        yield Finding(
+            "low",
+            "queue-without-tasks",
+            queue,
+            f"{' and '.join(consumers)} takes tasks from it, and neither the project nor an app sends any there: they "
+            f"send them to {', '.join(sorted(known))}",
+            "Celery makes a queue of any name, so a misspelt one is never told, and its workers do nothing.",
+            "correct the queue's name, or take the pool out, unless something else sends tasks there by name",
             one["name"],
         )
 
