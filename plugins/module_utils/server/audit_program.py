@@ -13,8 +13,8 @@ of a project that is loaded as gunicorn loads it. What cannot be asked is null. 
 ``problem`` why it does not answer, and then nothing of queues, nodes and Redis;
 ``queues``: for each queue its length ``before`` and ``after``, and what routes there (``tasks``);
 ``default_queue``; ``routed``: the queues that tasks are sent to; ``nodes``: for each Celery node its ``queues``,
-``pool``, ``active``, ``reserved`` and
-``scheduled``; ``eta_limit``: tasks with a countdown that a worker process holds at most;
+``pool``, ``active``, ``reserved`` and ``scheduled``; ``eta_limit``: tasks with a countdown that a worker process holds
+at most;
 ``countdown``: what a model update queues (``tasks``) within how many ``seconds``;
 ``redis`` and ``database``: settings and counters, by their own names.
 """
@@ -172,7 +172,7 @@ def answers(project: str, seconds: float) -> dict[str, Any]:
         if type(why).__module__.partition(".")[0] == "redis":
             return {"broker": {"address": "Redis", "problem": " ".join(str(why).split())}}
         raise
-    routed = routes(app)
+    destinations = routes(app)
     with app.connection_for_read(connect_timeout=_ANSWER_SECONDS) as connection:
         broker = {
             "address": f"{connection.transport_cls}://{connection.hostname}:{connection.port}/{connection.virtual_host}"
@@ -192,13 +192,13 @@ def answers(project: str, seconds: float) -> dict[str, Any]:
         broker["identity"] = attempt(identity, connection)
         consumers = attempt(nodes, app)
         consumed = {queue for node in (consumers or {}).values() for queue in node["queues"]}
-        names = sorted({app.conf.task_default_queue, *routed, *consumed})
+        names = sorted({app.conf.task_default_queue, *destinations, *consumed})
         before, began = lengths(connection, names), time.monotonic()
         asked = attempt(redis, connection)
         time.sleep(max(0.0, seconds - (time.monotonic() - began)))
         after = lengths(connection, names)
         queues = {
-            name: {"before": before[name], "after": after[name], "tasks": routed.get(name, [])[:_EXAMPLES]}
+            name: {"before": before[name], "after": after[name], "tasks": destinations.get(name, [])[:_EXAMPLES]}
             for name in names
         }
         return {**found, "queues": queues, "nodes": consumers, "redis": asked}
@@ -222,9 +222,7 @@ def which_broker(app: Any) -> dict[str, Any]:
 def waiting(project: str) -> dict[str, Any]:
     """Load the project as gunicorn does, and return what it takes to count places for tasks with a countdown.
 
-    With the queues that are ``routed``.
-
-    With the ``broker``'s identity and address, None if they cannot be had.
+    With the queues that are ``routed``, and the ``broker``'s identity and address, None if they cannot be had.
 
     Raises whatever loading the project raises; what cannot be asked is left out.
     """
