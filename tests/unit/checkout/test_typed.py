@@ -107,11 +107,17 @@ def test_playbooks_are_found_by_their_path(tmp_path: Path) -> None:
     assert [Path(name).name for name in re.findall(r"(?m)^playbook: (.*)$", said)] == names
 
 
-@pytest.mark.parametrize("file", sorted(CHECKOUT.glob("playbooks/*.yml")), ids=lambda file: file.stem)
-def test_a_misspelt_group_is_refused(file: Path, tmp_path: Path) -> None:
+def test_every_playbook_but_adopt_chooses_its_hosts_as_apply_does() -> None:
+    plays = {file.stem: yaml.safe_load(file.read_text()) for file in CHECKOUT.glob("playbooks/*.yml")}
+    others = {play["hosts"] for name, found in plays.items() for play in found if name != "adopt"}
+    assert others == {plays["apply"][0]["hosts"]}
+
+
+@pytest.mark.parametrize("name", ["adopt", "apply"])
+def test_a_misspelt_group_is_refused(name: str, tmp_path: Path) -> None:
     inventory = "auth_server: {hosts: {a: {ansible_connection: local}}}"
     (tmp_path / "hosts.yml").write_text(inventory)
-    command = f"ansible-playbook -i {tmp_path}/hosts.yml {file} --list-hosts"
+    command = f"ansible-playbook -i {tmp_path}/hosts.yml playbooks/{name}.yml --list-hosts"
     said = refusal(command, tmp_path)
     assert "The inventory has no servers in a group auth_servers: name them there, or another one with -i." in said
     right = inventory.replace("auth_server:", "auth_servers:") + "\ndatabases: {hosts: {b: {}}}"
