@@ -284,6 +284,12 @@ def pid(host: Any, process: str) -> str:
     return str(host.run(f"supervisorctl pid myauth:{process}").stdout.strip())
 
 
+def none_serves(host: Any) -> bool:
+    """Whether no worker of a run is left that was to take tasks meanwhile; what such a one runs it finishes first."""
+    units = "systemctl list-units --all --plain --no-legend 'allianceauth-tuning-myauth-worker-*'"
+    return wait(lambda: run(host, units).strip(), lambda shown: not shown) == ""
+
+
 def release(host: Any, key: str) -> None:
     """Let a task of the lab, or a request, end. Source: lab_tasks/patience.py."""
     run(host, f"touch /var/lib/lab/release-{key}")

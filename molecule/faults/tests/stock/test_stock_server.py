@@ -24,6 +24,15 @@ def test_an_unreachable_index_leaves_the_server_as_it_was(host: Any) -> None:
 
 
 @pytest.mark.thorough
+def test_a_restart_of_a_server_that_was_never_tuned_names_apply(host: Any) -> None:
+    before = server.traces(host)
+    said = play.verdict(play.run("restart"))
+    assert f"{server.name(host)}: {server.SUPERVISOR_CONF} was not written by this collection" in said
+    assert "run the playbook apply first" in said
+    assert server.differences(before, server.traces(host)) == {}
+
+
+@pytest.mark.thorough
 def test_limits_above_the_memory_are_refused_with_the_numbers(host: Any) -> None:
     before = server.traces(host)
     total = int(server.run(host, "awk '/^MemTotal/ {print $2}' /proc/meminfo")) // 1024

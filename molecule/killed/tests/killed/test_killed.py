@@ -45,8 +45,12 @@ def task(name: str) -> str:
 
 # The one that the run starts has a file of its own for its number. The brackets keep pgrep's own shell out.
 SECOND_GUNICORN = "pgrep -f '[g]unicorn.* --pid /tmp/'"
-# No end of a login session ends it.
-IN_ITS_SCOPE = f"grep '/allianceauth-tuning-myauth-gunicorn-.*[.]scope$' /proc/$({SECOND_GUNICORN} | head -1)/cgroup"
+# No end of a login session ends it, and systemd does after a while.
+SCOPE = "allianceauth-tuning-myauth-gunicorn-*.scope"
+IN_ITS_SCOPE = (
+    f"grep '/allianceauth-tuning-myauth-gunicorn-.*[.]scope$' /proc/$({SECOND_GUNICORN} | head -1)/cgroup"
+    f" && systemctl show --property=RuntimeMaxUSec --value '{SCOPE}' | grep 17min"
+)
 
 # All before the restart have more to do: a drain alone takes longer than a kill.
 STAGES = [
@@ -126,6 +130,7 @@ def test_a_run_after_a_killed_one_does_the_rest_and_no_task_is_lost(host: Any, s
     assert server.run(host, "supervisorctl pid") != daemon
     assert set(server.states(host).values()) == {"RUNNING"}
     assert server.wait(lambda: host.run(SECOND_GUNICORN).rc, bool) == 1
+    assert server.none_serves(host)
     assert f"--concurrency={concurrency}" in server.arguments(host)["worker_00"]
     expected = {key: ["start", "end"] for key in sent}
     done = server.wait(lambda: server.ledger(host, prefix), lambda tasks: tasks == expected)

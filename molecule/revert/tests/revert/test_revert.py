@@ -14,10 +14,6 @@ from shared import faults, play, playbook, server
 BACK = "The previous supervisor.conf is back, and its programs run."
 
 
-# Workers that take tasks during a restart.
-SERVING = "systemctl list-units --all --plain --no-legend 'allianceauth-tuning-myauth-worker-*'"
-
-
 def test_a_port_that_is_taken(host: Any) -> None:
     before = server.configuration(host)
     with faults.taken(host, 8001):
@@ -26,7 +22,7 @@ def test_a_port_that_is_taken(host: Any) -> None:
         assert server.healthy(host)
     # The worker that took tasks meanwhile has the configuration that failed.
     assert "Have another worker of each pool take tasks meanwhile" in run.output
-    assert server.wait(lambda: server.run(host, SERVING).strip(), lambda shown: not shown) == ""
+    assert server.none_serves(host)
     assert server.configuration(host) == before
     assert f"{server.name(host)}: " in said
     assert "myauth:gunicorn" in said
@@ -55,7 +51,7 @@ def test_a_worker_that_cannot_run_ends_the_run_before_anything_stops(host: Any) 
     assert server.run(host, "supervisorctl pid") == daemon
     assert server.healthy(host)
     assert server.configuration(host) == before
-    assert server.wait(lambda: server.run(host, SERVING).strip(), lambda shown: not shown) == ""
+    assert server.none_serves(host)
 
 
 @pytest.mark.thorough
@@ -178,3 +174,35 @@ def test_a_file_that_cannot_be_put_back_keeps_nothing_from_being_started(host: A
     assert play.run("rollback").status == 0
     assert "--concurrency=8" not in server.configuration(host)
     assert server.healthy(host)
+
+
+@pytest.mark.thorough
+def test_a_worker_with_a_title_in_the_place_of_its_command_works_on_as_well(host: Any) -> None:
+    """With the package setproctitle, Celery and gunicorn show titles."""
+    pip, workers = (
+        f"{server.VENV}/bin/python -m pip",
+        "supervisorctl restart myauth:worker_00 myauth:beat myauth:gunicorn",
+    )
+    server.as_user(host, f"{pip} install -q --disable-pip-version-check setproctitle")
+    server.run(host, workers)
+
+    def titles() -> str:
+        found = [server.pid(host, name) for name in ("worker_00", "beat", "gunicorn")]
+        return server.run(host, f"ps -o args= -p {','.join(found)}")
+
+    shown = server.wait(
+        titles, lambda text: all(word in text for word in ("[celeryd: ", "[celery beat]", "gunicorn: "))
+    )
+    assert "/bin/celery" not in shown
+    worker = server.pid(host, "worker_00")
+    server.keep_busy(host, "titled")
+    said = play.verdict(play.run("apply", auth_worker_concurrency=6, auth_worker_stopwaitsecs=20))
+    assert f"{server.name(host)}: worker_00 (lab_tasks.sleep for " in said
+    assert "worker_00 takes tasks again." in said
+    assert server.pid(host, "worker_00") == worker
+    assert server.healthy(host)
+    assert server.done_once_released(host, "titled")
+    # What needs no drain that is called off works as well.
+    assert play.run("apply", auth_worker_concurrency=6).status == 0
+    assert server.healthy(host)
+    assert server.none_serves(host)
