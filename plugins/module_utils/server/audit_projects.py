@@ -13,7 +13,7 @@ from typing import Any, Iterable, Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.command import split_command
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.names import make_namespec
-from ansible_collections.allianceauth.tuning.plugins.module_utils.server import code, privileges, proc, project
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import code, guard, privileges, proc, project
 
 _AUTH = frozenset({"beat", "worker", "gunicorn"})
 _WSGI = re.compile(r"([A-Za-z_]\w*)\.wsgi(:\w+)?\Z")
@@ -134,7 +134,7 @@ def _look(one: Mapping[str, Any]) -> dict[str, Any]:
         found = privileges.in_child(look, one["uid"] or privileges.untrusted_owner(os.path.join(directory, ".")))
     except (OSError, RuntimeError):
         found = {"manage_py": False, "routed_queues": [], "settings": [], "memmon": False, "versions": {}}
-    return {**found, "user": _user(one["uid"]), "gid": _gid(one["uid"])}
+    return {**found, "guard": guard.look(name)["said"], "user": _user(one["uid"]), "gid": _gid(one["uid"])}
 
 
 def _settings(package: str) -> list[str]:

@@ -173,6 +173,13 @@ CHANGES: dict[str, tuple[Change, str, str, str, str]] = {
         "no worker consumes it; mails.tasks.send go there; 4 tasks wait",
         "auth_workers: [{name: worker_mails, queues: [mails]}]",
     ),
+    "a run that was cut off": (
+        lambda look: look["projects"][0].update(guard="The guard of a run of me@laptop had to act: all ran."),
+        "medium",
+        "run-cut-off",
+        "The guard of a run of me@laptop had to act",
+        "ansible-playbook allianceauth.tuning.apply",
+    ),
     "a misspelt queue": (
         lambda look: one_more_worker(look, "heavy", looks.worker_arguments("heavy", "-Q", "celery,hevy")),
         "low",

@@ -121,6 +121,7 @@ def good() -> dict[str, Any]:
                 "groups": ["myauth"],
                 "files": [CONF],
                 "manage_py": True,
+                "guard": "",
                 "routed_queues": ["services"],
                 "settings": [],
                 "memmon": True,

@@ -10,10 +10,12 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from shared import play, playbook, server
+from shared.audits import audit
 
 SECRET = "s3cret-t0ken"
 STATE = "/run/allianceauth.tuning.myauth.guard"
@@ -69,20 +71,24 @@ def test_one_that_is_not_there_fails_no_run(host: Any) -> None:
 
 
 @pytest.mark.thorough
-def test_the_guard_tells_it_too(host: Any, webhook: tuple[str, list[dict[str, Any]]]) -> None:
+def test_the_guard_tells_it_too(host: Any, webhook: tuple[str, list[dict[str, Any]]], tmp_path: Path) -> None:
     url, heard = webhook
     server.keep_busy(host, "notified")
     # As short as a busy machine allows.
-    running = play.start("apply", auth_worker_concurrency=3, auth_notify_url=url, __auth_guard_seconds=45)
+    running = play.start("apply", "-vvv", auth_worker_concurrency=3, auth_notify_url=url, __auth_guard_seconds=45)
     assert server.wait(lambda: host.run(f"stat -c '%U %a' {STATE}/webhook.json").stdout, bool) == "root 600\n"
     # In mid-drain: the worker takes no more tasks, and has one.
     server.await_pause(host)
     assert host.run(f"ps -eo args | grep '{SECRET}' | grep -v grep").stdout == ""
     playbook.kill(running)
-    running.communicate()
+    said, _none = running.communicate()
+    assert SECRET not in said
     server.release(host, "notified-0")
     assert server.wait(lambda: [said for said in heard if said["result"] == "guard"], bool)
     assert "had to act" in heard[-1]["text"]
     assert server.wait(lambda: host.run(f"test -e {STATE}").rc, bool) == 1
-    # The next run is told, and puts right what is left.
-    assert play.run("apply").status == 0
+    # So does an audit, which writes nothing, and the next run, which puts right what is left.
+    assert "had to act" in audit(host, tmp_path).finding("run-cut-off")["evidence"]
+    run = play.run("apply")
+    assert run.status == 0
+    assert "had to act" in run.output

@@ -13,7 +13,8 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.model.outside 
 
 def findings(look: Mapping[str, Any]) -> list[Finding]:
     """Return what is wrong with the daemon of a host."""
-    return [*_silent(look), *_invalid(look), *_no_project(look), *_drift(look), *_orphans(look), *_unit(look)]
+    found = [*_silent(look), *_invalid(look), *_no_project(look), *_cut_off(look)]
+    return [*found, *_drift(look), *_orphans(look), *_unit(look)]
 
 
 def _silent(look: Mapping[str, Any]) -> Iterator[Finding]:
@@ -60,6 +61,21 @@ def _no_project(look: Mapping[str, Any]) -> Iterator[Finding]:
             "Alliance Auth does not run here, or something else looks after it.",
             "supervisorctl status; the project's supervisor.conf has to be in /etc/supervisor/conf.d, or a link to it",
         )
+
+
+def _cut_off(look: Mapping[str, Any]) -> Iterator[Finding]:
+    for one in look["projects"]:
+        if one["guard"]:
+            yield Finding(
+                "medium",
+                "run-cut-off",
+                one["name"],
+                one["guard"],
+                "A run that changed this server was cut off, and the server brought itself back: what that run was to "
+                "do is not done.",
+                "ansible-playbook allianceauth.tuning.apply, or the playbook that was cut off",
+                one["name"],
+            )
 
 
 def _drift(look: Mapping[str, Any]) -> Iterator[Finding]:
