@@ -73,6 +73,20 @@ def test_what_a_killed_supervisord_leaves_behind_is_drained(host: Any) -> None:
 
 
 @pytest.mark.thorough
+def test_a_supervisord_that_is_frozen_is_replaced_and_tasks_finish(host: Any) -> None:
+    server.keep_busy(host, "frozen", 30)
+    number = main_pid(host)
+    server.run(host, f"kill -STOP {number}")
+    run = play.run("apply", auth_worker_stopwaitsecs=60)
+    assert run.status == 0
+    assert "supervisord does not answer at unix:///var/run/supervisor.sock" in " ".join(run.output.split())
+    assert main_pid(host) != number
+    assert orphans(host) == set()
+    assert server.done(host, "frozen")
+    assert server.healthy(host)
+
+
+@pytest.mark.thorough
 def test_an_orphan_beside_a_new_supervisord_is_drained(host: Any) -> None:
     server.keep_busy(host, "orphan", 30)
     server.run(host, f"kill -9 {main_pid(host)}")
