@@ -11,6 +11,7 @@ from __future__ import annotations
 import configparser
 import contextlib
 import fnmatch
+import functools
 import importlib
 import io
 import os
@@ -32,6 +33,10 @@ _QUOTED_VALUES = (
     re.compile(r"(Format string )(?:'.*'|\".*\")(?= for '(?:[^']*\.)?environment')", re.DOTALL),
     re.compile(r"(\[line +\d+\]: ).*", re.DOTALL),
 )
+
+
+# As [rpcinterface:x] and [eventlistener:x] name one; what is written otherwise, supervisor itself reads.
+_FACTORY = re.compile(r"[A-Za-z_][\w.]*(:[A-Za-z_][\w.]*)?\Z")
 
 
 class InvalidError(Exception):
@@ -161,7 +166,7 @@ def _plain_client(main_conf: str) -> dict[str, Any]:
 def _outcome(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     # Its import takes longer than a parse: those that come after inherit it. What is wrong with it, the child says.
     with contextlib.suppress(ImportError):
-        importlib.import_module("supervisor.options")
+        _import_options()
     try:
         answer = privileges.in_child(lambda: _answer(work))
     except TimeoutError as why:
@@ -169,6 +174,34 @@ def _outcome(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     if "error" in answer:
         raise InvalidError(answer["error"])
     return dict(answer["result"])
+
+
+class _ImportedLater:
+    """Stands for a module until something in it is asked for."""
+
+    # Asked for by the import itself.
+    __spec__ = None
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        if sys.modules.get(self._name) is self:
+            del sys.modules[self._name]
+        return getattr(importlib.import_module(self._name), attribute)
+
+
+def _import_options() -> None:
+    """Import supervisor.options without pkg_resources, which takes most of the time and only finds factories."""
+    name = "pkg_resources"
+    later: Any = _ImportedLater(name)
+    if sys.modules.setdefault(name, later) is not later:
+        later = None
+    try:
+        importlib.import_module("supervisor.options")
+    finally:
+        if later and sys.modules.get(name) is later:
+            del sys.modules[name]
 
 
 def _answer(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -215,8 +248,19 @@ def _parse(main_conf: str, overlay: Overlay | None) -> tuple[Any, dict[str, list
     """Return supervisor's options, and the sections of each included file."""
     import supervisor.options
 
+    class Options(supervisor.options.ServerOptions):  # type: ignore[misc]
+        def import_spec(self, spec: str) -> Any:
+            """Return what MODULE:NAME stands for. Source: pkg_resources, EntryPoint.resolve."""
+            module, colon, names = spec.partition(":")
+            if not _FACTORY.match(spec):
+                return super().import_spec(spec)
+            try:
+                return functools.reduce(getattr, names.split(".") if colon else [], importlib.import_module(module))
+            except AttributeError as why:
+                raise ImportError(str(why)) from why
+
     included = _observe(supervisor.options, overlay)
-    options = supervisor.options.ServerOptions()
+    options = Options()
     # Not the one that the class took when it was imported: nobody reads that.
     options.stderr = sys.stderr
     # Not options.configfile: -c would count as given twice.
