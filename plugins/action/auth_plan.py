@@ -115,12 +115,12 @@ class ActionModule(ActionBase):
         if job == "restart":
             return plan.restart(declared, info, wanted, str(self._values["auth_restart_only"]))
         if job == "rollback":
-            return plan.rollback(declared, info, wanted, self._given["replaced"])
+            return plan.rollback(declared, info, wanted, self._given["replaced"], self._given["before"])
         if job == "remove":
             uninstalls = values.boolean(self._values["auth_remove_superlance"])
             return plan.remove(declared, info, wanted, self._given["belongings"], uninstalls)
         if job == "removed":
-            return plan.removed(declared, info, wanted, self._given["replaced"])
+            return plan.removed(declared, info, wanted, self._given["replaced"], self._given["before"])
         if job == "revert":
             return plan.revert(declared, info, wanted, self._given["before"], self._given["file_is_back"])
         return plan.apply(declared, info, wanted, self._steps())

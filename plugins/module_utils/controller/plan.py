@@ -239,14 +239,18 @@ def _process_of(node: str) -> str:
     return right if left == "celery" else left
 
 
-def rollback(declared: Declared, info: Mapping[str, Any], wanted: Wanted, replaced: bool) -> Plan:
+def rollback(
+    declared: Declared, info: Mapping[str, Any], wanted: Wanted, replaced: bool, before: Mapping[str, Any]
+) -> Plan:
     """Return how the file on disk comes into service, whatever the variables say.
 
-    ``replaced`` says that check mode would have put another file there, which ``info`` cannot show.
+    ``replaced`` says that check mode would have put another file there, which ``info`` cannot show. ``before`` is what
+    was seen before the file came there; empty where it is yet to come, so that what it takes to restart with it has to
+    be known, and whether the installed code may come into service.
     """
     plan = _plan(declared, info, wanted)
     why = differences.sentences(declared, info) + differences.socket_sentences(declared, info)
-    why = why or ["supervisord has to read the file"] * replaced
+    why = why or ["supervisord has to read the file"] * (replaced or not before)
     plan = replace(
         plan,
         job="rollback",
@@ -255,7 +259,10 @@ def rollback(declared: Declared, info: Mapping[str, Any], wanted: Wanted, replac
         actions={"restart": why} if why else {},
         warnings=(*plan.warnings, *filter(None, [restarting.others_stop(declared, info) if why else ""])),
     )
-    return _with_newer_code(plan, declared, info)
+    # The workers that run have the nodes that the file of before names.
+    plan = _with_newer_code(plan, declared, before or info)
+    # What there is to be warned of, the admin has read before the file came.
+    return replace(plan, warnings=()) if before else plan
 
 
 def remove(
@@ -279,12 +286,16 @@ def remove(
     )
 
 
-def removed(declared: Declared, info: Mapping[str, Any], wanted: Wanted, replaced: bool) -> Plan:
+def removed(
+    declared: Declared, info: Mapping[str, Any], wanted: Wanted, replaced: bool, before: Mapping[str, Any]
+) -> Plan:
     """Return how the file of before the first run comes into service, as `rollback` does.
 
     ``expected.listeners`` are those that cannot run without superlance.
     """
-    plan = rollback(declared, info, wanted, replaced)
+    plan = rollback(declared, info, wanted, replaced, before)
+    # `remove` has told it.
+    plan = replace(plan, warnings=tuple(said for said in plan.warnings if said != plan.guard_report))
     return replace(plan, expected=replace(plan.expected, listeners=removal.listeners(info, declared.venv)))
 
 

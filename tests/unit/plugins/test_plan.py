@@ -254,13 +254,14 @@ def test_a_kept_file_says_itself_what_it_has_to_show(defaults: dict[str, Any], i
     ]
     info["effective"]["groups"].append({"name": "myauth", "processes": processes})
     info["expected"] = ["myauth:worker_00"]
-    decided = plan.rollback(declare(defaults), info, WANTED, replaced=False)
+    decided = plan.rollback(declare(defaults), info, WANTED, replaced=False, before=info)
     assert decided.expected.nodes == {"worker_00@auth1": {}, "celery@worker_services_00": {}}
     assert decided.expected.site == "127.0.0.1:8001"
     assert decided.expected.processes == ("myauth:worker_00",)
     info["orphans"] = []
-    assert list(plan.rollback(declare(defaults), info, WANTED, replaced=True).handover) == ["myauth:worker_00"]
-    assert not plan.rollback(declare(defaults), info, WANTED, replaced=True).code.asked
+    decided = plan.rollback(declare(defaults), info, WANTED, replaced=True, before={})
+    assert list(decided.handover) == ["myauth:worker_00"]
+    assert not decided.code.asked
     # What was installed since is looked at before anything stops, as it may have other tasks.
     info["code"] = {
         "packages": [{"name": "app", "version": "2.0", "time": info["now"]}],
@@ -268,9 +269,15 @@ def test_a_kept_file_says_itself_what_it_has_to_show(defaults: dict[str, Any], i
         "folder": 0.0,
         "kept": {"versions": {}, "time": 0.0},
     }
-    decided = plan.rollback(declare(defaults), info, WANTED, replaced=True)
+    decided = plan.rollback(declare(defaults), info, WANTED, replaced=True, before={})
     assert decided.code.asked
     assert decided.code.nodes == ("worker_00@auth1",)
+    # Once another file is there, the workers that run still have the nodes of the one before, and all was said.
+    there = copy.deepcopy(info)
+    there["effective"]["groups"][-1]["processes"] = [on_disk("worker_00", f"{venv}/celery -A myauth {worker} -n w")]
+    later = plan.rollback(declare(defaults), there, WANTED, replaced=True, before=info)
+    assert (later.code.nodes, later.expected.nodes) == (decided.code.nodes, {"celery@w": {}})
+    assert later.warnings == ()
     assert any("with this restart comes into service what is newer than" in said for said in decided.warnings)
 
 
@@ -292,8 +299,8 @@ def test_a_kept_file_says_itself_which_pool_is_single(defaults: dict[str, Any], 
         info["expected"] = [f"myauth:{name}" for name in commands]
         info["daemon"]["processes"] = [process("myauth", name, "worker") for name in commands]
         plans = [
-            plan.rollback(declared, info, WANTED, replaced=True),
-            plan.removed(declared, info, WANTED, replaced=True),
+            plan.rollback(declared, info, WANTED, replaced=True, before={}),
+            plan.removed(declared, info, WANTED, replaced=True, before={}),
             plan.restart(declared, info, WANTED, ""),
         ]
         (decided,) = {tuple(sorted((name, one.concurrency) for name, one in each.handover.items())) for each in plans}

@@ -154,11 +154,13 @@ def test_where_the_previous_file_is_not_back_what_supervisord_knows_runs_again(
 def test_a_rollback_restarts_for_what_differs_from_the_disk(defaults: dict[str, Any], info: dict[str, Any]) -> None:
     info["orphans"] = []
     declared = declare(defaults)
-    assert plan.rollback(declared, info, WANTED, replaced=False).actions == {}
+    assert plan.rollback(declared, info, WANTED, replaced=False, before=info).actions == {}
     # In check mode nothing on the disk has changed.
-    assert list(plan.rollback(declared, info, WANTED, replaced=True).actions) == ["restart"]
+    assert list(plan.rollback(declared, info, WANTED, replaced=True, before=info).actions) == ["restart"]
+    # Before the file is put there, what it takes to restart with it has to be known.
+    assert list(plan.rollback(declared, info, WANTED, replaced=False, before={}).actions) == ["restart"]
     info["daemon"]["drift"]["changed"] = ["myauth"]
-    assert list(plan.rollback(declared, info, WANTED, replaced=False).actions) == ["restart"]
+    assert list(plan.rollback(declared, info, WANTED, replaced=False, before=info).actions) == ["restart"]
 
 
 def test_a_restart_of_supervisord_names_the_site_and_workers_of_others_that_it_stops(
@@ -181,7 +183,7 @@ def test_a_restart_of_supervisord_names_the_site_and_workers_of_others_that_it_s
 
     declared = declare(defaults)
     assert said(decide(defaults, info)) == []
-    assert said(plan.rollback(declared, info, WANTED, replaced=False)) == []
+    assert said(plan.rollback(declared, info, WANTED, replaced=False, before=info)) == []
     # These leave supervisord running.
     assert said(plan.restart(declared, info, WANTED, "")) == said(plan.drain(declared, info, WANTED)) == []
     info["daemon"]["drift"]["changed"] = ["myauth"]
@@ -190,7 +192,10 @@ def test_a_restart_of_supervisord_names_the_site_and_workers_of_others_that_it_s
         "and the workers of fourth, and no others serve for them meanwhile: have the run at a time at which they may "
         "be away."
     )
-    assert said(decide(defaults, info)) == said(plan.rollback(declared, info, WANTED, replaced=False)) == [sentence]
+    to_come = plan.rollback(declared, info, WANTED, replaced=False, before={})
+    assert said(decide(defaults, info)) == said(to_come) == [sentence]
+    # It is said before the file is put there.
+    assert said(plan.rollback(declared, info, WANTED, replaced=False, before=info)) == []
     assert said(plan.revert(declared, info, WANTED, INFO, file_is_back=True)) == []
     # Not where the tags leave the restart out.
     assert said(decide(defaults, info, ("configure",))) == []
