@@ -24,10 +24,16 @@ options:
     default: listed
   texts:
     description:
-      - The files to put in place, each with its text. They and their folders are root's, and everybody may read them.
-      - systemd reads its units again if one of them is a drop-in of a unit.
+      - The files to put in place, each with its text. They and their folders are root's, and everybody may read
+        them.
     type: dict
     default: {}
+  reload_units:
+    description:
+      - With O(state=present), whether systemd is to read its units again, whatever was written. It may not have read
+        what is there already.
+    type: bool
+    default: false
   log_group:
     description: With O(state=present), the group that may read O(log_dir), which is made; empty to leave it.
     type: str
@@ -243,7 +249,7 @@ def put(module: AnsibleModule) -> None:
                 try_to(module, path, put_file, text)
             if folder:
                 try_to(module, folder, make_log_dir, given["log_group"])
-            problem = reload_units() if any(path.startswith(_UNITS) for path in texts) else ""
+            problem = reload_units() if given["reload_units"] else ""
         if problem:
             module.fail_json(
                 msg=f"{socket.gethostname()}: systemd does not read its units again: {problem.rstrip('.')}. Put that "
@@ -301,6 +307,7 @@ def main() -> None:
         argument_spec={
             "state": {"type": "str", "choices": ["listed", "present", "absent"], "default": "listed"},
             "texts": {"type": "dict", "default": {}},
+            "reload_units": {"type": "bool", "default": False},
             "log_group": {"type": "str", "default": ""},
             "name": {"type": "str", "required": True},
             "user": {"type": "str", "required": True},
