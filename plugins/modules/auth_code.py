@@ -213,6 +213,11 @@ def warnings(found: dict[str, Any]) -> list[str]:
             f"the installed code does not have {shortened(found['unseen'])}, which the running workers have, and the "
             "broker is not Redis, so that nobody has looked whether such tasks wait"
         )
+    if found["silent"]:
+        said.append(
+            f"{found['silent']}, and runs on with the code of before: tasks of the installed code that it does not have "
+            "it would discard"
+        )
     if found["problem"]:
         said.append(f"the workers could not be asked for tasks that only they have: {found['problem']}")
     return said
@@ -258,9 +263,9 @@ def main() -> None:
         supports_check_mode=True,
     )
     supervisord.find_supervisor(module)
+    if module.params["state"] == "checked":
+        module.exit_json(changed=False, **check(module))
     with guard.as_owner(module):
-        if module.params["state"] == "checked":
-            module.exit_json(changed=False, **check(module))
         if not module.check_mode:
             keep(module, socket.gethostname())
     module.exit_json(changed=False)

@@ -129,16 +129,20 @@ def beside(
 ) -> Code:
     """Return it with what runs on with the code of before, if not all programs are restarted.
 
-    ``nodes`` has the Celery node of each worker (GROUP:PROCESS).
+    ``nodes`` has the Celery node of each worker (GROUP:PROCESS) that the file names one for; the others are looked for
+    by the name that the role gives them. What has no code of the venv queues no tasks.
     """
+    if not any(process["namespec"] in names and process["kind"] != "listener" for process in ours(declared, info)):
+        return code
     on = [
         process
         for process in info["daemon"]["processes"]
         if process["group"] == declared.project and process["pid"] and process["namespec"] not in names
     ]
+    workers = [process for process in on if process["kind"] == "worker"]
     return replace(
         code,
-        staying=tuple(nodes[process["namespec"]] for process in on if process["namespec"] in nodes),
+        staying=tuple(nodes.get(one["namespec"], f"{one['name']}@{info['hostname']}") for one in workers),
         queueing=tuple(process["namespec"] for process in on if process["kind"] in ("beat", "gunicorn")),
     )
 

@@ -14,7 +14,8 @@ The answer is one line of JSON:
 ``unasked``: what of these two could not be asked for, and why;
 ``lost``: tasks that the nodes know and the installed code does not, each with its ``task``, where it waits (``where``)
 and how many there are (``count``); ``gone``: the names of all such tasks; ``unseen``: the same if the broker's queues
-cannot be looked into; ``new``: tasks that the installed code knows and one of STAYING does not;
+cannot be looked into; ``new``: tasks that the installed code knows and one of STAYING does not; ``silent``: which of
+STAYING did not say what they know, "" if all did;
 ``apart``: why workers with the installed code and those that run must not take tasks from one queue, "" if they may;
 ``queues``: those that an installed worker takes tasks from whose command names none; empty if a worker cannot begin
 with another queue than the project knows; ``celery``: the first two numbers of the installed Celery's version;
@@ -150,7 +151,7 @@ def answered(said: Any) -> dict[str, Any]:
 
 
 def lost(app: Any, nodes: list[str], staying: list[str]) -> dict[str, Any]:
-    """Return ``lost``, ``gone``, ``unseen``, ``new``, ``apart`` and ``problem``."""
+    """Return ``lost``, ``gone``, ``unseen``, ``new``, ``silent``, ``apart`` and ``problem``."""
     both = [*nodes, *staying]
     asked = app.control.inspect(destination=both, timeout=_ANSWER_SECONDS, limit=len(both))
     # NAME, or NAME [OPTION=VALUE]
@@ -163,9 +164,10 @@ def lost(app: Any, nodes: list[str], staying: list[str]) -> dict[str, Any]:
         "gone": sorted(gone),
         "unseen": [],
         "new": sorted({name for node in staying for name in installed - known.get(node, installed)}),
+        "silent": silent(known, staying),
         "apart": differences(registered, installed, nodes),
         # What those alone know that do not answer, nobody can look for.
-        "problem": silent(known, both),
+        "problem": silent(known, nodes),
     }
     return {**found, **waiting(app, asked, nodes, gone)} if gone else found
 
@@ -203,7 +205,7 @@ def answers(project: str, nodes: list[str], staying: list[str]) -> dict[str, Any
         "unmet": answer_to("the requirements of packages", unmet, unasked),
         "unasked": unasked,
     }
-    found.update(lost=[], gone=[], unseen=[], new=[], apart="", queues=[], celery=[], problem="")
+    found.update(lost=[], gone=[], unseen=[], new=[], silent="", apart="", queues=[], celery=[], problem="")
     if nodes or staying:
         found["celery"] = [int(part) for part in metadata.version("celery").split(".")[:2]]
         if app.conf.task_create_missing_queues:

@@ -35,6 +35,7 @@ NOTHING: dict[str, Any] = {
     "unmet": [],
     "unasked": [],
     "lost": [],
+    "silent": "",
     "gone": [],
     "new": [],
     "unseen": [],
@@ -151,7 +152,8 @@ def test_a_node_that_says_that_it_cannot_counts_as_one_that_does_not_answer() ->
     said = "worker_01@auth1 did not say which tasks it has"
     # It may know tasks that the new code lacks and that wait: the run says that nobody could look for them.
     found = code_program.lost(app, nodes, [])
-    assert found == {"lost": [], "gone": [], "unseen": [], "new": [], "apart": said, "problem": said}
+    nothing = {"lost": [], "gone": [], "unseen": [], "new": [], "silent": ""}
+    assert found == {**nothing, "apart": said, "problem": said}
 
 
 def test_what_is_restarted_alone_must_have_the_tasks_of_what_runs_on() -> None:
@@ -180,8 +182,10 @@ def test_what_is_restarted_alone_must_have_the_tasks_of_what_runs_on() -> None:
     assert "discard them: app.old; restart all programs" in said
     assert auth_code.refusal({**given, "queueing": ["myauth:beat"], "lose_tasks": True}, found) == ""
     # Whoever does not answer may lack any: that is told.
-    found = code_program.lost(app, [], ["silent@auth1"])
-    assert (found["new"], found["problem"]) == ([], "silent@auth1 did not say which tasks it has")
+    found = {**NOTHING, **code_program.lost(app, [], ["silent@auth1"])}
+    assert (found["new"], found["problem"]) == ([], "")
+    (said,) = auth_code.warnings(found)
+    assert said.startswith("silent@auth1 did not say which tasks it has, and runs on with the code of before")
 
 
 def test_no_worker_is_started_beside_one_that_lacks_a_task() -> None:

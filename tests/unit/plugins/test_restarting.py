@@ -80,7 +80,15 @@ def test_one_program_alone_is_restarted_with_the_listener_that_watches_it(
     # Both may queue tasks that the other code does not have.
     assert decided.code.staying == (() if only == "worker" else ("worker_00@auth1",))
     queueing = {"myauth:beat", "myauth:gunicorn"} - {f"myauth:{only}"}
+    if only == "authbot":
+        # It may be of any language, and then queues nothing that a worker of before lacks.
+        bot = {"authbot": {"command": "/usr/bin/node bot.js"}}
+        foreign = plan.restart(declare(defaults, auth_extra_programs=bot), info, WANTED, only)
+        assert foreign.code.staying == foreign.code.queueing == ()
     assert set(decided.code.queueing) == queueing
+    # One whose file was changed since is asked by the role's name for it.
+    info["daemon"]["drift"]["changed"] = ["myauth"]
+    assert decide(defaults, info, only).code.staying == decided.code.staying
 
 
 def test_an_orphan_stops_with_its_kind(defaults: dict[str, Any], info: dict[str, Any]) -> None:
