@@ -57,11 +57,18 @@ def routes(app: Any) -> dict[str, list[str]]:
         if not name.startswith("celery."):
             queue = getattr(task, "queue", None) or app.amqp.router.route({}, name)["queue"]
             found.setdefault(getattr(queue, "name", queue), []).append(name)
-    for entry in (app.conf.beat_schedule or {}).values():
-        queue = (entry.get("options") or {}).get("queue")
+    entries = (app.conf.beat_schedule or {}).values()
+    scheduled = [((entry.get("options") or {}).get("queue"), entry["task"]) for entry in entries]
+    for queue, task in [*scheduled, *(attempt(periodic) or [])]:
         if queue:
-            found.setdefault(queue, []).append(entry["task"])
+            found.setdefault(queue, []).append(task)
     return found
+
+
+def periodic() -> list[tuple[str, str]]:
+    """Return the queue, if it has one of its own, and the name of each task that beat queues by the database."""
+    models = importlib.import_module("django_celery_beat.models")
+    return list(models.PeriodicTask.objects.filter(enabled=True).values_list("queue", "task"))
 
 
 def routed(app: Any) -> list[str]:

@@ -75,7 +75,7 @@ def test_the_guard_tells_it_too(host: Any, webhook: tuple[str, list[dict[str, An
     url, heard = webhook
     server.keep_busy(host, "notified")
     # As short as a busy machine allows.
-    running = play.start("apply", "-vvv", auth_worker_concurrency=3, auth_notify_url=url, __auth_guard_seconds=45)
+    running = play.start("apply", auth_worker_concurrency=3, auth_notify_url=url, __auth_guard_seconds=45)
     assert server.wait(lambda: host.run(f"stat -c '%U %a' {STATE}/webhook.json").stdout, bool) == "root 600\n"
     # In mid-drain: the worker takes no more tasks, and has one.
     server.await_pause(host)

@@ -71,8 +71,8 @@ def _cut_off(look: Mapping[str, Any]) -> Iterator[Finding]:
                 "run-cut-off",
                 one["name"],
                 one["guard"],
-                "A run that changed this server was cut off, and the server brought itself back: what that run was to "
-                "do is not done.",
+                "A run that changed this server was cut off, and its guard has acted. What that run was to do may not "
+                "be done.",
                 "ansible-playbook allianceauth.tuning.apply, or the playbook that was cut off",
                 one["name"],
             )
