@@ -215,8 +215,8 @@ def warnings(found: dict[str, Any]) -> list[str]:
         )
     if found["silent"]:
         said.append(
-            f"{found['silent']}, and runs on with the code of before: tasks of the installed code that it does not have "
-            "it would discard"
+            f"{found['silent']}, and runs on with the code of before: it discards tasks of the installed code that it "
+            "does not have"
         )
     if found["problem"]:
         said.append(f"the workers could not be asked for tasks that only they have: {found['problem']}")
