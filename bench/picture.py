@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -81,9 +82,16 @@ def measure() -> dict[str, Any]:
 
 
 class Watcher(threading.Thread):
-    """Sees when beat and the workers run, as `ps` on the server shows it."""
+    """Sees when beat, the pool's worker and the one that takes its tasks meanwhile run, as `ps` on the server shows it.
 
-    WATCHED: Mapping[str, str] = {"beat": "celery -A myauth beat", "workers": "celery -A myauth worker"}
+    That one's node is named after the worker's, and when it began; see server/serving.py.
+    """
+
+    WATCHED: Mapping[str, str] = {
+        "beat": r"celery -A myauth beat",
+        "worker": r"celery -A myauth worker .*-n worker_00@",
+        "other worker": r"celery -A myauth worker .*-n worker_00-",
+    }
 
     def __init__(self, host: Host) -> None:
         super().__init__(daemon=True)
@@ -95,8 +103,8 @@ class Watcher(threading.Thread):
         before = dict.fromkeys(self.WATCHED, False)
         while not self._over.is_set():
             shown, now = engine.podman("exec", self.host.container, "ps", "-eo", "args="), time.time()
-            for name, words in self.WATCHED.items():
-                runs = words in shown
+            for name, pattern in self.WATCHED.items():
+                runs = bool(re.search(pattern, shown))
                 if runs and not before[name]:
                     self.spans[name].append([now, now])
                 elif runs:
@@ -115,7 +123,8 @@ def draw(seen: Mapping[str, Any]) -> str:
     rows = [
         ("the site", "site", [(0, end)]),
         ("beat runs", "program", seen["processes"]["beat"]),
-        ("workers run", "program", seen["processes"]["workers"]),
+        ("the worker runs", "program", seen["processes"]["worker"]),
+        ("another worker runs", "program", seen["processes"]["other worker"]),
         (f"a task of {seen['task_seconds']} s", "task", [seen["task"]]),
         ("queued tasks begin", "tick", [(moment, moment) for moment in seen["begun"]]),
         ("ansible-playbook runs", "run", [seen["run"]]),
