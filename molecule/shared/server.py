@@ -90,9 +90,13 @@ def as_user(host: Any, command: str) -> str:
 
 
 def processes(host: Any) -> list[dict[str, Any]]:
-    """Return what supervisord says of every process, nothing if it does not answer."""
+    """Return what supervisord says of every process, nothing if it does not answer, or is about to end."""
     text = host.run(f"python3 -ISc {shlex.quote(_STATUS)}").stdout
-    return cast("tuple[list[dict[str, Any]]]", xmlrpc.client.loads(text)[0])[0] if text else []
+    try:
+        return cast("tuple[list[dict[str, Any]]]", xmlrpc.client.loads(text)[0])[0] if text else []
+    except xmlrpc.client.Fault:
+        # The only one that this question gets. Source: supervisor/rpcinterface.py, _update (SHUTDOWN_STATE)
+        return []
 
 
 def states(host: Any) -> dict[str, str]:

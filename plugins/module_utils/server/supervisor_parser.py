@@ -186,7 +186,8 @@ class _ImportedLater:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
-        if sys.modules.get(self._name) is self:
+        found: Any = sys.modules.get(self._name)
+        if found is self:
             del sys.modules[self._name]
         return getattr(importlib.import_module(self._name), attribute)
 
@@ -248,18 +249,20 @@ def _parse(main_conf: str, overlay: Overlay | None) -> tuple[Any, dict[str, list
     """Return supervisor's options, and the sections of each included file."""
     import supervisor.options
 
-    class Options(supervisor.options.ServerOptions):  # type: ignore[misc]
+    module: Any = supervisor.options
+
+    class Options(module.ServerOptions):  # type: ignore[misc]
         def import_spec(self, spec: str) -> Any:
             """Return what MODULE:NAME stands for. Source: pkg_resources, EntryPoint.resolve."""
-            module, colon, names = spec.partition(":")
+            place, colon, names = spec.partition(":")
             if not _FACTORY.match(spec):
                 return super().import_spec(spec)
             try:
-                return functools.reduce(getattr, names.split(".") if colon else [], importlib.import_module(module))
+                return functools.reduce(getattr, names.split(".") if colon else [], importlib.import_module(place))
             except AttributeError as why:
                 raise ImportError(str(why)) from why
 
-    included = _observe(supervisor.options, overlay)
+    included = _observe(module, overlay)
     options = Options()
     # Not the one that the class took when it was imported: nobody reads that.
     options.stderr = sys.stderr

@@ -181,10 +181,10 @@ CHANGES: dict[str, tuple[Change, str, str, str, str]] = {
         "ansible-playbook allianceauth.tuning.apply",
     ),
     "a misspelt queue": (
-        lambda look: one_more_worker(look, "heavy", looks.worker_arguments("heavy", "-Q", "celery,hevy")),
+        lambda look: one_more_worker(look, "heavy", looks.worker_arguments("heavy", "-Q", "celery,mail")),
         "low",
         "queue-without-tasks",
-        "heavy takes tasks from it, and neither the project nor an app sends any there: they send them to celery, ser",
+        "takes tasks from it, and neither the project nor an app sends any there: they send them to celery, services",
         "correct the queue's name",
     ),
     "more than is done": (

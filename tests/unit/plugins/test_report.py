@@ -103,9 +103,9 @@ def test_a_queue_that_no_task_is_sent_to_is_warned_of() -> None:
 
     # Nothing is said where the project could not be asked.
     assert said(["celery", "heavy", "services"]) == said(None) == []
-    (sentence,) = said(["celery", "hevy", "services"])
+    (sentence,) = said(["celery", "mails", "services"])
     assert sentence.startswith("auth1: the pool heavy takes tasks from heavy, to which neither the project nor an app")
-    assert "they send them to celery, hevy, services" in sentence
+    assert "they send them to celery, mails, services" in sentence
 
 
 def test_it_says_so_if_there_was_nothing_to_do() -> None:
