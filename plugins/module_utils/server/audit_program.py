@@ -71,10 +71,23 @@ def periodic() -> list[tuple[str, str]]:
     return list(models.PeriodicTask.objects.filter(enabled=True).values_list("queue", "task"))
 
 
+def in_settings(task_routes: Any) -> set[str]:
+    """Return the queues that a setting task_routes names, also for tasks of apps that are not installed.
+
+    Source: Celery's documentation of the setting, which may be a mapping, a list of them or of pairs, or functions.
+    """
+    if isinstance(task_routes, dict):
+        named = [route.get("queue") if isinstance(route, dict) else route for route in task_routes.values()]
+        return {str(getattr(queue, "name", queue)) for queue in named if queue}
+    if isinstance(task_routes, (list, tuple)):
+        return set().union(*map(in_settings, task_routes))
+    return set()
+
+
 def routed(app: Any) -> list[str]:
-    """Return the queues that tasks are sent to; gunicorn does not load all tasks."""
+    """Return the queues that tasks are sent to, or would be; gunicorn does not load all tasks."""
     app.loader.import_default_modules()
-    return sorted(routes(app))
+    return sorted({*routes(app), *in_settings(app.conf.task_routes)})
 
 
 def lengths(connection: Any, queues: list[str]) -> dict[str, int]:
@@ -187,6 +200,7 @@ def answers(project: str, seconds: float) -> dict[str, Any]:
         found = {
             "broker": broker,
             "default_queue": app.conf.task_default_queue,
+            "routed": attempt(routed, app),
             "eta_limit": getattr(app.conf, "worker_eta_task_limit", None),
             "countdown": attempt(countdown),
             "database": attempt(database),

@@ -88,6 +88,7 @@ def good() -> dict[str, Any]:
             "services": {"before": 0, "after": 0, "tasks": ["discord.update_roles"]},
         },
         "default_queue": "celery",
+        "routed": ["celery", "services"],
         "nodes": nodes,
         "eta_limit": 100,
         "countdown": {"tasks": 0, "seconds": 600},

@@ -95,6 +95,20 @@ def test_what_root_runs_out_of_anothers_venv_is_found(tmp_path: Path) -> None:
     assert (found["process"], found["path"]) == ("memmon:memmon", str(program))
 
 
+@pytest.mark.parametrize(
+    ("task_routes", "queues"),
+    [
+        (None, set()),
+        ({"discord.*": {"queue": "services"}, "a.b": "heavy", "a.c": {"priority": 3}}, {"services", "heavy"}),
+        ([("a.*", {"queue": "heavy"}), {"b.*": {"queue": types.SimpleNamespace(name="mails")}}], {"heavy", "mails"}),
+        (("project.routes.Router", len), set()),
+    ],
+    ids=["none", "a mapping", "a list", "functions"],
+)
+def test_queues_of_a_setting_count_for_apps_that_are_not_installed(task_routes: Any, queues: set[str]) -> None:
+    assert audit_program.in_settings(task_routes) == queues
+
+
 def test_secrets_that_all_can_read_are_named_and_not_told(tmp_path: Path) -> None:
     file = tmp_path / "bot.conf"
     file.write_text(

@@ -113,9 +113,9 @@ def _without_worker(one: Mapping[str, Any], own: list[Worker]) -> Iterator[Findi
 
 
 def _without_tasks(one: Mapping[str, Any], own: list[Worker]) -> Iterator[Finding]:
-    queues = one["asked"].get("queues")
-    known = {*routed(one), one["asked"].get("default_queue", DEFAULT_QUEUE)}
-    for queue in sorted({queue for worker in own for queue in worker.queues} - known) if queues is not None else []:
+    asked = one["asked"].get("routed")
+    known = {*(asked or []), one["asked"].get("default_queue", DEFAULT_QUEUE)}
+    for queue in sorted({queue for worker in own for queue in worker.queues} - known) if asked is not None else []:
         consumers = sorted({program(worker.process) for worker in own if queue in worker.queues})
         yield Finding(
             "low",
