@@ -137,7 +137,6 @@ import pwd
 import re
 import shutil
 import socket
-import subprocess
 from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
@@ -155,7 +154,6 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.server import 
 )
 
 _UNITS = "/etc/systemd/"
-_SYSTEMD_SECONDS = 60
 
 # What supervisord appends to the name of a log that it has rotated.
 _ROTATED = re.compile(r"\.[0-9]+\Z")
@@ -249,7 +247,7 @@ def put(module: AnsibleModule) -> None:
                 try_to(module, path, put_file, text)
             if folder:
                 try_to(module, folder, make_log_dir, given["log_group"])
-            problem = reload_units() if given["reload_units"] else ""
+            problem = guard.systemd("systemctl", "daemon-reload") if given["reload_units"] else ""
         if problem:
             module.fail_json(
                 msg=f"{socket.gethostname()}: systemd does not read its units again: {problem.rstrip('.')}. Put that "
@@ -288,18 +286,6 @@ def make_log_dir(folder: str, group: str) -> None:
     os.mkdir(folder, 0o700)
     shutil.chown(folder, "root", group)
     os.chmod(folder, 0o750)
-
-
-def reload_units() -> str:
-    """Have systemd read its units again; return what it says if it does not."""
-    command = ["systemctl", "daemon-reload"]
-    try:
-        done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=_SYSTEMD_SECONDS, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as why:
-        return str(why)
-    return done.stdout.strip() or "it does not say why" if done.returncode else ""
 
 
 def main() -> None:
@@ -399,7 +385,9 @@ def absent(module: AnsibleModule, result: dict[str, Any], project_logs: str, fol
             module.warn(f"{why.strerror} while removing {path}.")
     with contextlib.suppress(OSError):
         os.rmdir(proof.FOLDER)
-    if any(path.startswith(_UNITS) for path in result["files"]) and (problem := reload_units()):
+    is_due = any(path.startswith(_UNITS) for path in result["files"])
+    problem = guard.systemd("systemctl", "daemon-reload") if is_due else ""
+    if problem:
         module.warn(f"systemd does not read its units again: {problem}")
 
 

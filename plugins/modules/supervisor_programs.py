@@ -102,9 +102,9 @@ options:
     type: list
     elements: str
     default: []
-  ours:
+  own_groups:
     description:
-      - With O(state=running), further processes (C(GROUP:PROCESS)) that are none of others' and are left as they are.
+      - With O(state=running), groups beside those of O(processes) that are none of others' and are left as they are.
       - The programs of others come into the state in which O(guard)'s run, or one before it that was cut off, has found
         them, unless nothing has happened to them.
     type: list
@@ -361,7 +361,7 @@ def start(daemon: Daemon, module: AnsibleModule, result: dict[str, Any], until: 
     startable = supervisord.STOPPED_STATES
     take_again(module, result)
     while True:
-        stopping = settle_neighbours(daemon, module, [*wanted, *module.params["ours"]])
+        stopping = settle_neighbours(daemon, module)
         for process in daemon.processes():
             # Once in a call: who ends again and again has one life more in each, and `progress.Starts` counts them.
             if process.namespec in wanted and process.namespec not in started and process.state in startable:
@@ -406,14 +406,15 @@ def take_again(module: AnsibleModule, result: dict[str, Any]) -> None:
     result["finishing"] = [*result.get("finishing", []), *finishing]
 
 
-def settle_neighbours(daemon: Daemon, module: AnsibleModule, ours: Sequence[str]) -> list[Process]:
+def settle_neighbours(daemon: Daemon, module: AnsibleModule) -> list[Process]:
     """Have the programs of others in the state in which the run has found them; nobody waits until they run.
 
     A new supervisord has started what it shall by its configuration: not what somebody had
     started by hand, and also what somebody had stopped. By its first answer it has done so.
     Return those that are to run and that a run which was cut off has told to stop: they can be started once they have.
     """
-    ran, stopped = guard.neighbours(module, daemon, ours)
+    ours = {name.partition(":")[0] for name in module.params["processes"]}
+    ran, stopped = guard.neighbours(module, daemon, ours.union(module.params["own_groups"]))
     stopping = []
     for process in daemon.processes():
         # What it cannot start, or stop, it could not before this run.
@@ -499,7 +500,7 @@ def main() -> None:
             "stop_requests": {"type": "dict", "default": {}},
             "kill": {"type": "list", "elements": "str", "default": []},
             "processes": {"type": "list", "elements": "str", "default": []},
-            "ours": {"type": "list", "elements": "str", "default": []},
+            "own_groups": {"type": "list", "elements": "str", "default": []},
             "tolerate": {"type": "list", "elements": "str", "default": []},
             "site": {"type": "str", "default": ""},
             "standby_of": {"type": "str", "default": ""},

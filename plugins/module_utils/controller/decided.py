@@ -93,8 +93,9 @@ class Plan:
     failure if they do not at the end. ``new_page`` is what httpok would ask for and never did.
     ``outdated`` is the sentence on programs that run older code than what is installed, ``code`` what has to be asked
     of that before they are restarted. ``left_out`` are steps that there would be, but for the tags of the run.
-    ``guard_report`` is what the guard of a run before has done, ``superlance`` the version that is asked for, ``table``
-    what the report ends with, ``pools`` what `places.pools` returns, ``warnings`` are for the admin to read at once.
+    ``own_groups`` are the supervisor groups that are none of others'. ``guard_report`` is what the guard of a run
+    before has done, ``superlance`` the version that is asked for, ``table`` what the report ends with, ``pools`` what
+    `places.pools` returns, ``warnings`` are for the admin to read at once.
     """
 
     job: str
@@ -114,6 +115,7 @@ class Plan:
     outdated: str = ""
     code: restarting.Code = field(default_factory=restarting.Code)
     left_out: tuple[str, ...] = ()
+    own_groups: tuple[str, ...] = ()
     guard_report: str = ""
     superlance: str = ""
     table: tuple[str, ...] = ()

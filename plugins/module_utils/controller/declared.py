@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import (
@@ -78,6 +79,10 @@ class Declared:
         """The names of all listeners, each of which is a group with one process of that name."""
         others = {"crashmail": self.crashmail, "httpok": self.httpok and self.gunicorn}
         return [*(listener.name for listener in self.listeners), *(name for name, wanted in others.items() if wanted)]
+
+    def own_groups(self, info: Mapping[str, Any]) -> set[str]:
+        """Return the supervisor groups that are declared or in our file; ``info`` is `auth_info`'s result."""
+        return {self.project, *self.listener_names, *info.get("own_groups", [])}
 
     @property
     def needs_socket(self) -> bool:

@@ -47,7 +47,7 @@ def unread(declared: Declared, info: Mapping[str, Any]) -> dict[str, list[str]]:
 
     Ours are those that are declared, those of the file on disk, and a listener that the file had before.
     """
-    ours = {declared.project, *declared.listener_names, *info.get("own_groups", [])}
+    ours = declared.own_groups(info)
     return {
         how: [
             name

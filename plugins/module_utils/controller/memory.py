@@ -139,7 +139,7 @@ def _holds(program: Program, declared: Declared, processes: list[Mapping[str, An
 
 def _room(declared: Declared, info: Mapping[str, Any]) -> int:
     """Return the bytes that the host has for the auth programs: what is free, and what they hold already."""
-    ours = {declared.project, *declared.listener_names, *info.get("own_groups", [])}
+    ours = declared.own_groups(info)
     held = sum(weight(one, True) for one in info["daemon"]["processes"] if one["group"] in ours)
     return min(int(info["memory_total"]), int(info["memory_available"]) + held)
 

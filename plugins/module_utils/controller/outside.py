@@ -51,7 +51,7 @@ def decide(declared: Declared, info: Mapping[str, Any]) -> Outside:
 
 
 def _needed(declared: Declared, info: Mapping[str, Any]) -> int:
-    ours = {declared.project, *info.get("own_groups", []), *declared.listener_names}
+    ours = declared.own_groups(info)
     others = [
         [int(process["stopwaitsecs"]) for process in group["processes"]]
         for group in info.get("effective", {}).get("groups", [])

@@ -369,6 +369,7 @@ def _plan(declared: Declared, info: Mapping[str, Any], wanted: Wanted) -> Plan:
         handover=handover.of_variables(declared),
         new_page=_new_page(declared, info),
         outdated=outdated.sentence(restarting.ours(declared, info), info["code"], info["now"]),
+        own_groups=tuple(sorted(declared.own_groups(info))),
         guard_report=info["guard"]["said"],
         superlance=wanted.superlance,
         table=tuple(report.table(declared, info)),

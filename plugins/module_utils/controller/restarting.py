@@ -76,7 +76,7 @@ def chosen(declared: Declared, info: Mapping[str, Any], only: str) -> tuple[str,
         ours = [process for process in ours if only in (process["kind"], process["name"])]
     names = {process["name"] for process in ours}
     kinds = {process["kind"] for process in ours}
-    groups = {*declared.listener_names, *info.get("own_groups", [])}
+    groups = declared.own_groups(info)
     listeners = [
         process
         for process in processes
@@ -181,7 +181,7 @@ def _static_files(site: bool) -> str:
 
 def others_stop(declared: Declared, info: Mapping[str, Any]) -> str:
     """Return the sentence on the sites and workers of others that a restart of supervisord stops as well."""
-    ours = {declared.project, *declared.listener_names, *info.get("own_groups", [])}
+    ours = declared.own_groups(info)
     running = [one for one in info["daemon"]["processes"] if one["pid"] and one["group"] not in ours]
     found = [
         f"the {what} of {group}"
@@ -202,7 +202,7 @@ def stay_ended(info: Mapping[str, Any], workers: Iterable[str]) -> str:
         make_namespec(group["name"], process["name"])
         for group in info.get("effective", {}).get("groups", [])
         for process in group["processes"]
-        if not process.get("restarts", True)
+        if not process["restarts"]
     }
     names = " ".join(name for name in workers if name in ends)
     sentence = (
@@ -226,7 +226,7 @@ def left_serving(info: Mapping[str, Any], actions: Mapping[str, Any]) -> str:
 
 def ours(declared: Declared, info: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the processes of our own groups whose code is that of the venv: programs of other languages are not."""
-    groups = {declared.project, *declared.listener_names, *info.get("own_groups", [])}
+    groups = declared.own_groups(info)
     foreign = {
         make_namespec(declared.project, program.name)
         for program in declared.extra

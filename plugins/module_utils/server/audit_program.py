@@ -26,7 +26,7 @@ import importlib
 import json
 import sys
 import time
-from typing import Any, Callable
+from typing import Any, Callable, Iterable
 
 # A broker on the other side of a busy machine has that long to bring the nodes' answers.
 _PING_SECONDS = 2.0
@@ -84,10 +84,15 @@ def in_settings(task_routes: Any) -> set[str]:
     return set()
 
 
-def routed(app: Any) -> list[str]:
-    """Return the queues that tasks are sent to, or would be; gunicorn does not load all tasks."""
+def routed(app: Any, destinations: Iterable[str]) -> list[str]:
+    """Return the queues that tasks are sent to (``destinations``), or would be."""
+    return sorted({*destinations, *in_settings(app.conf.task_routes)})
+
+
+def load_and_route(app: Any) -> list[str]:
+    """Return the same of an application that is loaded as gunicorn loads it, without all tasks."""
     app.loader.import_default_modules()
-    return sorted({*routes(app), *in_settings(app.conf.task_routes)})
+    return routed(app, routes(app))
 
 
 def lengths(connection: Any, queues: list[str]) -> dict[str, int]:
@@ -200,7 +205,7 @@ def answers(project: str, seconds: float) -> dict[str, Any]:
         found = {
             "broker": broker,
             "default_queue": app.conf.task_default_queue,
-            "routed": attempt(routed, app),
+            "routed": routed(app, destinations),
             "eta_limit": getattr(app.conf, "worker_eta_task_limit", None),
             "countdown": attempt(countdown),
             "database": attempt(database),
@@ -255,7 +260,7 @@ def waiting(project: str) -> dict[str, Any]:
         app = find_app(project)
         return {
             "default_queue": app.conf.task_default_queue,
-            "routed": attempt(routed, app),
+            "routed": attempt(load_and_route, app),
             "eta_limit": getattr(app.conf, "worker_eta_task_limit", None),
             "countdown": attempt(countdown),
             "broker": attempt(which_broker, app),

@@ -18,7 +18,7 @@ import signal
 import socket
 import subprocess
 import time
-from typing import Any, Callable, Iterable, Iterator, Mapping
+from typing import Any, Callable, Collection, Iterable, Iterator, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import webhook
@@ -189,7 +189,7 @@ def _renew(name: str) -> None:
     program.save(_state_path(name), state)
     if due:
         # It counts from the beginning.
-        _run("systemctl", "restart", f"{unit(name)}.timer")
+        systemd("systemctl", "restart", f"{unit(name)}.timer")
 
 
 def _keep_renewing(given: Mapping[str, Any]) -> int:
@@ -277,9 +277,9 @@ def _put_webhook(module: AnsibleModule, folder: str) -> None:
 
 
 def _start_timer(name: str, seconds: int, path: str) -> None:
-    if not _run("systemctl", "restart", f"{unit(name)}.timer"):
+    if not systemd("systemctl", "restart", f"{unit(name)}.timer"):
         return
-    problem = _run(
+    problem = systemd(
         "systemd-run",
         "--quiet",
         "--collect",
@@ -314,7 +314,7 @@ def end(name: str) -> None:
     if os.path.exists(_folder(name)):
         # Without its state it does nothing, should it go off now.
         shutil.rmtree(_folder(name))
-        _run("systemctl", "stop", f"{unit(name)}.timer")
+        systemd("systemctl", "stop", f"{unit(name)}.timer")
 
 
 def unproven(module: AnsibleModule, proven: str | None, file: Mapping[str, Any]) -> None:
@@ -336,10 +336,10 @@ def unproven(module: AnsibleModule, proven: str | None, file: Mapping[str, Any])
             program.save(path, {**state, "unproven": dict(file)})
 
 
-def neighbours(module: AnsibleModule, daemon: Daemon, ours: Iterable[str]) -> tuple[set[str], set[str]]:
+def neighbours(module: AnsibleModule, daemon: Daemon, ours: Collection[str]) -> tuple[set[str], set[str]]:
     """Return those programs of others that ran before this run, and those that somebody had stopped.
 
-    Both are empty if nothing has happened to them. ``ours`` are processes of our own groups. In a supervisord that was
+    Both are empty if nothing has happened to them. ``ours`` are our own groups. In a supervisord that was
     restarted since, either may be otherwise. In the same one, a run before this one that was cut off may have stopped
     what ran, but has started nothing: what is stopped no more, somebody has started since.
     """
@@ -349,10 +349,9 @@ def neighbours(module: AnsibleModule, daemon: Daemon, ours: Iterable[str]) -> tu
     same = bool(state) and state["first"] == {"pid": pid, "start": program.start_ticks(pid)}
     if not state or (same and not state.get("adopted")):
         return set(), set()
-    groups = {name.partition(":")[0] for name in ours}
 
     def others(names: Iterable[str]) -> set[str]:
-        return {name for name in names if name.partition(":")[0] not in groups}
+        return {name for name in names if name.partition(":")[0] not in ours}
 
     return others(state["ran"]), set() if same else others(state["stopped"])
 
@@ -435,7 +434,7 @@ def proven(module: AnsibleModule) -> None:
     _change(module, lambda state: {"unproven": None})
 
 
-def _run(*command: str) -> str:
+def systemd(*command: str) -> str:
     """Run a command of systemd's; return "" if it succeeds, or what it says."""
     try:
         done = subprocess.run(

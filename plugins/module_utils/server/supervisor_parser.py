@@ -11,7 +11,6 @@ from __future__ import annotations
 import configparser
 import contextlib
 import fnmatch
-import functools
 import importlib
 import io
 import os
@@ -33,10 +32,6 @@ _QUOTED_VALUES = (
     re.compile(r"(Format string )(?:'.*'|\".*\")(?= for '(?:[^']*\.)?environment')", re.DOTALL),
     re.compile(r"(\[line +\d+\]: ).*", re.DOTALL),
 )
-
-
-# As [rpcinterface:x] and [eventlistener:x] name one; what is written otherwise, supervisor itself reads.
-_FACTORY = re.compile(r"[A-Za-z_][\w.]*(:[A-Za-z_][\w.]*)?\Z")
 
 
 class InvalidError(Exception):
@@ -166,7 +161,7 @@ def _plain_client(main_conf: str) -> dict[str, Any]:
 def _outcome(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     # Its import takes longer than a parse: those that come after inherit it. What is wrong with it, the child says.
     with contextlib.suppress(ImportError):
-        _import_options()
+        importlib.import_module("supervisor.options")
     try:
         answer = privileges.in_child(lambda: _answer(work))
     except TimeoutError as why:
@@ -174,35 +169,6 @@ def _outcome(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     if "error" in answer:
         raise InvalidError(answer["error"])
     return dict(answer["result"])
-
-
-class _ImportedLater:
-    """Stands for a module until something in it is asked for."""
-
-    # Asked for by the import itself.
-    __spec__ = None
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __getattr__(self, attribute: str) -> Any:
-        found: Any = sys.modules.get(self._name)
-        if found is self:
-            del sys.modules[self._name]
-        return getattr(importlib.import_module(self._name), attribute)
-
-
-def _import_options() -> None:
-    """Import supervisor.options without pkg_resources, which takes most of the time and only finds factories."""
-    name = "pkg_resources"
-    later: Any = _ImportedLater(name)
-    if sys.modules.setdefault(name, later) is not later:
-        later = None
-    try:
-        importlib.import_module("supervisor.options")
-    finally:
-        if later and sys.modules.get(name) is later:
-            del sys.modules[name]
 
 
 def _answer(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -249,21 +215,8 @@ def _parse(main_conf: str, overlay: Overlay | None) -> tuple[Any, dict[str, list
     """Return supervisor's options, and the sections of each included file."""
     import supervisor.options
 
-    module: Any = supervisor.options
-
-    class Options(module.ServerOptions):  # type: ignore[misc]
-        def import_spec(self, spec: str) -> Any:
-            """Return what MODULE:NAME stands for. Source: pkg_resources, EntryPoint.resolve."""
-            place, colon, names = spec.partition(":")
-            if not _FACTORY.match(spec):
-                return super().import_spec(spec)
-            try:
-                return functools.reduce(getattr, names.split(".") if colon else [], importlib.import_module(place))
-            except AttributeError as why:
-                raise ImportError(str(why)) from why
-
-    included = _observe(module, overlay)
-    options = Options()
+    included = _observe(supervisor.options, overlay)
+    options = supervisor.options.ServerOptions()
     # Not the one that the class took when it was imported: nobody reads that.
     options.stderr = sys.stderr
     # Not options.configfile: -c would count as given twice.

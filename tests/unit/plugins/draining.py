@@ -121,7 +121,7 @@ class Action(action.ActionModule):
             "celery": {},
             "serving": {},
             "last": [],
-            "ours": [],
+            "own_groups": [],
             "site": "",
             "standby_of": "nobody",
             "guard": {},

@@ -35,7 +35,7 @@ def process(group: str, name: str, kind: str, **more: Any) -> dict[str, Any]:
 
 
 def on_disk(name: str, command: str, stopwaitsecs: int = 10) -> dict[str, Any]:
-    return {"name": name, "command": command, "stopwaitsecs": stopwaitsecs, "always_runs": True}
+    return {"name": name, "command": command, "stopwaitsecs": stopwaitsecs, "always_runs": True, "restarts": True}
 
 
 STEPS = ("install", "configure", "restart", "verify")

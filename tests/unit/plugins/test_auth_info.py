@@ -6,11 +6,9 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -198,40 +196,6 @@ def effective(tmp_path: Path) -> dict[str, Any]:
     main = tmp_path / "supervisord.conf"
     main.write_text("[supervisord]\n[include]\nfiles = conf.d/*.conf\n")
     return supervisor_parser.effective(str(main))
-
-
-FACTORIES = [
-    "supervisor.rpcinterface:make_main_rpcinterface",
-    "supervisor.rpcinterface",
-    "supervisor.rpcinterface:make_main_rpcinterface [extra]",
-    "supervisor.rpcinterface:not_there",
-    "supervisor.not_there:make",
-    "no factory at all",
-]
-
-
-@pytest.mark.parametrize("factory", FACTORIES)
-def test_a_factory_is_found_or_refused_as_by_supervisor_alone(factory: str, tmp_path: Path) -> None:
-    main = tmp_path / "supervisord.conf"
-    main.write_text(f"[supervisord]\n[rpcinterface:x]\nsupervisor.rpcinterface_factory = {factory}\n")
-    alone = "import sys; from supervisor.options import ServerOptions; ServerOptions().realize(sys.argv[1:], doc='')"
-    done = subprocess.run([sys.executable, "-c", alone, "-c", main], capture_output=True, text=True, check=False)
-    if done.returncode == 0:
-        assert supervisor_parser.effective(str(main))["groups"] == []
-        return
-    sentence = done.stderr.rpartition("Error: ")[2].partition("\nFor help")[0]
-    with pytest.raises(supervisor_parser.InvalidError, match=re.escape(" ".join(sentence.split()))):
-        supervisor_parser.effective(str(main))
-
-
-def test_what_takes_most_time_to_import_is_not_imported(tmp_path: Path) -> None:
-    main = tmp_path / "supervisord.conf"
-    main.write_text(f"[supervisord]\n[rpcinterface:x]\nsupervisor.rpcinterface_factory = {FACTORIES[0]}\n")
-    (tmp_path / "pkg_resources.py").write_text("raise ValueError('imported')\n")
-    look = f"import sys; from {supervisor_parser.__name__} import effective; effective(sys.argv[1])"
-    path = os.pathsep.join([str(tmp_path), *sys.path])
-    done = subprocess.run([sys.executable, "-c", look, main], env={**os.environ, "PYTHONPATH": path}, check=False)
-    assert done.returncode == 0
 
 
 def test_only_what_has_autorestart_true_is_started_again_however_it_ends(effective: dict[str, Any]) -> None:

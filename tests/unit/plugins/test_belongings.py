@@ -98,7 +98,7 @@ def test_a_run_that_was_taken_for_dead_writes_nothing(
 
 def test_systemd_is_asked_to_read_what_is_there_until_it_has(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = ["Access denied", "Access denied", ""]
-    monkeypatch.setattr(auth_belongings, "reload_units", lambda: answers.pop(0))
+    monkeypatch.setattr(guard, "systemd", lambda *_words: answers.pop(0))
     # By the second time, what it has not read is written already.
     for _time in (1, 2):
         assert "systemd does not read its units again: Access denied. " in put(reload_units=True)["msg"]

@@ -89,7 +89,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
     found = Server(tmp_path)
     monkeypatch.setattr(guard, "RUN_FOLDER", str(tmp_path))
     monkeypatch.setattr(guard, "REPORT_FOLDER", str(tmp_path))
-    monkeypatch.setattr(guard, "_run", found.run)
+    monkeypatch.setattr(guard, "systemd", found.run)
     found.lock(owner=OWNER)
     return found
 
@@ -267,10 +267,10 @@ def test_what_a_guard_has_said_on_a_full_disk_is_told_as_well(host: Server) -> N
 
 
 def test_systemd_is_asked_and_what_it_says_is_returned() -> None:
-    assert guard._run("true") == ""
-    assert guard._run("sh", "-c", "echo no >&2; exit 1") == "no"
-    assert guard._run("false") == "it does not say why"
-    assert "No such file" in guard._run("/nowhere/systemctl")
+    assert guard.systemd("true") == ""
+    assert guard.systemd("sh", "-c", "echo no >&2; exit 1") == "no"
+    assert guard.systemd("false") == "it does not say why"
+    assert "No such file" in guard.systemd("/nowhere/systemctl")
 
 
 class Line:

@@ -25,7 +25,7 @@ from ansible_collections.allianceauth.tuning.plugins.modules import supervisor_p
 
 from tests.unit.plugins.draining import Failed, Module, Start, Wait, program
 
-ASKED: dict[str, Any] = {"ours": [], "site": "", "settle": 0, "tolerate": [], "standby_of": "x", "guard": {}}
+ASKED: dict[str, Any] = {"own_groups": [], "site": "", "settle": 0, "tolerate": [], "standby_of": "x", "guard": {}}
 
 # A program that ends within these seconds could not be started. A busy machine takes some to start Python.
 SOON_ENOUGH = 30
@@ -183,22 +183,27 @@ def test_programs_of_others_are_as_the_run_has_found_them(
     assert found.state("myauth:spare") == "RUNNING"
 
 
+def take_over_a_guard(found: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have this run guarded by the guard of one that was cut off, and that has found two programs running."""
+    monkeypatch.setattr(guard, "RUN_FOLDER", str(folder))
+    (folder / "allianceauth.tuning.myauth.guard").mkdir()
+    now = {"pid": found.daemon.pid(), "start": proc.start_ticks(found.daemon.pid())}
+    state = {"owner": "another", "seconds": 120, "timer_set": time.monotonic(), "first": now}
+    state.update(ran=["worker:worker", "bot:bot"], stopped=[])
+    guard_program.save(str(folder / "allianceauth.tuning.myauth.guard/state.json"), state)
+    guard.adopt("myauth", "me")
+
+
 def test_after_a_drain_the_programs_of_others_run_and_our_own_stay_stopped(
     running: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run before it, which was cut off, has stopped both."""
     found = running(program("worker") + program("bot"))
-    monkeypatch.setattr(guard, "RUN_FOLDER", str(tmp_path))
-    (tmp_path / "allianceauth.tuning.myauth.guard").mkdir()
-    now = {"pid": found.daemon.pid(), "start": proc.start_ticks(found.daemon.pid())}
-    state = {"owner": "another", "seconds": 120, "timer_set": time.monotonic(), "first": now}
-    state.update(ran=["worker:worker", "bot:bot"], stopped=[])
-    guard_program.save(str(tmp_path / "allianceauth.tuning.myauth.guard/state.json"), state)
-    guard.adopt("myauth", "me")
+    take_over_a_guard(found, tmp_path, monkeypatch)
     for name in ("worker:worker", "bot:bot"):
         found.daemon.call("stopProcess", name)
     given = {"name": "myauth", "owner": "me", "seconds": 120}
-    module: Any = Module({**ASKED, "processes": [], "ours": ["worker:worker"], "guard": given})
+    module: Any = Module({**ASKED, "processes": [], "own_groups": ["worker"], "guard": given})
     result: dict[str, Any] = {"changed": False, "site": None}
     supervisor_programs.start(found.daemon, module, result, time.monotonic() + 30)
     assert result["pending"] == []
@@ -209,13 +214,7 @@ def test_a_program_of_others_that_is_still_stopping_is_started_once_it_has(
     running: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = running(program("worker") + program("bot", "patient", stopwaitsecs=1))
-    monkeypatch.setattr(guard, "RUN_FOLDER", str(tmp_path))
-    (tmp_path / "allianceauth.tuning.myauth.guard").mkdir()
-    now = {"pid": found.daemon.pid(), "start": proc.start_ticks(found.daemon.pid())}
-    state = {"owner": "another", "seconds": 120, "timer_set": time.monotonic(), "first": now}
-    state.update(ran=["worker:worker", "bot:bot"], stopped=[])
-    guard_program.save(str(tmp_path / "allianceauth.tuning.myauth.guard/state.json"), state)
-    guard.adopt("myauth", "me")
+    take_over_a_guard(found, tmp_path, monkeypatch)
     found.daemon.call("stopProcess", "bot:bot", False)
     given = {"name": "myauth", "owner": "me", "seconds": 120}
     module: Any = Module({**ASKED, "processes": ["worker:worker"], "guard": given})

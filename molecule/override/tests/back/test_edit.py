@@ -16,13 +16,13 @@ from shared import playbook, server
 @pytest.fixture
 def edited(host: Any) -> Iterator[dict[str, str]]:
     """Change a value that a variable was set for, and one that none was; return what is on the server then."""
-    server.run(host, f"cp -a {server.SUPERVISOR_CONF} /root/before-the-edit")
+    server.run(host, f"cp -a {server.SUPERVISOR_CONF} /var/lib/lab/before-the-edit")
     edits = "s/--concurrency=10$/--concurrency=8/; s/^startsecs = 10$/startsecs = 12/"
     server.run(
         host, rf"sed -i '/^\[program:worker\]/,/^\[program:worker_services\]/ {{ {edits} }}' {server.SUPERVISOR_CONF}"
     )
     yield server.traces(host)
-    server.run(host, f"mv /root/before-the-edit {server.SUPERVISOR_CONF}")
+    server.run(host, f"mv /var/lib/lab/before-the-edit {server.SUPERVISOR_CONF}")
 
 
 def test_what_no_variable_was_set_for_is_asked_about(host: Any, edited: dict[str, str]) -> None:
