@@ -93,7 +93,7 @@ def apply(declared: Declared, info: Mapping[str, Any], wanted: Wanted, steps: It
     # What the memory has room for changes by the hour: that is no reason to refuse what is there already.
     too_much = memory.excess(declared, info)
     is_new = wanted.limits_set and text_differs and memory.exceeds_present(declared, info)
-    refused = too_much if is_new else ""
+    refused = (too_much if is_new else "") or restarting.leaves_stopped(info, actions)
     restarts = [restarting.others_stop(declared, info), restarting.stay_ended(info, plan.drain.workers)]
     said = ["" if refused else too_much, restarting.left_serving(info, actions)]
     said += restarts if "restart" in actions else []

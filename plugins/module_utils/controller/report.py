@@ -121,7 +121,7 @@ class Report:
 
     ``plan`` is the run's. ``results`` are the registered results of its steps by name: ``checked``, ``installed``,
     ``outside``, ``configured``, ``serving``, ``drained``, ``standby``, ``site_stopped``, ``supervisord``, ``started``,
-    ``resumed``, ``linked``, ``nodes``, ``verified``, ``served``; what was not run has none, or no ``changed``.
+    ``resumed``, ``left``, ``linked``, ``nodes``, ``verified``, ``served``; what was not run has none, or no ``changed``.
     """
 
     def __init__(
@@ -167,6 +167,12 @@ class Report:
         running = self._results.get("serving", {}).get("running", [])
         return [] if found is None else [name for name in running if name not in found]
 
+    def _left(self) -> str:
+        """Return whose tasks were taken by workers of a run before, which was cut off, until this one ended them."""
+        names = sorted({pool_of(name) for name in self._results.get("left", {}).get("found", [])})
+        said = f"Workers that a run before had left to take tasks of {' and '.join(names)} were told to finish."
+        return said if names else ""
+
     def _discarded(self) -> str:
         """Return which tasks were lost because old code has queued them for workers with the new one."""
         found: Mapping[str, int] = self._results.get("nodes", {}).get("discarded", {})
@@ -186,7 +192,8 @@ class Report:
         """Return a sentence for each thing that was found or changed, in the order of the steps."""
         found = f"It was found that {'; '.join(self.plan['found'])}." if self.plan["found"] else ""
         sentences = [self.plan["guard_report"], found, self._superlance(), self._file(), self._restart()]
-        sentences += [still_running(self._results.get("served", {})), self._start(), self._logs(), self._outside()]
+        sentences += [self._left(), still_running(self._results.get("served", {}))]
+        sentences += [self._start(), self._logs(), self._outside()]
         return [sentence for sentence in sentences if sentence]
 
     def back(self) -> list[str]:
@@ -198,6 +205,7 @@ class Report:
         sentences = [
             f"{kept} {configured['restored']}.",
             self._restart(),
+            self._left(),
             still_running(self._results.get("served", {})),
         ]
         return [sentence for sentence in sentences if sentence]

@@ -213,9 +213,22 @@ def stay_ended(info: Mapping[str, Any], workers: Iterable[str]) -> str:
     return sentence if names else ""
 
 
+def leaves_stopped(info: Mapping[str, Any], actions: Mapping[str, Any]) -> str:
+    """Return why a run must not begin whose tags leave stopped what a run before has stopped, "" if it may.
+
+    The guard of that run would start it, but ends with the lock of this one.
+    """
+    if not info["guard"]["pending"] or not actions or {"restart", "start"}.intersection(actions):
+        return ""
+    return (
+        "a run before was cut off, its guard has not acted yet, and the tags of this run leave out what goes on from "
+        "there: run apply without tags, or wait some two minutes until the guard has brought the server back."
+    )
+
+
 def left_serving(info: Mapping[str, Any], actions: Mapping[str, Any]) -> str:
     """Return the sentence on workers that an earlier run has left to take tasks, and that this one does not end."""
-    if not info["serving"] or "restart" in actions:
+    if not info["serving"] or "restart" in actions or (info["guard"]["pending"] and "start" in actions):
         return ""
     units = " ".join(info["serving"])
     return (

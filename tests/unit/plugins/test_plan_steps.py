@@ -66,6 +66,27 @@ def test_a_step_that_the_tags_leave_out_is_not_decided(defaults: dict[str, Any],
     assert list(decide(defaults, info, ("restart",)).actions) == ["restart"]
 
 
+def test_what_a_run_that_was_cut_off_has_left_no_tag_leaves_out(defaults: dict[str, Any], info: dict[str, Any]) -> None:
+    info["orphans"] = []
+    info["serving"] = ["allianceauth-tuning-myauth-worker-worker_00-1.service"]
+    left = "a worker that an earlier run left to take tasks is still there"
+    info["supervisor_conf"]["checksum"] = "another"
+    assert any(left in said for said in decide(defaults, info, ("configure",)).warnings)
+    info["guard"]["pending"] = True
+    # The steps of the tag verify alone too: they would not see that a worker takes no tasks.
+    for steps in (("configure",), ("verify",)):
+        assert decide(defaults, info, steps).refused.startswith("a run before was cut off, its guard has not acted yet")
+    for steps in (STEPS, ("restart",)):
+        decided = decide(defaults, info, steps)
+        assert decided.refused == ""
+        # This run ends it.
+        assert not [said for said in decided.warnings if left in said]
+    info["supervisor_conf"]["checksum"] = "sum"
+    assert not [said for said in decide(defaults, info).warnings if left in said]
+    # Where nothing is done, the guard goes on to wait.
+    assert decide(defaults, info, ("install",)).refused == ""
+
+
 def test_of_a_file_that_is_replaced_the_socket_is_no_news(defaults: dict[str, Any], info: dict[str, Any]) -> None:
     info["orphans"] = []
     info["daemon"]["sockets"][0]["mode"] = 0o700

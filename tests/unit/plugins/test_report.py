@@ -238,6 +238,16 @@ def test_what_workers_that_took_tasks_still_run_is_told() -> None:
     assert report.Report("auth1", {**PLAN, "job": "rollback"}, results, check_mode=False).back()[-1] == said
 
 
+def test_workers_of_a_run_that_was_cut_off_are_said_to_finish() -> None:
+    left = {"changed": True, "found": ["myauth:worker_01", "myauth:worker_00", "myauth:slow_00"]}
+    said = "Workers that a run before had left to take tasks of slow and worker were told to finish."
+    assert changes(left=left) == [said]
+    results: dict[str, Any] = {"configured": {"changed": False, "restored": "x"}, "left": left}
+    assert report.Report("auth1", {**PLAN, "job": "rollback"}, results, check_mode=False).back()[-1] == said
+    # A step that was skipped has found none.
+    assert changes(left={"skipped": True}) == []
+
+
 def test_a_worker_that_died_is_not_said_to_have_taken_tasks() -> None:
     results: dict[str, Any] = {
         "supervisord": {"changed": True},

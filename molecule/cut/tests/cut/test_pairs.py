@@ -48,23 +48,19 @@ Interruption = Callable[[Machine, subprocess.Popen[str]], AbstractContextManager
 class Stage:
     """A stage that begins with a line of the output that matches `sign`.
 
-    `awaits` is a command that succeeds on the server once it has begun there, too; `seconds` is how long the tasks take
-    that run meanwhile.
+    `seconds` is how long the tasks take that run meanwhile. With `stops_site` it begins once gunicorn stops, which
+    lasts because it still answers a visitor: without one it would be over in a moment.
     """
 
     name: str
     sign: str
-    awaits: str = ""
     seconds: float = 4
+    stops_site: bool = False
 
 
 NEW_FILE = Stage("after the new file", r"^TASK .*Drain the workers together, and beat")
 DRAIN = Stage("in mid-drain", MID_DRAIN, seconds=LONG)
-SITE = Stage(
-    "after the site has stopped",
-    r"^TASK .*Stop the site",
-    awaits="supervisorctl status myauth:gunicorn | grep STOP",
-)
+SITE = Stage("while the site stops", r"^TASK .*Stop the site", stops_site=True)
 RUNNING = Stage("while it waits for RUNNING", r"waiting for .*worker_00 \(.*, \d+ s so far")
 
 SOME: list[tuple[Stage, Interruption]] = [
@@ -106,23 +102,29 @@ def test_a_server_whose_run_is_cut_off_brings_itself_back(
     concurrency = 11 + number
     prefix = f"cut-{number}-"
     sent = server.send(machine, 2 * concurrency, stage.seconds, prefix.rstrip("-"))
+    visitor = f"visitor-{number}"
+    if stage.stops_site:
+        server.run(machine, f"{server.get(f'/lab/slow/?seconds=1800&key={visitor}')} >/tmp/{visitor} 2>&1 </dev/null &")
+        assert server.wait(lambda: server.ledger(machine, visitor), bool) == {visitor: ["start"]}
     (found,) = hosts.existing(servers.LAB)
     with (
         traffic(found, f"waits-{prefix}", WAITING, every=1) as waiting,
-        released(machine, sent),
+        released(machine, [*sent, visitor]),
         apply(concurrency, guard) as run,
     ):
         # Said before it can happen: at Ctrl-C nobody can say anything.
         follow(run, rf"if this run is interrupted .* brings itself back after {guard} s; or run it again")
         follow(run, stage.sign)
-        while stage.awaits and machine.run(stage.awaits).rc != 0:
+        while stage.stops_site and server.states(machine).get("myauth:gunicorn") != "STOPPING":
             assert run.poll() is None, "The run was over before it was cut off."
         assert run.poll() is None, "The run was over before it was cut off."
         with interruption(machine, run):
             print("-- cut off")
-            release(machine, sent)
+            release(machine, [*sent, visitor])
             back_by_itself(machine)
     assert all_done(machine, sent, prefix)
+    if stage.stops_site:
+        assert server.run(machine, f"cat /tmp/{visitor}") == "200\n"
     counted = waiting.settle(300)
     assert (counted.lost, counted.doubled, counted.early) == ((), (), ())
     # The queue is served: those that come now are done as well.
