@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Container, Iterable, Mapping
+from typing import Any, Callable, Container, Iterable, Mapping, Sequence
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.declared import Declared
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
@@ -27,6 +27,9 @@ _RESERVE = 32
 
 # They load the same project and, without children, hold the same at rest; beat never leaks.
 _LOADED = ("worker", "beat")
+
+# Programs whose processes have children that hold about the same each.
+_WITH_CHILDREN = ("worker", "gunicorn")
 
 # More restarts than this do not come from a leak: the limit is too small for what the process does.
 _MOST_AN_HOUR = 2
@@ -133,7 +136,7 @@ def _holds(program: Program, declared: Declared, processes: list[Mapping[str, An
         return sum(weight(one, True) for one in own)
     if program is declared.beat:
         return at_rest("beat", program.process_names, processes, False) or _AT_REST
-    master, child = _weights(program, processes)
+    master, child = _weights(_kind(program), program.process_names, processes)
     return (master + child * _children(program, declared)) * len(program.process_names)
 
 
@@ -153,11 +156,19 @@ def _megabytes(size: int) -> str:
     return f"{size // 1024**2} MB"
 
 
-def at_rest(kind: str, names: Container[str], processes: Iterable[Mapping[str, Any]], cumulative: bool) -> int:
+def at_rest(
+    kind: str, names: Container[str], processes: Sequence[Mapping[str, Any]], cumulative: bool, children: int = 0
+) -> int:
     """Return the bytes that a process of a kind and one of the names holds at rest, 0 if nothing like it runs.
 
-    That is what the lightest holds now: the others may be leaking.
+    That is what the lightest holds now: the others may be leaking. Of a worker's or gunicorn's ``children``, their
+    number where they count and it is known, each is taken to hold what the lightest does.
     """
+    if cumulative and children and kind in _WITH_CHILDREN:
+        if not any(one["pid"] and one["kind"] in _WITH_CHILDREN for one in processes):
+            return 0
+        master, child = _weights(kind, names, processes)
+        return master + child * children
     return min(
         (
             weight(one, cumulative)
@@ -168,20 +179,18 @@ def at_rest(kind: str, names: Container[str], processes: Iterable[Mapping[str, A
     )
 
 
-def rest(program: Program, processes: list[Mapping[str, Any]], children: int = 0) -> int:
+def rest(program: Program, processes: Sequence[Mapping[str, Any]], children: int = 0) -> int:
     """Return the bytes that each process of a program holds at rest, 0 if nothing like it runs.
 
     ``children`` is their number, where the limit counts them and it is known.
     """
     if program.cumulative and isinstance(program, Worker):
         children = program.concurrency
-    if program.cumulative and children:
-        if not any(one["pid"] and one["kind"] in ("worker", "gunicorn") for one in processes):
-            return 0
-        master, child = _weights(program, processes)
-        return master + child * children
-    kind = "worker" if isinstance(program, Worker) else program.name
-    return at_rest(kind, program.process_names, processes, program.cumulative)
+    return at_rest(_kind(program), program.process_names, processes, program.cumulative, children)
+
+
+def _kind(program: Program) -> str:
+    return "worker" if isinstance(program, Worker) else program.name
 
 
 def _children(program: Program, declared: Declared) -> int:
@@ -213,7 +222,7 @@ def limits_below_rest(declared: Declared, info: Mapping[str, Any], host: str) ->
     for program in declared.programs if declared.watches else []:
         if not (program.cumulative and program.memory_limit and program.name in children):
             continue
-        master, child = _weights(program, info["daemon"]["processes"])
+        master, child = _weights(_kind(program), program.process_names, info["daemon"]["processes"])
         rest = master + child * children[program.name]
         if rest > program.memory_limit:
             begin = sentences[program.name].format(
@@ -226,15 +235,14 @@ def limits_below_rest(declared: Declared, info: Mapping[str, Any], host: str) ->
     return found
 
 
-def _weights(program: Program, processes: list[Mapping[str, Any]]) -> tuple[int, int]:
-    """Return the bytes of a process of a program and of one of its children.
+def _weights(kind: str, names: Container[str], processes: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
+    """Return the bytes of a process of a program, a worker's or gunicorn's, and of one of its children.
 
     A program that has not run yet is taken to weigh what one like it does: a child of a
     worker about as much as a worker with threads.
     """
     running = [process for process in processes if process["pid"]]
-    own = [process for process in running if process["name"] in program.process_names]
-    kind = "worker" if isinstance(program, Worker) else "gunicorn"
+    own = [process for process in running if process["name"] in names]
     alike = own or [process for process in running if process["kind"] == kind]
     master = min((process["rss"] for process in alike), default=_AT_REST)
     return master, min((weight for process in alike for weight in process["children"]), default=master)

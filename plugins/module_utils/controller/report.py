@@ -121,7 +121,8 @@ class Report:
 
     ``plan`` is the run's. ``results`` are the registered results of its steps by name: ``checked``, ``installed``,
     ``outside``, ``configured``, ``serving``, ``drained``, ``standby``, ``site_stopped``, ``supervisord``, ``started``,
-    ``resumed``, ``left``, ``linked``, ``nodes``, ``verified``, ``served``; what was not run has none, or no ``changed``.
+    ``resumed``, ``left``, ``linked``, ``nodes``, ``verified``, ``served``; what was not run has none, or no
+    ``changed``.
     """
 
     def __init__(

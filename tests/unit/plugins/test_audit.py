@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import ast
 import re
+from typing import Any
 
 import pytest
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import memory
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit import audit, beat, worker
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit.finding import SEVERITIES
 
 from tests.unit.plugins import looks
 from tests.unit.plugins.audit_cases import CHANGES, DOCS, SOURCES, WITH_OTHERS, Change, asked, found, limits, named
+from tests.unit.plugins.planning import INFO, declare
 
 
 def test_nothing_is_found_where_nothing_is_wrong() -> None:
@@ -54,6 +57,20 @@ def test_with_the_limit_that_is_advised_nothing_is_found(limit: str, held: int) 
     (advised,) = re.findall(r"auth_worker_memory_limit: (\d+MB) or more", finding.remedy)
     limits(look, programs={"worker_00": advised})
     assert found(look) == []
+
+
+def test_a_child_that_leaks_is_no_weight_at_rest_as_apply_has_it(defaults: dict[str, Any]) -> None:
+    look = looks.good()
+    listener, limit = looks.memmon("gunicorn", "550MB", children=True)
+    look["processes"].append(listener)
+    look["limits"].append(limit)
+    gunicorn = named(look, "gunicorn")
+    gunicorn["children"] = [95 * looks.MEGABYTE] * 2 + [300 * looks.MEGABYTE]
+    (finding,) = found(look)
+    assert finding.evidence == "the limit is 550 MB, and it holds 514 MB now, the lightest of its kind 309 MB"
+    info = {**INFO, "orphans": [], "daemon": {**INFO["daemon"], "processes": look["processes"]}}
+    (said,) = memory.warnings(declare(defaults, auth_gunicorn_memory_limit="550MB"), info)
+    assert "less than twice the 309 MB" in said
 
 
 @pytest.mark.parametrize(("used", "allowed"), [(500, 500), (121, 151), (4000, 4000), (5, 20)])

@@ -76,8 +76,8 @@ def test_what_a_run_that_was_cut_off_has_left_no_tag_leaves_out(defaults: dict[s
     # The steps of the tag verify alone too: they would not see that a worker takes no tasks.
     for steps in (("configure",), ("verify",)):
         assert decide(defaults, info, steps).refused.startswith("a run before was cut off, its guard has not acted yet")
-    for steps in (STEPS, ("restart",)):
-        decided = decide(defaults, info, steps)
+    for told in (STEPS, ("restart", "verify")):
+        decided = decide(defaults, info, told)
         assert decided.refused == ""
         # This run ends it.
         assert not [said for said in decided.warnings if left in said]

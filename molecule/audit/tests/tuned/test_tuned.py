@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -78,3 +79,37 @@ def test_a_file_that_all_may_read_and_write_is_found_and_its_secret_not_told(
     )
     assert "LAB_TOKEN in [program:neighbour]" in found.finding("secret-readable")["evidence"]
     assert [neighbour in text for text in (found.run.output, *found.texts)] == [False, False, False]
+
+
+# Of sixty tasks, as many wait as the worker neither runs nor has taken already.
+TASKS = 60
+
+
+@pytest.fixture
+def strained(host: Any) -> Iterator[None]:
+    """Have more tasks than are done, a Redis that drops queues and a database with few connections."""
+    sent = server.send(host, TASKS, 1800, "strain")
+    running = server.wait(lambda: server.ledger(host, "strain-"), lambda tasks: len(tasks) >= 10)
+    assert len(running) == 10
+    server.run(host, "redis-cli config set maxmemory 1gb && redis-cli config set maxmemory-policy allkeys-lru")
+    server.run(host, "mariadb -e 'SET GLOBAL max_connections = 15'")
+    yield
+    server.run(host, "redis-cli config set maxmemory 0 && redis-cli config set maxmemory-policy noeviction")
+    server.run(host, "mariadb -e 'SET GLOBAL max_connections = 151'")
+    for key in sent:
+        server.release(host, key)
+    done = server.wait(lambda: server.ledger(host, "strain-"), lambda tasks: sum(map(len, tasks.values())) == 2 * TASKS)
+    assert set(map(tuple, done.values())) == {("start", "end")}
+
+
+@pytest.mark.thorough
+@pytest.mark.usefixtures("strained")
+def test_what_strains_queue_and_database_is_found(host: Any, tmp_path: Path) -> None:
+    found = audit(host, tmp_path)
+    backlog = found.finding("backlog")
+    said = r"^(\d+) tasks wait, \1 some seconds before: standing; 1 worker processes run 10 tasks"
+    (waiting,) = re.findall(said, backlog["evidence"])
+    assert 20 < int(waiting) < TASKS
+    assert found.report["projects"][0]["tasks_now"] == 10
+    assert found.finding("redis-evicts")["evidence"] == "maxmemory is 1073741824 with maxmemory-policy allkeys-lru"
+    assert found.finding("database-connections")["evidence"].endswith("and the database allows 15")

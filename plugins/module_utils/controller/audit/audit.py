@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Mapping, Sequence
 
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import memory
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit import (
     beat,
     capacity,
@@ -101,8 +102,8 @@ def _process(look: Mapping[str, Any], process: Mapping[str, Any]) -> dict[str, A
         "name": process["namespec"],
         "kind": process["kind"],
         "state": process["state"],
-        "memory": worker.holds(process, children),
-        "memory_with_children": worker.holds(process, True),
+        "memory": memory.weight(process, children),
+        "memory_with_children": memory.weight(process, True),
         "limit": limit,
     }
 

@@ -9,12 +9,12 @@ import math
 from typing import Any, Iterator, Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.worker_command import options
+from ansible_collections.allianceauth.tuning.plugins.module_utils.controller import memory
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit.finding import (
     Finding,
     megabytes,
 )
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit.worker import (
-    holds,
     limits,
     workers,
 )
@@ -41,13 +41,15 @@ def sums(look: Mapping[str, Any]) -> dict[str, int]:
         "limited": sum(
             limited[process["namespec"]][0] for process in look["processes"] if process["namespec"] in limited
         ),
-        "unlimited": sum(holds(process, True) for process in look["processes"] if process["namespec"] not in limited),
+        "unlimited": sum(
+            memory.weight(process, True) for process in look["processes"] if process["namespec"] not in limited
+        ),
     }
 
 
 def _memory(look: Mapping[str, Any]) -> Iterator[Finding]:
     both = sums(look)
-    held = sum(holds(process, True) for process in look["processes"])
+    held = sum(memory.weight(process, True) for process in look["processes"])
     room = min(look["memory_total"], look["memory_available"] + held)
     if sum(both.values()) > room:
         yield Finding(

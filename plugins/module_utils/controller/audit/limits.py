@@ -15,7 +15,6 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.aud
 )
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit.programs import FEW_DEATHS
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit.worker import (
-    holds,
     limits,
     program,
     workers,
@@ -110,7 +109,7 @@ def _without_limit(look: Mapping[str, Any]) -> Iterator[Finding]:
             "worker-without-limit",
             listed([worker.namespec for worker in own]),
             "no memmon watches "
-            + listed([f"{worker.name} ({megabytes(holds(worker.process, True))})" for worker in own])
+            + listed([f"{worker.name} ({megabytes(memory.weight(worker.process, True))})" for worker in own])
             + ("" if look["limits"] else "; supervisord runs no memmon at all"),
             "Community apps leak. Without a limit a worker grows until the kernel ends some process of the host.",
             "auth_worker_memory_limit",
@@ -148,7 +147,11 @@ def _too_small(look: Mapping[str, Any]) -> Iterator[Finding]:
             continue
         limit, children, _listener = limited[process["namespec"]]
         pool = {other["name"] for other in look["processes"] if program(other) == program(process)}
-        now, rest = holds(process, children), memory.at_rest(process["kind"], pool, look["processes"], children)
+        number = len(process["children"]) if children else 0
+        now, rest = (
+            memory.weight(process, children),
+            memory.at_rest(process["kind"], pool, look["processes"], children, number),
+        )
         if now >= limit or rest * memory.ROOM > limit:
             # With no more than what it holds, memmon would restart it at once.
             enough = max(rest * memory.ROOM, now * 5 // 4)

@@ -94,11 +94,6 @@ def node(name: str, hostname: str) -> str:
     return text if "@" in text else f"celery@{text}"
 
 
-def holds(process: Mapping[str, Any], children: bool) -> int:
-    """Return the bytes that a process holds now, its children's included if they count."""
-    return int(process["rss"]) + (sum(process["children"]) if children else 0)
-
-
 def limits(look: Mapping[str, Any]) -> dict[str, tuple[int, bool, str]]:
     """Return each process's limit: bytes, whether children count, and the listener; by the process's namespec.
 
