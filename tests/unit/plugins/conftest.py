@@ -23,6 +23,7 @@ import pytest
 import yaml
 
 from tests.unit.plugins.draining import WORKER, Start, Wait, release
+from tests.unit.plugins.wheels import VERSIONS, wheel
 
 if TYPE_CHECKING:
     from ansible_collections.allianceauth.tuning.plugins.module_utils.server import supervisord as rpc
@@ -104,26 +105,11 @@ def stock() -> dict[str, str]:
         **{name: f"/home/allianceserver/venv/auth/bin/{name}" for name in ("celery", "gunicorn", "memmon")},
     }
     found = {}
-    for version in ("2.15.1", "3.8.1", "4.6.4", "4.13.1", "5.0.1", "5.5.0"):
-        with zipfile.ZipFile(_wheel(version)) as wheel:
-            template = wheel.read("allianceauth/project_template/supervisor.conf").decode()
+    for version in VERSIONS:
+        with zipfile.ZipFile(wheel("allianceauth", version)) as archive:
+            template = archive.read("allianceauth/project_template/supervisor.conf").decode()
         found[version] = jinja2.Template(template).render(places)
     return found
-
-
-def _wheel(version: str) -> Path:
-    folder = ROLE.parents[1] / ".cache/wheels"
-    wheels = list(folder.glob(f"allianceauth-{version}-*.whl"))
-    if not wheels:
-        subprocess.run(
-            [
-                *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--ignore-requires-python"),
-                *("--dest", folder, f"allianceauth=={version}"),
-            ],
-            check=True,
-        )
-        wheels = list(folder.glob(f"allianceauth-{version}-*.whl"))
-    return wheels[0]
 
 
 @dataclass

@@ -18,8 +18,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.unit.plugins import looks
 from tests.unit.plugins.adopting import DAEMON, Site, differences
-from tests.unit.plugins.test_audit_templates import WHEELS, generated
+from tests.unit.plugins.test_audit_templates import generated
 from tests.unit.plugins.test_round_trip import VARIABLES
+from tests.unit.plugins.wheels import VERSIONS
 
 CORES = os.cpu_count() or 1
 
@@ -67,7 +68,7 @@ def seen(site: Site, adopted: adopt.Adopted) -> set[tuple[str, str]]:
     return {("memmon", "") if name.startswith("memmon") else (name, item) for name, item in found}
 
 
-@pytest.mark.parametrize("version", WHEELS)
+@pytest.mark.parametrize("version", VERSIONS)
 def test_a_generated_file_differs_by_what_was_announced(version: str, site: Site) -> None:
     site.project.mkdir()
     site.put(myauth=generated(version, site.project))

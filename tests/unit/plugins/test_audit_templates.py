@@ -6,11 +6,7 @@
 from __future__ import annotations
 
 import getpass
-import hashlib
 import re
-import subprocess
-import sys
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -24,19 +20,10 @@ from ansible_collections.allianceauth.tuning.plugins.modules import auth_audit_i
 from ansible_collections.allianceauth.tuning.plugins.plugin_utils import role
 
 from tests.unit.plugins import looks
+from tests.unit.plugins.wheels import VERSIONS, wheel
 
 CHECKOUT = Path(__file__).parents[3]
-CACHE = CHECKOUT / ".cache/wheels"
 ROLE = CHECKOUT / "roles/auth"
-
-WHEELS = {
-    "2.15.1": "9588af14916d9a8bc6e4bc8ef79ee87368c17bc32e0ab2f0d8b5965996caf3b1",
-    "3.8.1": "78a9bb444da63e9b60780d85e29283a1d9dffda74e0ecbd1b01f2af17405cfa0",
-    "4.6.4": "5f8e265fa1082baba01866fd78baef712270aa1629ba92a6faf7521c2e1f2ea0",
-    "4.13.1": "9ebbee7c05e5341b3a6600261d75c3f97ad0f284d32a54bd0f4ea8bdf0a7495a",
-    "5.0.1": "69c22a0a624b31f597acbfb0e0f127e15c32fdaee0d9225ce180e4ab7b30dc45",
-    "5.5.0": "f53aba8e0708de13d37f160be796f9acf28d50160c6491212449daeb47bc00fa",
-}
 
 # In all of them: gunicorn is stopped by INT, and each program has stdout and stderr in one file.
 ALL = {("medium", "gunicorn-aborts-requests"), ("low", "shared-log")}
@@ -55,22 +42,6 @@ EXPECTED = {
 }
 
 
-def wheel(version: str) -> Path:
-    """Return a version's wheel, from the cache or from PyPI; what is not the pinned one is refused."""
-    path = CACHE / f"allianceauth-{version}-py3-none-any.whl"
-    if not path.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        # Tests run side by side: what is in the cache is whole.
-        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-            # It is only unpacked, whatever Python it is for.
-            choice = ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--quiet"]
-            command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", *choice]
-            subprocess.run([*command, "--dest", folder, f"allianceauth=={version}"], check=True)
-            (Path(folder) / path.name).replace(path)
-    assert hashlib.sha256(path.read_bytes()).hexdigest() == WHEELS[version]
-    return path
-
-
 def generated(version: str, project: Path) -> str:
     """Generate a project's supervisor.conf and celery.py as `allianceauth start` does; return the first."""
     values = {
@@ -82,7 +53,7 @@ def generated(version: str, project: Path) -> str:
     (project / "log").mkdir()
     (project / "myauth").mkdir()
     (project / "manage.py").touch()
-    with zipfile.ZipFile(wheel(version)) as archive:
+    with zipfile.ZipFile(wheel("allianceauth", version)) as archive:
 
         def render(name: str) -> str:
             # Django's language of templates, of which this is the part that both have.
@@ -114,7 +85,7 @@ def seen(content: str, parser: Any) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("version", WHEELS)
+@pytest.mark.parametrize("version", VERSIONS)
 def test_exactly_what_is_wrong_with_a_template_is_found(version: str, tmp_path: Path, parser: Any) -> None:
     look = seen(generated(version, tmp_path), parser)
     assert [(one["name"], one["directory"]) for one in look["projects"]] == [("myauth", str(tmp_path))]

@@ -11,11 +11,14 @@ import pty
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.allianceauth.tuning.plugins.plugin_utils import terminal
+
+from tests.unit.plugins.wheels import wheel
 
 LINE = (
     "auth1: waiting for worker_00 (allianceauth.eveonline.tasks.update_character for 31 s), 569 s left; beat, 2 s left"
@@ -50,25 +53,6 @@ def test_a_callback_that_writes_json_is_known(callback: str, writes: bool) -> No
     assert terminal.writes_json(callback) is writes
 
 
-# What ansible.posix.json does: one document, at the end, on stdout.
-CALLBACK = """
-from __future__ import annotations
-import json
-from ansible.plugins.callback import CallbackBase
-DOCUMENTATION = '''
-name: one_json
-type: stdout
-short_description: x
-description: x
-'''
-class CallbackModule(CallbackBase):
-    CALLBACK_VERSION = 2.0
-    CALLBACK_TYPE = "stdout"
-    CALLBACK_NAME = "one_json"
-    def v2_playbook_on_stats(self, stats):
-        self._display.display(json.dumps({"custom_stats": stats.custom}))
-"""
-
 PLAY = """
 - hosts: localhost
   connection: local
@@ -92,10 +76,19 @@ SAID = (
 )
 
 
+@pytest.fixture(scope="session")
+def posix(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of collections with ansible.posix in it, as the package ansible has it."""
+    folder = tmp_path_factory.mktemp("collections")
+    with zipfile.ZipFile(wheel("ansible", "12.2.0")) as archive:
+        archive.extractall(
+            folder, [name for name in archive.namelist() if name.startswith("ansible_collections/ansible/posix/")]
+        )
+    return folder
+
+
 @pytest.fixture
 def command(tmp_path: Path) -> list[str]:
-    (tmp_path / "callbacks").mkdir()
-    (tmp_path / "callbacks/one_json.py").write_text(CALLBACK)
     (tmp_path / "play.yml").write_text(PLAY)
     return [f"{sys.prefix}/bin/ansible-playbook", "-i", "localhost,", str(tmp_path / "play.yml")]
 
@@ -105,7 +98,6 @@ def environment(tmp_path: Path, callback: str, **more: str) -> dict[str, str]:
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
         "ANSIBLE_COLLECTIONS_PATH": collections,
-        "ANSIBLE_CALLBACK_PLUGINS": str(tmp_path / "callbacks"),
         "ANSIBLE_STDOUT_CALLBACK": callback,
         "ANSIBLE_SHOW_CUSTOM_STATS": "1",
         "ANSIBLE_NOCOLOR": "1",
@@ -118,8 +110,9 @@ def run(command: list[str], environment: dict[str, str]) -> subprocess.Completed
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
 
 
-def test_stdout_is_one_document_and_the_rest_goes_to_stderr(command: list[str], tmp_path: Path) -> None:
-    done = run(command, environment(tmp_path, "one_json"))
+def test_stdout_is_one_document_and_the_rest_goes_to_stderr(command: list[str], tmp_path: Path, posix: Path) -> None:
+    env = environment(tmp_path, "ansible.posix.json")
+    done = run(command, {**env, "ANSIBLE_COLLECTIONS_PATH": f"{env['ANSIBLE_COLLECTIONS_PATH']}:{posix}"})
     stats = json.loads(done.stdout)["custom_stats"]["localhost"]["allianceauth_tuning"]
     assert stats == {"job": "drain", "result": "ok", "check_mode": False, "changes": [SAID], "cause": ""}
     assert SAID in done.stderr
