@@ -116,3 +116,33 @@ def test_what_did_not_work_before_is_named_and_programs_of_others_end_as_they_we
     assert "needs you" not in said
     assert {**neighbours, "myauth:bot": "FATAL"}.items() <= server.states(host).items()
     assert "--concurrency=5" in server.arguments(host)["worker_00"]
+
+
+NEEDRESTART = "/etc/needrestart/conf.d/allianceauth-tuning.conf"
+
+
+@pytest.fixture
+def upgraded(host: Any) -> Iterator[None]:
+    """Have needrestart on the server, and another file in the place of the Python that supervisord runs on."""
+    install = "apt-get install --yes --no-install-recommends needrestart"
+    server.run(host, f"apt-get update && NEEDRESTART_SUSPEND=1 DEBIAN_FRONTEND=noninteractive {install}")
+    server.run(host, "python=$(readlink -f /usr/bin/python3) && cp -a $python $python.new && mv $python.new $python")
+    yield
+    server.run(host, "DEBIAN_FRONTEND=noninteractive apt-get purge --yes needrestart && rm -rf /etc/needrestart")
+
+
+@pytest.mark.thorough
+@pytest.mark.usefixtures("upgraded")
+def test_needrestart_names_supervisord_and_leaves_it_alone(host: Any) -> None:
+    run = play.run("apply")
+    assert run.status == 0
+    why = "needrestart may restart supervisord by itself after an upgrade of packages"
+    assert f"{NEEDRESTART} was written: {why}" in " ".join(run.output.split())
+    first, restarts = of_unit(host, "MainPID"), "needrestart -r a </dev/null"
+    assert "systemctl restart supervisor.service" in server.run(host, restarts)
+    assert of_unit(host, "MainPID") == first
+    # The control: without the file it would have.
+    server.run(host, f"rm {NEEDRESTART}")
+    server.run(host, restarts)
+    assert of_unit(host, "MainPID") != first
+    assert server.wait(lambda: server.healthy(host), bool)
