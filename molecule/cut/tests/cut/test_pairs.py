@@ -103,9 +103,6 @@ def test_a_server_whose_run_is_cut_off_brings_itself_back(
     prefix = f"cut-{number}-"
     sent = server.send(machine, 2 * concurrency, stage.seconds, prefix.rstrip("-"))
     visitor = f"visitor-{number}"
-    if stage.stops_site:
-        server.run(machine, f"{server.get(f'/lab/slow/?seconds=1800&key={visitor}')} >/tmp/{visitor} 2>&1 </dev/null &")
-        assert server.wait(lambda: server.ledger(machine, visitor), bool) == {visitor: ["start"]}
     (found,) = hosts.existing(servers.LAB)
     with (
         traffic(found, f"waits-{prefix}", WAITING, every=1) as waiting,
@@ -114,6 +111,12 @@ def test_a_server_whose_run_is_cut_off_brings_itself_back(
     ):
         # Said before it can happen: at Ctrl-C nobody can say anything.
         follow(run, rf"if this run is interrupted .* brings itself back after {guard} s; or run it again")
+        if stage.stops_site:
+            # Not before: gunicorn lets no request take longer than two minutes.
+            follow(run, NEW_FILE.sign)
+            ask = server.get(f"/lab/slow/?seconds=1800&key={visitor}")
+            server.run(machine, f"{ask} >/tmp/{visitor} 2>&1 </dev/null &")
+            assert server.wait(lambda: server.ledger(machine, visitor), bool) == {visitor: ["start"]}
         follow(run, stage.sign)
         while stage.stops_site and server.states(machine).get("myauth:gunicorn") != "STOPPING":
             assert run.poll() is None, "The run was over before it was cut off."
