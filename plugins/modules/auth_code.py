@@ -174,7 +174,7 @@ def refusal(given: dict[str, Any], found: dict[str, Any]) -> str:
     if found["migrations"] and not given["unmigrated"]:
         return (
             f"these migrations are not applied: {shortened(found['migrations'])}; apply them (manage.py migrate), or "
-            "allow a restart without them with auth_restart_unmigrated"
+            "allow a restart without them with -e auth_restart_unmigrated=true"
         )
     if given["lose_tasks"]:
         return ""
@@ -183,9 +183,9 @@ def refusal(given: dict[str, Any], found: dict[str, Any]) -> str:
         return (
             f"tasks wait that the installed code does not have, so that its workers would discard them: "
             f"{shortened(tasks)}; run it again once the workers have done them, or accept their loss with "
-            "auth_restart_lose_tasks"
+            "-e auth_restart_lose_tasks=true"
         )
-    way_out = "restart all programs, without auth_restart_only, or accept that with auth_restart_lose_tasks"
+    way_out = "restart all programs, without auth_restart_only, or accept that with -e auth_restart_lose_tasks=true"
     if found["new"]:
         return (
             "the workers that run on would discard tasks which the installed code may queue and they do not have: "

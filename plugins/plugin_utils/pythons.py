@@ -19,6 +19,8 @@ from ansible.release import __version__ as ansible_core
 # The oldest minor version of Python 3 that this collection is tested with.
 _OURS = 9
 
+_NO_HOSTS = "No inventory was found, or there is no host in it: name yours with -i, such as -i my-servers."
+
 
 def supported() -> tuple[int, int]:
     """Return the lowest and the highest minor version of Python 3 that a server may have.
@@ -55,13 +57,17 @@ class Look(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
+        known = task_vars or {}
+        if known.get("__auth_needs_hosts") and not known["groups"].get("all"):
+            # Only our playbooks say so: somebody's own may be for the localhost that Ansible has without an inventory.
+            return {**result, "failed": True, "msg": _NO_HOSTS}
         result.update(self._execute_module(module_name=self.module, task_vars=task_vars))
         broken = bool(result.get("failed")) and "module_stdout" in result
         version = str(result.get("python", ""))
         # What ended with a sentence of its own needs none of ours; what could not be reached answers no question.
         if broken or not (version or result.get("failed") or result.get("unreachable")):
             version = self._version()
-        said = unsupported((task_vars or {})["inventory_hostname"], version)
+        said = unsupported(known["inventory_hostname"], version)
         if said and broken:
             result["msg"] = said
             # ansible-core 2.19 and newer would print its own cause in the sentence's place.

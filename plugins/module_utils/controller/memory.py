@@ -50,7 +50,7 @@ def excess(declared: Declared, info: Mapping[str, Any]) -> str:
         f"the memory limits of {len(limits)} processes are {_megabytes(sum(limits))} in all, and "
         f"{', '.join(others)} without one hold {_megabytes(held)}: together {_megabytes(sum(limits) + held)}, and "
         f"the host has {_megabytes(there)} for them beside all else that runs there; {_what_fits(declared, info)}. "
-        "Or allow it with auth_memory_overcommit."
+        "Or allow it with auth_memory_overcommit: true."
     )
 
 

@@ -107,5 +107,5 @@ def sentence(processes: Iterable[Mapping[str, Any]], code: Mapping[str, Any], no
         return ""
     return (
         f"What runs is older than what is installed: {programs} began before {changed}. To bring that into service: "
-        "ansible-playbook allianceauth.tuning.restart, with the -i of this run."
+        "ansible-playbook -i my-servers allianceauth.tuning.restart"
     )

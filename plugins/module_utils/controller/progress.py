@@ -103,7 +103,7 @@ class Drained:
         if any(name in self.workers or is_orphan(name) for name in self.overdue()):
             return (
                 "Run it again later, give the tasks more time with auth_worker_stopwaitsecs, "
-                "or give them up with auth_drain_timeout_action=kill."
+                "or give them up with -e auth_drain_timeout_action=kill."
             )
         # Neither of the two has a say in it.
         return (

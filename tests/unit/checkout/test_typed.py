@@ -132,6 +132,18 @@ def test_a_misspelt_group_is_refused(name: str, tmp_path: Path) -> None:
     assert "What --limit names does not have a server in the group auth_servers." in said
 
 
+@pytest.mark.parametrize("name", ["adopt", "apply", "audit"])
+def test_a_misspelt_inventory_is_refused(name: str, tmp_path: Path) -> None:
+    said = refusal(f"ansible-playbook -i {tmp_path}/misspelt playbooks/{name}.yml", tmp_path)
+    assert "No inventory was found, or there is no host in it: name yours with -i, such as -i my-servers." in said
+
+
+@pytest.mark.parametrize("file", sorted(CHECKOUT.glob("playbooks/*.yml")), ids=lambda file: file.stem)
+def test_every_playbook_says_that_it_needs_hosts(file: Path) -> None:
+    (play,) = yaml.safe_load(file.read_text())
+    assert play["vars"] == {"__auth_needs_hosts": True}
+
+
 @pytest.mark.parametrize("file", sorted(CHECKOUT.glob("playbooks/*.yml")), ids=lambda file: file.stem)
 def test_no_playbook_has_ansible_core_check_the_arguments(file: Path) -> None:
     # It would refuse what the role takes, as a word in capitals, before the role can say anything.

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,8 +58,29 @@ def test_the_collection_is_installed_by_one_form_of_the_command() -> None:
     others = {command.removeprefix(start) for command in commands}
     assert others == {
         "git+https://github.com/allianceauth/ansible-collection-tuning.git",
-        "allianceauth-tuning-0.1.0.tar.gz",
+        f"allianceauth-tuning-{yaml.safe_load((CHECKOUT / 'galaxy.yml').read_text())['version']}.tar.gz",
     }
+
+
+def messages() -> Iterator[tuple[str, str]]:
+    """Return the texts of plugins, playbooks, the sample inventory and the issue templates, with their files."""
+    for file in sorted((CHECKOUT / "plugins/module_utils/controller").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield file.name, node.value
+    for folder in ("playbooks", "inventory", ".github"):
+        for file in sorted((CHECKOUT / folder).rglob("*.yml")):
+            yield file.name, file.read_text()
+
+
+def test_messages_have_people_type_what_the_pages_do() -> None:
+    said = [(file, text) for file, text in messages() if "ansible-playbook" in text]
+    assert len(said) > 10
+    playbooks = {file.stem for file in CHECKOUT.glob("playbooks/*.yml")}
+    for file, text in said:
+        for inventory, name in re.findall(r"ansible-playbook (.*?)\ballianceauth\.tuning\.(\w+)", text):
+            assert (file, inventory) == (file, "-i my-servers ")
+            assert name in playbooks
 
 
 def test_the_inventory_has_one_name() -> None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterator
+import runpy
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.allianceauth.tuning.plugins.module_utils.server import project
 
 from bench import picture
 
@@ -41,6 +44,38 @@ def test_each_playbook_and_scenario_has_its_place() -> None:
     testing = (DOCS / "testing.md").read_text()
     for file in CHECKOUT.glob("molecule/*/molecule.yml"):
         assert f"`{file.parent.name}`" in testing
+
+
+@pytest.fixture
+def python_of(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Return a function that runs the only block of Python on a page, and returns what it has set."""
+
+    def run(page: str, **known: Any) -> dict[str, Any]:
+        (block,) = re.findall(r"(?ms)^```python\n(.*?)^```$", (DOCS / page).read_text())
+        (tmp_path / "block.py").write_text(block)
+        return runpy.run_path(str(tmp_path / "block.py"), known)
+
+    return run
+
+
+def test_the_route_of_an_app_is_kept_beside_alliance_auths_own_and_found_by_a_run(
+    python_of: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    own = {"discord.*": {"queue": "services"}}
+    for before in (own, None):
+        app = SimpleNamespace(conf=SimpleNamespace(task_routes=before))
+        python_of("programs.md", app=app)
+        assert app.conf.task_routes == {**(before or {}), "memberaudit.*": {"queue": "memberaudit"}}
+    assert project.routed_queues(str(tmp_path / "block.py")) == ["memberaudit"]
+
+
+def test_the_settings_take_a_token_from_the_environment(
+    python_of: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DISCORD_BOT_TOKEN", raising=False)
+    assert python_of("secrets.md")["DISCORD_BOT_TOKEN"] == ""
+    monkeypatch.setenv("DISCORD_BOT_TOKEN", "a-token")
+    assert python_of("secrets.md")["DISCORD_BOT_TOKEN"] == "a-token"
 
 
 def spoken() -> Iterator[str]:

@@ -113,14 +113,14 @@ CHANGES: dict[str, tuple[Change, str, str, str, str]] = {
         "high",
         "memmon-not-running",
         "supervisord says FATAL; can't find command 'None'",
-        "ansible-playbook allianceauth.tuning.apply",
+        "ansible-playbook -i my-servers allianceauth.tuning.apply",
     ),
     "a memmon that ends at each tick": (
         lambda look: look["log"]["deaths"].update(memmon_worker_00=1440),
         "high",
         "memmon-not-running",
         "it has died 1440 times in the last day",
-        "ansible-playbook allianceauth.tuning.apply",
+        "ansible-playbook -i my-servers allianceauth.tuning.apply",
     ),
     "restarts that no leak explains": (
         lambda look: look["log"]["restarts"].update(worker_00=[looks.NOW - 600 * n for n in range(12)]),
@@ -148,7 +148,7 @@ CHANGES: dict[str, tuple[Change, str, str, str, str]] = {
         "high",
         "orphan",
         "gunicorn myauth.wsgi: its supervisord is gone",
-        "ansible-playbook allianceauth.tuning.apply",
+        "ansible-playbook -i my-servers allianceauth.tuning.apply",
     ),
     "a node without its host": (
         lambda look: pool(look, "--pool=threads", "-n", "worker_00"),
@@ -162,7 +162,7 @@ CHANGES: dict[str, tuple[Change, str, str, str, str]] = {
         "high",
         "node-name-twice",
         "myauth:worker_00 on auth1, myauth:heavy on auth1 have this name",
-        "ansible-playbook allianceauth.tuning.apply",
+        "ansible-playbook -i my-servers allianceauth.tuning.apply",
     ),
     "an app's queue": (
         lambda look: look["projects"][0]["asked"]["queues"].update(
@@ -178,7 +178,7 @@ CHANGES: dict[str, tuple[Change, str, str, str, str]] = {
         "medium",
         "run-cut-off",
         "The guard of a run of me@laptop had to act",
-        "ansible-playbook allianceauth.tuning.apply",
+        "ansible-playbook -i my-servers allianceauth.tuning.apply",
     ),
     "a misspelt queue": (
         lambda look: one_more_worker(look, "heavy", looks.worker_arguments("heavy", "-Q", "celery,mail")),
@@ -236,7 +236,7 @@ CHANGES: dict[str, tuple[Change, str, str, str, str]] = {
         "medium",
         "disk-differs",
         "myauth changed on disk",
-        "ansible-playbook allianceauth.tuning.apply",
+        "ansible-playbook -i my-servers allianceauth.tuning.apply",
     ),
     "a bot without its token": (
         lambda look: look["processes"].append(

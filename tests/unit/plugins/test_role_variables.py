@@ -497,7 +497,7 @@ def test_examples_of_the_documentation_are_accepted_and_read_back(
     # This machine has neither their user nor their folders.
     here = {"auth_project_dir": project_dir, "auth_log_dir": f"{project_dir}/log"}
     here |= {"auth_user": "daemon", "auth_memmon_user": "daemon"}
-    secrets = dict.fromkeys(("vault_discord_bot_token", "vault_bot_token", "vault_slack_token"), "a b;%c")
+    secrets = dict.fromkeys(("vault_discord_bot_token", "vault_slack_token"), "a b;%c")
     known = {**role_defaults, **secrets, **some, **here}
     asked = {**role_defaults, **rendered(some, known), **here}
     assert set(some) <= set(role_defaults)

@@ -122,7 +122,7 @@ def _nodes(
                         listed([f"{namespec} on {host}" for host, namespec in places]) + " have this name",
                         "Celery cannot tell them apart: what is asked of one is answered by either, and a drain that "
                         "waits for one of them may see the other.",
-                        "ansible-playbook allianceauth.tuning.apply (it names nodes PROCESS@HOST)",
+                        "ansible-playbook -i my-servers allianceauth.tuning.apply (it names nodes PROCESS@HOST)",
                         name,
                     ),
                 )
@@ -144,7 +144,7 @@ def _nodes(
                     f"the nodes are {listed([worker.node for worker in without])}",
                     "The name has no host in it: a second server with the same file would have nodes of the same "
                     "names, which Celery cannot tell apart.",
-                    "ansible-playbook allianceauth.tuning.apply (it names nodes PROCESS@HOST)",
+                    "ansible-playbook -i my-servers allianceauth.tuning.apply (it names nodes PROCESS@HOST)",
                     one["name"],
                 ),
             )

@@ -73,7 +73,7 @@ def _cut_off(look: Mapping[str, Any]) -> Iterator[Finding]:
                 one["guard"],
                 "A run that changed this server was cut off, and its guard has acted. What that run was to do may not "
                 "be done.",
-                "ansible-playbook allianceauth.tuning.apply, or the playbook that was cut off",
+                "ansible-playbook -i my-servers allianceauth.tuning.apply, or the playbook that was cut off",
                 one["name"],
             )
 
@@ -88,7 +88,7 @@ def _drift(look: Mapping[str, Any]) -> Iterator[Finding]:
             "; ".join(f"{listed(names)} {how}" for how, names in drift.items())
             + " on disk since supervisord has read it",
             "What runs is not what stands in the files: at the next restart, whenever that is, it becomes so.",
-            "ansible-playbook allianceauth.tuning.apply",
+            "ansible-playbook -i my-servers allianceauth.tuning.apply",
         )
 
 
@@ -101,7 +101,7 @@ def _orphans(look: Mapping[str, Any]) -> Iterator[Finding]:
             f"{orphan['command']}: its supervisord is gone",
             "It runs on beside its successor, with the old code and the old settings, and nobody restarts or limits "
             "it.",
-            "ansible-playbook allianceauth.tuning.apply (it lets it finish its tasks)",
+            "ansible-playbook -i my-servers allianceauth.tuning.apply (it lets it finish its tasks)",
         )
 
 
@@ -118,6 +118,6 @@ def _unit(look: Mapping[str, Any]) -> Iterator[Finding]:
             too_short(allowed, needed),
             "Whoever restarts it by systemd, such as an upgrade of packages, leaves workers behind, or loses their "
             "tasks.",
-            "ansible-playbook allianceauth.tuning.apply (auth_systemd_drop_in), or systemctl edit supervisor: "
-            f"[Service] TimeoutStopSec={needed}",
+            "ansible-playbook -i my-servers allianceauth.tuning.apply (auth_systemd_drop_in), or systemctl edit "
+            f"supervisor: [Service] TimeoutStopSec={needed}",
         )

@@ -28,6 +28,6 @@ def _old_code(look: Mapping[str, Any]) -> Iterator[Finding]:
                 f"changed since they began: {changed}",
                 "They run older code than what is installed. The next restart, for whatever reason, brings the new one "
                 "into service without a word.",
-                "ansible-playbook allianceauth.tuning.restart, on a server that was tuned",
+                "ansible-playbook -i my-servers allianceauth.tuning.restart, on a server that was tuned",
                 one["name"],
             )

@@ -68,8 +68,8 @@ def _dead_memmons(look: Mapping[str, Any]) -> Iterator[Finding]:
             process["namespec"],
             f"supervisord says {process['state']}{said}{crashed}",
             "Nothing watches the memory: a worker that leaks grows until the kernel ends some process of the host.",
-            "ansible-playbook allianceauth.tuning.apply (it installs superlance, and writes limits that memmon can "
-            "read)",
+            "ansible-playbook -i my-servers allianceauth.tuning.apply (it installs superlance, and writes limits that "
+            "memmon can read)",
         )
 
 

@@ -124,8 +124,9 @@ def _shared_logs(look: Mapping[str, Any]) -> Iterator[Finding]:
             listed([path.rpartition("/")[2] for path in sorted(shared)]),
             f"{len(shared)} logs have several writers, such as {path} ({listed(names)})",
             "Each writer rotates the file by itself, so that at each rotation a part of what was logged is lost.",
-            "ansible-playbook allianceauth.tuning.apply gives each process a log; by hand: redirect_stderr = true for "
-            "each program, %(program_name)s_%(process_num)02d.log, and stdout_logfile = NONE for each listener",
+            "ansible-playbook -i my-servers allianceauth.tuning.apply gives each process a log; by hand: "
+            "redirect_stderr = true for each program, %(program_name)s_%(process_num)02d.log, and stdout_logfile = "
+            "NONE for each listener",
         )
 
 

@@ -107,7 +107,7 @@ def _without_worker(one: Mapping[str, Any], own: list[Worker]) -> Iterator[Findi
             "What is queued there is never done.",
             f"auth_workers: [{{name: worker_{queue}, queues: [{queue}]}}]"
             if queue not in ("services", DEFAULT_QUEUE)
-            else "ansible-playbook allianceauth.tuning.apply (it brings a worker for this queue)",
+            else "ansible-playbook -i my-servers allianceauth.tuning.apply (it brings a worker for this queue)",
             one["name"],
         )
 

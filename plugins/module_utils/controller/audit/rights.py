@@ -9,7 +9,7 @@ from typing import Any, Iterator, Mapping
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.controller.audit.finding import Finding, listed
 
-_APPLY = "ansible-playbook allianceauth.tuning.apply"
+_APPLY = "ansible-playbook -i my-servers allianceauth.tuning.apply"
 
 # For everybody who is neither the owner nor in the group.
 _OTHERS = 0o007
