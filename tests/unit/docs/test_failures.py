@@ -11,9 +11,12 @@ from __future__ import annotations
 import ast
 import functools
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 CHECKOUT = Path(__file__).parents[3]
 
@@ -82,7 +85,26 @@ def said() -> list[tuple[str, str]]:
                 # One word alone is the name of something, and no word at all says what another place has put together.
                 if len(re.findall(r"[A-Za-z]{2,}", message)) > 1:
                     found.append((f"{file.relative_to(CHECKOUT)}:{getattr(node, 'lineno', 0)}", message))
+    for file in sorted([*CHECKOUT.glob("roles/auth/tasks/**/*.yml"), *CHECKOUT.glob("playbooks/*.yml")]):
+        messages = [
+            *failures(yaml.safe_load(file.read_text())),
+            *re.findall(r"undef\(hint='([^']*)'", file.read_text()),
+        ]
+        found += [(str(file.relative_to(CHECKOUT)), message) for message in messages]
     return found
+
+
+def failures(part: Any) -> Iterator[str]:
+    """Return what the tasks in a part of YAML fail with, a NUL for each expression; one that is nothing else is left out."""
+    if isinstance(part, list):
+        for one in part:
+            yield from failures(one)
+    if isinstance(part, dict):
+        message = re.sub(r"{{.*?}}", "\0", part.get("ansible.builtin.fail", {}).get("msg", ""), flags=re.DOTALL)
+        if re.search(r"\w", message):
+            yield " ".join(message.split())
+        for one in part.values():
+            yield from failures(one)
 
 
 def rows() -> list[list[str]]:

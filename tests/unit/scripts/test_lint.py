@@ -30,6 +30,12 @@ def test_the_public_workflow_tries_each_distribution_with_the_newest_ansible_cor
     assert [job["distro"] for job in tried if job["tools"] == "newest"] == list(DISTROS)
     # Each with an older one as well, whose packages are pinned.
     assert [job["distro"] for job in tried if job["tools"] != "newest"] == list(DISTROS)
+    # What the README's table says of each one's Python.
+    oldest = {"2.18": {"debian13"}, "2.20": {"ubuntu2604", "debian14"}}
+    oldest["oldest"] = set(DISTROS) - oldest["2.18"] - oldest["2.20"]
+    assert {job["distro"]: job["tools"] for job in tried if job["tools"] != "newest"} == {
+        distro: tools for tools, distros in oldest.items() for distro in distros
+    }
     assert all((CHECKOUT / f"requirements/{job['tools']}.txt").is_file() for job in tried)
     scenarios = {file.parent.name for file in CHECKOUT.glob("molecule/*/molecule.yml")}
     assert {name for job in tried for name in job.get("scenario", "").split()} <= scenarios

@@ -8,7 +8,9 @@ It tunes itself by `ansible_connection: local`, and the other servers, if there 
 
 from __future__ import annotations
 
+import re
 import subprocess
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -100,3 +102,22 @@ def test_rollback_brings_the_stock_server_back() -> None:
     for host in hosts.existing(servers.LAB):
         assert programs.nodes(host)["celery@worker_00"] == 5
         assert "-p worker" in programs.configuration(host)
+
+
+def test_the_page_for_one_server_works_as_typed() -> None:
+    page = (playbook.CHECKOUT / "docs/one-server.md").read_text()
+    blocks = re.findall(r"(?ms)^( *)```(bash|yaml)\n(.*?)^\1```$", page)
+    commands = next(text for _indent, kind, text in blocks if kind == "bash").splitlines()
+    assert len(commands) == 10
+    # What one types into each file that `nano` opens, in the page's order.
+    files = iter(textwrap.dedent(text) for _indent, kind, text in blocks if kind == "yaml")
+    typed = []
+    for command in commands:
+        if command.startswith("nano "):
+            typed.append(f"cat >{command.removeprefix('nano ')} <<'EOF'\n{next(files)}EOF")
+            continue
+        # The repository cannot be reached from here, and sudo wants no password.
+        typed.append(re.sub(r"git\+https://\S+", "collection.tar.gz", command).replace(" --ask-become-pass", ""))
+    assert on_controller("\n".join(["set -e", *typed])).returncode == 0
+    assert {line.split()[1] for line in programs.status(controller())} == {"RUNNING"}
+    assert programs.nodes(controller())[f"worker_00@{controller().name}"] == 15

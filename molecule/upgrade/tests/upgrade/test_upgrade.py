@@ -12,8 +12,17 @@ from typing import Any
 import pytest
 from shared import play, playbook, server
 
-# The commit of the release before. Raise it with each release; it has to be in the clone's history.
-BEFORE = "a32823d"
+# What the first release is tested from; it has to be in the clone's history, as each release's tag has.
+FIRST = "a32823d"
+
+
+def release_before() -> str:
+    """Return the newest tag before what is here, or what the first release is tested from."""
+    asked = ["git", "describe", "--tags", "--abbrev=0", "--match", "v*", "HEAD^"]
+    return (
+        subprocess.run(asked, cwd=playbook.CHECKOUT, capture_output=True, text=True, check=False).stdout.strip()
+        or FIRST
+    )
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +31,9 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     collections = tmp_path_factory.mktemp("before")
     folder = collections / "ansible_collections/allianceauth/tuning"
     folder.mkdir(parents=True)
-    archive = subprocess.run(["git", "archive", BEFORE], cwd=playbook.CHECKOUT, capture_output=True, check=True)
+    archive = subprocess.run(
+        ["git", "archive", release_before()], cwd=playbook.CHECKOUT, capture_output=True, check=True
+    )
     subprocess.run(["tar", "--extract", "--directory", folder], input=archive.stdout, check=True)
     return collections
 
