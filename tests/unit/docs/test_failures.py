@@ -95,7 +95,7 @@ def said() -> list[tuple[str, str]]:
 
 
 def failures(part: Any) -> Iterator[str]:
-    """Return what the tasks in a part of YAML fail with, a NUL for each expression, without those that have no words."""
+    """Return what the tasks in a part of YAML fail with, a NUL for each expression, but for those without words."""
     if isinstance(part, list):
         for one in part:
             yield from failures(one)
