@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -55,10 +56,18 @@ class ActionModule(ActionBase):
     def _ask(self, result: dict[str, Any], host: str, changes: list[dict[str, Any]], task_vars: dict[str, Any]) -> None:
         """Stop the run if it would change what somebody has chosen and nobody has asked for."""
         names = explicit.names(self._task, task_vars, variables.NAMES)
-        given = consent.Variables(role.read_variables(self._templar, task_vars), names)
+        present = role.read_variables(self._templar, task_vars)
+        given = consent.Variables(present, names)
         unasked = consent.unasked(changes, given)
         if not unasked:
             return
+        routed = task_vars.get("__auth_info", {}).get("routed_queues", [])
+
+        def problems(tree: Mapping[str, Any]) -> list[str]:
+            _declared, wrong = variables.declare(consent.added(present, tree), host, routed)
+            return [sentence.removeprefix(f"{host}: ") for sentence in wrong]
+
+        unasked = consent.sayable(unasked, given, problems)
         path = self._task.args["path"]
         place = adopt_files.read_from(inventory.sources(), host)
         terminal.say("\n".join(consent.question(host, path, unasked, given, place)))

@@ -21,6 +21,7 @@ Options = Mapping[str, str]
 
 # What gunicorn takes like arguments of its command, which override it. Source: gunicorn/app/base.py (load_config)
 GUNICORN_ARGUMENTS = "GUNICORN_CMD_ARGS"
+WEB_CONCURRENCY = "WEB_CONCURRENCY"
 
 # supervisor's own defaults of a program's section, in the spelling below.
 SUPERVISOR_DEFAULTS: Mapping[str, str] = {
@@ -75,13 +76,14 @@ class Limit:
     """What memmon watches of a program, in bytes: more than one size if its processes have several.
 
     The steps in which the role lowers the limits of a pool's processes are one; ``in_steps`` says that they are there,
-    ``alike`` that several processes have one limit.
+    ``alike`` that several processes have one limit, ``count`` how many have one.
     """
 
     sizes: frozenset[int]
     cumulative: bool
     in_steps: bool = False
     alike: bool = False
+    count: int = 1
 
     @property
     def size(self) -> int:
@@ -212,6 +214,11 @@ def _section(title: str, raw: Options, daemon: Mapping[str, str], kind: str, out
         more = _gunicorn_arguments({**inherited, **environment(raw.get("environment", ""), known)})
         arguments = (*(one for one in more if one.name not in {given.name for given in arguments}), *arguments)
         own = _without(own, more)
+        # Source: gunicorn/config.py (Workers), whose default it is.
+        number = own.get(WEB_CONCURRENCY, everything.get(f"ENV_{WEB_CONCURRENCY}", ""))
+        if number.isdecimal() and not any(one.name == "-w" for one in arguments):
+            arguments = (*arguments, Argument("-w", WEB_CONCURRENCY, _number(number), ()))
+            own = {name: value for name, value in own.items() if name != WEB_CONCURRENCY}
     return Section(
         title,
         kind,
@@ -410,14 +417,15 @@ def _sizes(own: list[int], common: int | None, program: Section | None) -> list[
     if common is None:
         return own
     numprocs = program.options.get("numprocs", "1") if program else "1"
-    others = [common] if len(own) < (int(numprocs) if numprocs.isdecimal() else 1) else []
+    others = [common] * ((int(numprocs) if numprocs.isdecimal() else 1) - len(own))
     return [min(size, common) for size in own] + others
 
 
 def _limit(sizes: list[int], cumulative: bool) -> Limit:
     several = len(set(sizes)) > 1
     read = memmon.one_limit(sizes)
-    return Limit(read, cumulative, in_steps=several and len(read) == 1, alike=len(sizes) > 1 and not several)
+    alike = len(sizes) > 1 and not several
+    return Limit(read, cumulative, in_steps=several and len(read) == 1, alike=alike, count=len(sizes))
 
 
 def _bytes(size: str) -> int:

@@ -9,10 +9,17 @@ from dataclasses import replace
 from typing import Any, Iterator
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf import description, templates
-from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change import NOTHING, Change, Path, joined
+from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change import (
+    NOT_SHOWN,
+    NOTHING,
+    Change,
+    Path,
+    joined,
+)
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.description import Description, Limit, Section
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.options import CUMULATIVE
 from ansible_collections.allianceauth.tuning.plugins.module_utils.model import memmon
+from ansible_collections.allianceauth.tuning.plugins.module_utils.model.program import FORKING_POOLS
 
 _WHY_CUMULATIVE = "its children count as well, whose memory it was meant for"
 _WHY_ALONE = "it has no children that could count"
@@ -26,7 +33,8 @@ _APART = "only a listener of another name, in a file of its own in conf.d, can h
 _PLACES = frozenset({"user", "directory", "stdout_logfile", "stderr_logfile"})
 _ROTATION = frozenset({"stderr_logfile_maxbytes", "stderr_logfile_backups"})
 
-_WHY_LIMIT = "it was that of gunicorn's small main process alone, and never reached"
+_WHY_LIMIT = "it was that of the small main process alone, and never reached"
+_WHY_EACH = "each process of the pool has it from now on, not only some"
 
 
 class ListenerChanges:
@@ -45,25 +53,45 @@ class ListenerChanges:
             if section is None:
                 if name not in self.before.programs and now:
                     yield self._foreign_limit(name, now)
-                continue
-            cumulative = bool(then and then.cumulative)
-            if now and then and now.sizes == then.sizes:
-                if cumulative and not now.cumulative:
-                    yield self._limit_change(name, section, now, then, chosen=False, reason=_WHY_CUMULATIVE)
-                elif now.cumulative and not cumulative:
-                    yield self._without_children(name, section, now, then)
-                elif now.alike and then.in_steps:
-                    yield self._limit_change(name, section, now, then, chosen=False, reason=_WHY_STEPS)
-                continue
-            if not now and not then:
-                continue
-            # The guide's, and what this role wrote for each pool by default.
-            limited = name in templates.LIMITED or section.kind == "worker"
-            stock = now is not None and limited and now.sizes == {templates.LIMIT}
-            unreached = stock and section.kind == "gunicorn" and then is None and not (now and now.cumulative)
-            reason = _WHY_LIMIT if unreached else ""
-            chosen = self._taken_out(name) if now is None else not stock
-            yield self._limit_change(name, section, now, then, chosen=chosen, reason=reason)
+            elif now and then and now.sizes == then.sizes:
+                yield from self._same_size(name, section, now, then)
+            elif now or then:
+                yield self._other_size(name, section, now, then)
+
+    def _same_size(self, name: str, section: Section, now: Limit, then: Limit) -> Iterator[Change]:
+        if now.count < min(self._processes(name), then.count):
+            yield self._limit_change(name, section, now, then, chosen=False, reason=_WHY_EACH)
+        elif then.cumulative and not now.cumulative:
+            yield self._limit_change(name, section, now, then, chosen=False, reason=_WHY_CUMULATIVE)
+        elif now.cumulative and not then.cumulative:
+            yield self._without_children(name, section, now, then)
+        elif now.alike and then.in_steps:
+            yield self._limit_change(name, section, now, then, chosen=False, reason=_WHY_STEPS)
+
+    def _other_size(self, name: str, section: Section, now: Limit | None, then: Limit | None) -> Change:
+        # The guide's, and what this role wrote for each pool by default.
+        limited = name in templates.LIMITED or section.kind == "worker"
+        has_children = section.kind == "gunicorn" or self._forks(name)
+        stock = now is not None and limited and now.sizes == {templates.LIMIT}
+        # No template has them count.
+        stock = stock and not (has_children and now and now.cumulative)
+        unreached = stock and has_children
+        if unreached and then is not None and section.kind == "worker":
+            change = self._limit_change(name, section, now, then, chosen=True, reason="")
+            # Kept, it is none: with a limit for all of them the children would count.
+            return replace(change, keeps=tuple((path, "") for path, _size in change.keeps), hint=_WHY_LIMIT)
+        reason = _WHY_LIMIT if unreached and then is None else ""
+        chosen = self._taken_out(name) if now is None else not stock
+        return self._limit_change(name, section, now, then, chosen=chosen, reason=reason)
+
+    def _processes(self, name: str) -> int:
+        numprocs = self.before.programs[name].options.get("numprocs", "1") if name in self.before.programs else "1"
+        return int(numprocs) if numprocs.isdecimal() else 1
+
+    def _forks(self, name: str) -> bool:
+        """Whether a program is a worker now whose children do its tasks."""
+        before = self.before.programs.get(name)
+        return before is not None and before.kind == "worker" and (before.argument("-P") or "prefork") in FORKING_POOLS
 
     def _taken_out(self, name: str) -> bool:
         """Whether a program has no limit because somebody took out what its template has."""
@@ -148,17 +176,24 @@ class ListenerChanges:
     def listeners(self) -> Iterator[Change]:
         """Yield the changes of the listeners themselves."""
         for listener in self.before.listeners.values():
+            after = self.after.listeners.get(listener.name.partition(":")[2])
+            if listener.kind == "memmon" or after is not None:
+                yield from self._environment(listener)
             if listener.kind == "memmon":
                 yield from self._memmon(listener)
-                continue
-            after = self.after.listeners.get(listener.name.partition(":")[2])
-            if after is None:
+            elif after is None:
                 yield self._listener_gone(listener)
             elif after.kind == listener.kind:
                 yield from self._changed(listener, after)
             else:
                 now, then = joined(listener.words), joined(after.words)
                 yield self._only_apart(listener, "command", now, then, f"{listener.name}.command")
+
+    def _environment(self, before: Section) -> Iterator[Change]:
+        """Yield the environment variables of a listener that the role's, which have none of their own, do not get."""
+        for variable, value in before.environment.items():
+            if self.after.environment.get(variable) != value:
+                yield self._only_apart(before, f"environment {variable}", NOT_SHOWN, None, f"{before.name}.{variable}")
 
     def _memmon(self, before: Section) -> Iterator[Change]:
         after = self.after.memmons

@@ -35,6 +35,8 @@ _OF_THE_GROUP = (
     "no variable has it: the role's group has 999, so give the server's other groups what is right beside that"
 )
 
+_MOVE = "it stands in another file: move its section into this one"
+
 _WHY_GROUP = "all programs of a project are in one group, which is called like it and stops and starts together"
 
 
@@ -128,6 +130,7 @@ def _changes(
     yield from listeners.limits()
     yield from listeners.listeners()
     yield from _joining(before, after)
+    yield from _leaving(before, after, elsewhere)
     for title in before.other:
         yield from _other(title, before, after, elsewhere.get(title, {}))
 
@@ -140,6 +143,16 @@ def _joining(before: Description, after: Description) -> Iterator[Change]:
             yield Change(
                 program.name, "group", was.get(name, NOTHING), will.get(name, NOTHING), False, reason=_WHY_GROUP
             )
+
+
+def _leaving(before: Description, after: Description, elsewhere: Mapping[str, description.Options]) -> Iterator[Change]:
+    """Yield the programs of other files that are in a group of this one, and would be groups of their own."""
+    stay = _groups(after)
+    for name, group in _groups(before).items():
+        title = f"group:{group}"
+        # A group that goes as a whole is told as one.
+        if title in after.other and f"program:{name}" in elsewhere and stay.get(name) != group:
+            yield Change(title, f"program {name}", "in it", NOTHING, True, names=(f"{title}.{name}",), hint=_MOVE)
 
 
 def _groups(described: Description) -> dict[str, str]:

@@ -13,7 +13,6 @@ from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change im
     ANOTHER,
     NOT_SHOWN,
     NOTHING,
-    OWN_FILE,
     PLACEHOLDER,
     Change,
     Path,
@@ -37,6 +36,7 @@ _OTHER_APPLICATION = (
     "the role starts {project}.wsgi: set auth_gunicorn to false, and give this command to auth_extra_programs under "
     "another name"
 )
+_NO_VARIABLE = "no variable has it: name it in auth_discard"
 _WHY_NO_OPTION = "supervisor has no such option of a program, and passes over it"
 _WHY_ONE_LOG = "both streams of a process go into its log"
 _WHY_NAMES = "processes are numbered, and nodes have the host in their names, so that no two are called the same"
@@ -241,7 +241,7 @@ class ProgramChanges:
     def _options(self, name: str, before: Section, after: Section) -> Iterator[Change]:
         for option in dict.fromkeys([*before.options, *after.options]):
             now, then = before.options.get(option), after.options.get(option)
-            default = templates.supervisors_default(name, option)
+            default = templates.supervisors_default(name, option, before.kind)
             if (default if now is None else now) == (default if then is None else then):
                 continue
             known = option in PROGRAM_OPTIONS
@@ -260,7 +260,7 @@ class ProgramChanges:
                 settled_by=settled,
                 names=(f"{after.name}.{option}",),
                 reason=reason,
-                hint="" if keeps or not known else OWN_FILE,
+                hint="" if keeps or not known else _NO_VARIABLE,
             )
 
     def _option_places(self, name: str, section: Section, option: str, value: str) -> tuple[Any, Any]:

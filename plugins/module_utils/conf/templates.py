@@ -105,6 +105,15 @@ def is_own_log(section: Section, value: str) -> bool:
     return value == f"{section.options.get('directory', '')}/log/{section.name.partition(':')[2]}.log"
 
 
-def supervisors_default(name: str, item: str) -> str:
-    """Return what supervisor takes where an option of a program is not given, empty if that is nothing."""
+# What a program has of supervisord itself where it says nothing. Source: supervisor.service of Debian's supervisor 4.2
+_OF_SUPERVISORD = {"user": "root", "directory": "/"}
+
+
+def supervisors_default(name: str, item: str, kind: str = "") -> str:
+    """Return what supervisor takes where an option of a program is not given, empty if that is nothing.
+
+    Of a community app's program (``kind`` is ``extra``) also what it has of supervisord.
+    """
+    if kind == "extra" and item in _OF_SUPERVISORD:
+        return _OF_SUPERVISORD[item]
     return SUPERVISOR_DEFAULTS.get(item, "").replace("%(program_name)s", name)

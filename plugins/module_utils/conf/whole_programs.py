@@ -105,7 +105,7 @@ class WholePrograms:
     def _settings(self, name: str, program: Section, given: Mapping[str, str]) -> Iterator[tuple[Path, Any]]:
         """Yield what is left to say of a section: options that the role would write otherwise, and its environment."""
         known = {item.name for item in program.table.options if item.key or item.is_read_only}
-        for option, value in program.options.items():
+        for option, value in {**self._left_out(name, program, given), **program.options}.items():
             usual = given.get(option, templates.supervisors_default(name, option))
             if (
                 option not in PROGRAM_OPTIONS
@@ -117,6 +117,12 @@ class WholePrograms:
             yield (program.table.settings, name, option), yaml_value(value)
         for variable in program.environment:
             yield (program.table.settings, name, "environment", variable), PLACEHOLDER
+
+    def _left_out(self, name: str, program: Section, given: Mapping[str, str]) -> dict[str, str]:
+        """Return what supervisor takes for options that a section leaves out, and for which the role writes others."""
+        options = [option for option in (*given, "user", "directory") if option != "redirect_stderr"]
+        found = {option: templates.supervisors_default(name, option, program.kind) for option in options}
+        return {option: value for option, value in found.items() if value and option not in program.options}
 
     def _is_usual(self, program: Section, option: str, value: str) -> bool:
         """Whether a place is that of the role's own programs."""

@@ -127,7 +127,9 @@ def _sayable(
 
 def is_deliberate(change: Change) -> str:
     """Return why the role changes something on purpose, empty if it does not."""
+    # What has a hint is to be kept in another way.
     stock = change["item"] == "memory limit" and change["now"] == _TEMPLATES_LIMIT and change["then"] != NOTHING
+    stock = stock and not change["hint"]
     return str(change["reason"] or (_WHY_LIMIT if stock else ""))
 
 

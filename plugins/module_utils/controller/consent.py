@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any, Callable, Iterable, Mapping, Sequence
 
 from ansible_collections.allianceauth.tuning.plugins.module_utils.conf.change import PLACEHOLDER
 
@@ -102,6 +102,54 @@ def summary(changes: Sequence[Change]) -> list[str]:
     return lines
 
 
+def sayable(
+    changes: Sequence[Change], variables: Variables, problems: Callable[[Mapping[str, Any]], Sequence[str]]
+) -> list[Change]:
+    """Return the changes; what would keep one is taken out, with the reason, where the role would refuse it.
+
+    ``problems`` returns what is wrong with variables that are added to those that were set.
+    """
+    kept = {number: change for number, change in enumerate(changes) if change["keeps"]}
+    refused: dict[int, str] = {}
+    wrong = problems(_tree(kept.values(), variables))
+    while wrong and kept:
+        fewer = {
+            number: problems(_tree([one for other, one in kept.items() if other != number], variables))
+            for number in kept
+        }
+        worst = min(fewer, key=lambda number: len(fewer[number]))
+        refused[worst] = " ".join(sentence for sentence in wrong if sentence not in fewer[worst])
+        del kept[worst]
+        wrong = fewer[worst]
+    return [
+        {**change, "keeps": (), "hint": refused[number] or "no variable can hold it"} if number in refused else change
+        for number, change in enumerate(changes)
+    ]
+
+
+def _tree(changes: Iterable[Change], variables: Variables) -> dict[str, Any]:
+    """Return what the changes' variables are together, as `block` has people write them."""
+    changes = list(changes)
+    tree: dict[str, Any] = {}
+    if any(path[0] == "auth_workers" for change in changes for path, _value in change["keeps"]):
+        tree["auth_workers"] = variables.pools()
+    for change in changes:
+        put(tree, change["keeps"])
+    return tree
+
+
+def added(given: Mapping[str, Any], tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return variables with those of a `block` added, something in the place of each secret."""
+    found = dict(given)
+    for name, value in tree.items():
+        known = found.get(name)
+        if isinstance(value, Mapping):
+            found[name] = added(known if isinstance(known, Mapping) else {}, value)
+        else:
+            found[name] = "x" if value == PLACEHOLDER else value
+    return found
+
+
 def question(host: str, path: str, changes: Sequence[Change], variables: Variables, place: str) -> list[str]:
     """Return the lines that show what would change unasked, and how to answer: by variables in the file ``place``."""
     keeping = [change for change in changes if change["keeps"]]
@@ -141,13 +189,8 @@ def block(changes: Sequence[Change], variables: Variables) -> list[str]:
     Pools that were set are among them, because a host's list hides that of its group. Other variables may have
     secrets in them, and have to be completed where they stand.
     """
-    tree: dict[str, Any] = {}
-    if any(path[0] == "auth_workers" for change in changes for path, _value in change["keeps"]):
-        tree["auth_workers"] = variables.pools()
-    for change in changes:
-        put(tree, change["keeps"])
     lines = []
-    for name, value in tree.items():
+    for name, value in _tree(changes, variables).items():
         if variables.has([name]) and isinstance(value, dict):
             lines.append(f"# Add this to the {name} that you have:")
         lines += _yaml({name: value}).splitlines()

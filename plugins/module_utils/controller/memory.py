@@ -230,7 +230,8 @@ def limits_below_rest(declared: Declared, info: Mapping[str, Any], host: str) ->
             )
             found.append(
                 f"{host}: {begin} of {child // 1024**2} MB each {program.name} needs {rest // 1024**2} MB at rest, "
-                "so memmon would restart it at every tick; raise the limit well above that."
+                "so memmon would restart it at every tick; set it to "
+                f"{memmon.size_text(memmon.least_limit(ROOM * rest, len(program.process_names)))} or more."
             )
     return found
 

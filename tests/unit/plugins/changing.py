@@ -43,6 +43,11 @@ OF_THE_WORKER = "priority = 998\n\n[program:worker_services]"
 
 IN_ITS_ENVIRONMENT = "environment = GUNICORN_CMD_ARGS='-w 5 --timeout=30 --preload --bind 127.0.0.1:8001'"
 
+UNREACHED = (
+    "worker memory limit: 256MB -> 512MB (it was that of the small main process alone, and never reached; "
+    "auth_worker_memory_limit)"
+)
+
 # Edits of what `allianceauth start` of 5.5.0 writes, each with what is shown of it.
 CHOSEN: dict[str, tuple[dict[str, str], list[str]]] = {
     "other numbers": (
@@ -105,6 +110,7 @@ CHOSEN: dict[str, tuple[dict[str, str], list[str]]] = {
             f"worker --concurrency: {CORES} (the default) -> 10 (auth_worker_concurrency)",
             "worker --pool: prefork (the default) -> threads (auth_worker_pool)",
             "worker --max-memory-per-child: --max-memory-per-child 262144 -> none (options of worker in auth_workers)",
+            UNREACHED,
         ],
     ),
     "a pool that grows": (
@@ -112,6 +118,7 @@ CHOSEN: dict[str, tuple[dict[str, str], list[str]]] = {
         [
             "worker --pool: prefork (the default) -> threads (auth_worker_pool)",
             "worker --autoscale: --autoscale=10,3 -> none (options of worker in auth_workers)",
+            UNREACHED,
         ],
     ),
     "beat that runs elsewhere": (
@@ -155,6 +162,10 @@ CHOSEN: dict[str, tuple[dict[str, str], list[str]]] = {
             "worker --pool: prefork -> threads (auth_worker_pool)",
             "worker memory limit: 900MB with its children -> 512MB (auth_worker_memory_limit)",
         ],
+    ),
+    "the template's limit for gunicorn with its children": (
+        {LIMITS: LIMITS.rstrip("\n") + " -c -p gunicorn=256MB\n"},
+        ["gunicorn memory limit: 256MB with its children -> none (auth_gunicorn_memory_limit)"],
     ),
     "a limit for the group": (
         {LIMITS: "  -g myauth=700MB -p gunicorn=900MB\n"},
@@ -263,6 +274,10 @@ CHOSEN: dict[str, tuple[dict[str, str], list[str]]] = {
             "gunicorn --access-logfile: --access-logfile - -> none (auth_gunicorn_options)",
             "gunicorn --error-logfile: --error-logfile=- -> none (auth_gunicorn_options)",
         ],
+    ),
+    "a number of processes in gunicorn's environment": (
+        {"--workers=3": "", "stopsignal = INT": "environment = WEB_CONCURRENCY=7\nstopsignal = INT"},
+        ["gunicorn --workers: 7 -> 3 (auth_gunicorn_workers)"],
     ),
     "another file for gunicorn's pid": (
         {"--pid %(ENV_AA_PROJECT_DIRECTORY)s/gunicorn.pid": "--pid /run/site.pid"},

@@ -132,6 +132,8 @@ VARIATIONS: dict[str, tuple[Callable[[Site], dict[str, str]], dict[str, Any], se
         {
             "auth_worker_concurrency": 3,
             "auth_worker_pool": "prefork",
+            # With one, the children would count.
+            "auth_worker_memory_limit": "",
             "auth_worker_loglevel": "info",
             "auth_workers": [{"name": "worker", "options": ["--max-tasks-per-child", "50"]}],
         },

@@ -83,6 +83,15 @@ def test_with_the_connections_that_are_advised_nothing_is_found(used: int, allow
     assert found(look) == []
 
 
+@pytest.mark.parametrize("workers", ["three", "2.0", "", "="])
+def test_a_gunicorn_with_a_number_that_is_none_ends_no_audit(workers: str) -> None:
+    look = looks.good()
+    asked(look, database={"max_connections": 20, "max_used_connections": 19, "threads_connected": 7})
+    named(look, "gunicorn")["arguments"] = [*looks.GUNICORN[:2], "--workers", workers]
+    (finding,) = found(look)
+    assert "19 were used at most, 7 are open now, and the database allows 20" in finding.evidence
+
+
 def test_a_silent_daemon_and_invalid_files_are_found() -> None:
     look = looks.good()
     look.update(daemon={"problem": "supervisord does not answer at unix:///s", "drift": {}}, invalid="bad [program:x]")

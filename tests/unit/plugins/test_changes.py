@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import gunicorn.config
@@ -22,6 +23,7 @@ from tests.unit.plugins.changing import (
     BOT,
     CELERY,
     CHOSEN,
+    CORES,
     HOST,
     IN_THE_GROUP,
     LOST,
@@ -30,6 +32,7 @@ from tests.unit.plugins.changing import (
     SECRET,
     VENV,
     WORKER,
+    WORKERS_PROCESSES,
     Server,
     edited,
 )
@@ -71,6 +74,89 @@ def test_the_lines_that_are_offered_keep_all_of_it(
     assert not still & {(change["section"], change["item"]) for change in asked}
     if SECRET in old:
         assert SECRET in answered.file()
+
+
+@pytest.mark.parametrize(
+    ("edits", "line", "reason"),
+    [
+        (
+            {"--concurrency=5": "-c 5 --concurrency 8"},
+            "worker --concurrency: 5, 8 -> 10",
+            "auth_worker_concurrency is '5, 8': it has to be a whole number",
+        ),
+        ({"-p worker=256MB": "-p worker=700000000"}, "worker memory limit", "memory_limit is '700000000'"),
+        ({"--timeout 120": "--timeout 120 --bind fd://3"}, "gunicorn --bind", "auth_gunicorn_bind"),
+    ],
+    ids=["an argument twice", "a limit in bytes", "a descriptor"],
+)
+def test_what_the_role_would_refuse_is_not_offered(
+    defaults: dict[str, Any], stock: dict[str, str], edits: dict[str, str], line: str, reason: str
+) -> None:
+    server = Server(defaults)
+    asked = server.unasked(edited(stock["5.5.0"], {**edits, "numprocs = 1\n": "numprocs = 3\n"}))
+
+    def problems(tree: Mapping[str, Any]) -> list[str]:
+        return variables.declare(consent.added(server.values, tree), HOST)[1]
+
+    found = consent.sayable(asked, server.explicit, problems)
+    (refused,) = [change for change in found if not change["keeps"]]
+    assert consent.line(refused).startswith(line)
+    assert reason in refused["hint"]
+    # The others are.
+    pasted = yaml.safe_load("\n".join(consent.block([one for one in found if one["keeps"]], server.explicit)))
+    assert pasted["auth_worker_numprocs"] == 3
+    assert problems(pasted) == []
+
+
+def test_an_environment_of_memmons_is_asked_about(defaults: dict[str, Any], stock: dict[str, str]) -> None:
+    old = edited(stock["5.5.0"], {"events = TICK_60": f"events = TICK_60\nenvironment = SMTP_PASSWORD={SECRET}"})
+    (asked,) = Server(defaults).unasked(old)
+    assert consent.line(asked) == (
+        "memmon environment SMTP_PASSWORD: a value that is not shown -> none (only a listener of another name, in a "
+        "file of its own in conf.d, can have it)"
+    )
+
+
+def test_what_a_program_leaves_to_supervisor_stays_so(defaults: dict[str, Any], stock: dict[str, str]) -> None:
+    programs = {"programs=beat": "programs=once,more,beat"}
+    more = f"\n[program:once]\ncommand = /bin/once\n[program:more]\ncommand = {CELERY} -A myauth worker -Q more\n"
+    old = edited(stock["5.5.0"], programs) + more
+    asked = Server(defaults).unasked(old)
+    pasted = yaml.safe_load("\n".join(consent.block(asked, Server(defaults).explicit)))
+    assert pasted["auth_extra_programs"]["once"] == {
+        "command": "/bin/once",
+        "autorestart": "unexpected",
+        "user": "root",
+        "directory": "/",
+    }
+    answered = Server(defaults, pasted)
+    lines = [consent.line(one) for one in answered.changes(old) if one["section"] in ("program:once", "program:more")]
+    # A worker of the role's is in the project's folder, and its user's.
+    assert [
+        line for line in lines if re.match(r"(once|more) (autorestart|startsecs|priority|killasgroup):", line)
+    ] == []
+    assert [line for line in lines if re.match(r"once (user|directory):", line)] == []
+
+
+def test_a_program_of_another_file_does_not_leave_the_group_unseen(
+    defaults: dict[str, Any], stock: dict[str, str]
+) -> None:
+    old = edited(stock["5.5.0"], {"programs=beat": "programs=authbot,beat"})
+    server = Server(defaults)
+    elsewhere = {"program:authbot": {"command": "/bin/bot"}}
+    found = manual_changes.changes(old, server.file(), (), CORES, elsewhere=elsewhere)
+    (asked,) = [one for one in found if one.chosen and one.section == "group:myauth"]
+    assert consent.line(asked.as_dict()) == (
+        "myauth program authbot: in it -> none (it stands in another file: move its section into this one)"
+    )
+
+
+def test_a_process_that_gets_a_limit_is_told(defaults: dict[str, Any], stock: dict[str, str]) -> None:
+    edits = {WORKERS_PROCESSES: WORKERS_PROCESSES.replace("1", "2"), "-p worker=256MB": "-p worker_00=600MB"}
+    given = {"auth_worker_numprocs": 2, "auth_worker_memory_limit": "600MB"}
+    lines = list(map(consent.line, Server(defaults, given).changes(edited(stock["5.5.0"], edits))))
+    why = "each process of the pool has it from now on, not only some"
+    assert f"worker memory limit: 600MB -> 600MB in steps downwards ({why})" in lines
 
 
 def test_one_name_keeps_another_value_in_each_program(defaults: dict[str, Any], stock: dict[str, str]) -> None:

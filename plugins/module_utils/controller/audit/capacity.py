@@ -84,11 +84,7 @@ def _connections(look: Mapping[str, Any], one: Mapping[str, Any]) -> Iterator[Fi
     own = [process for process in look["processes"] if process["namespec"] in one["processes"]]
     tasks = sum(worker.tasks(look["cores"]) for worker in workers(look) if worker.namespec in one["processes"])
     # A second gunicorn answers during a restart.
-    site = sum(
-        2 * int(options(process["arguments"]).get("--workers", "") or 1)
-        for process in own
-        if process["kind"] == "gunicorn"
-    )
+    site = sum(2 * _gunicorn_workers(process) for process in own if process["kind"] == "gunicorn")
     most = tasks + site + 1
     used, allowed = database["max_used_connections"], database["max_connections"]
     if most > allowed or used >= allowed * _CLOSE:
@@ -98,12 +94,20 @@ def _connections(look: Mapping[str, Any], one: Mapping[str, Any]) -> Iterator[Fi
             "medium" if used >= allowed * _CLOSE else "low",
             "database-connections",
             one["name"],
-            f"workers and site may take {most} connections ({tasks} tasks at once), {used} were used at most, and the "
-            f"database allows {allowed}",
+            f"workers and site may take {most} connections ({tasks} tasks at once), {used} were used at most"
+            + (f", {database['threads_connected']} are open now" if "threads_connected" in database else "")
+            + f", and the database allows {allowed}",
             "What gets no connection fails: tasks and pages alike.",
             f"max_connections = {enough} for the database, or a lower auth_worker_concurrency",
             one["name"],
         )
+
+
+def _gunicorn_workers(process: Mapping[str, Any]) -> int:
+    """Return how many workers a gunicorn has by its command; one that is no number keeps it from starting."""
+    given = options(process["arguments"])
+    asked = given.get("--workers", given.get("-w", ""))
+    return int(asked) if asked.isdecimal() else 1
 
 
 def _redis(one: Mapping[str, Any]) -> Iterator[Finding]:
