@@ -12,12 +12,12 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from lab import commands
 from lab.errors import LabError
 from lab.machine import ansible_cli
-from lab.observe.programs import CELERY, MEGABYTE
+from lab.observe import programs
+from lab.observe.programs import MEGABYTE
 from lab.observe.traffic import LEDGER, PROJECT_DIR, VENV_PYTHON
 from lab.podman import engine
 from lab.podman.hosts import Host
@@ -158,10 +158,7 @@ def cores(host: Host, prefix: str, pids: Sequence[str], slots: int) -> float:
 
 def held(host: Host) -> int:
     """Return how many tasks the workers hold until their time."""
-    asked = (CELERY, "-A", "myauth", "inspect", "scheduled", "--json", "--timeout", "5")
-    line = [line for line in as_auth(host, *asked).splitlines() if line.startswith("{")][-1]
-    answer: dict[str, list[Any]] = json.loads(line)
-    return sum(map(len, answer.values()))
+    return sum(map(len, programs.inspect(host, "scheduled").values()))
 
 
 def behind(host: Host, prefix: str, numprocs: int) -> float:
@@ -223,9 +220,9 @@ def idle(host: Host) -> bool:
     """Whether no task waits in a queue and none runs, twice in a row: a task may queue others."""
     for _look in range(2):
         lengths = on(host, "redis-cli", "--raw", "eval", _LENGTHS, "0")
-        asked = (CELERY, "-A", "myauth", "inspect", "active", "--json", "--timeout", "5")
-        line = [line for line in as_auth(host, *asked).splitlines() if line.startswith("{")][-1]
-        if int(lengths) or any(json.loads(line).values()):
+        answers = programs.inspect(host, "active")
+        # A worker that is too busy to answer is not idle.
+        if int(lengths) or not answers or any(answers.values()):
             return False
     return True
 
@@ -270,6 +267,7 @@ def measure() -> None:
     print(f"  waiting: until {WAITING} tasks are done of which each waits for {WAITING_SECONDS} s.")
     print(f"  cores: kept busy while each slot computes, of {os.cpu_count()}.")
     print(f"  behind: what a task waits that comes once workers hold {HELD} with a countdown of {COUNTDOWN_SECONDS} s.")
+    print("  It has half a second more, which whoever sends it needs to begin.")
     print("  connections: to the database, of all programs, while each slot works with it.")
     print("  memory: of the pool's processes, before they have done anything.\n")
     names = [("at rest", "without apps", "with apps")]

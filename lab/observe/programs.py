@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 from lab.podman import engine
 from lab.podman.hosts import Host
@@ -24,15 +25,19 @@ def configuration(host: Host) -> str:
     return engine.podman("exec", host.container, "cat", f"{PROJECT_DIR}/supervisor.conf")
 
 
-def nodes(host: Host) -> dict[str, int]:
-    """Return the max-concurrency of every Celery node that answers."""
+def inspect(host: Host, what: str) -> dict[str, Any]:
+    """Return what every Celery node that answers says of itself, such as its `stats`."""
     as_auth = ("--user", "allianceserver", "--workdir", PROJECT_DIR)
-    asked = [CELERY, "-A", "myauth", "inspect", "stats", "--json", "--timeout", "5"]
+    asked = [CELERY, "-A", "myauth", "inspect", what, "--json", "--timeout", "5"]
     answer = engine.attempt("exec", *as_auth, host.container, *asked).stdout
     # Django's log may come before the answer, which is one line.
     found = [line for line in answer.splitlines() if line.startswith("{")]
-    told = json.loads(found[-1]) if found else {}
-    return {node: int(said["pool"]["max-concurrency"]) for node, said in told.items()}
+    return dict(json.loads(found[-1])) if found else {}
+
+
+def nodes(host: Host) -> dict[str, int]:
+    """Return the max-concurrency of every Celery node that answers."""
+    return {node: int(said["pool"]["max-concurrency"]) for node, said in inspect(host, "stats").items()}
 
 
 def memory_limits(host: Host) -> dict[str, str]:

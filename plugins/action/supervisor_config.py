@@ -65,7 +65,7 @@ class ActionModule(ActionBase):
 
         def problems(tree: Mapping[str, Any]) -> list[str]:
             _declared, wrong = variables.declare(consent.added(present, tree), host, routed)
-            return [sentence.removeprefix(f"{host}: ") for sentence in wrong]
+            return [sentence.removeprefix(f"{host}: ").rstrip(".") for sentence in wrong]
 
         unasked = consent.sayable(unasked, given, problems)
         path = self._task.args["path"]

@@ -118,7 +118,7 @@ def sayable(
             for number in kept
         }
         worst = min(fewer, key=lambda number: len(fewer[number]))
-        refused[worst] = " ".join(sentence for sentence in wrong if sentence not in fewer[worst])
+        refused[worst] = "; ".join(sentence for sentence in wrong if sentence not in fewer[worst])
         del kept[worst]
         wrong = fewer[worst]
     return [
