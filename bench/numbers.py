@@ -267,7 +267,7 @@ def measure() -> None:
     print(f"  waiting: until {WAITING} tasks are done of which each waits for {WAITING_SECONDS} s.")
     print(f"  cores: kept busy while each slot computes, of {os.cpu_count()}.")
     print(f"  behind: what a task waits that comes once workers hold {HELD} with a countdown of {COUNTDOWN_SECONDS} s.")
-    print("  It has half a second more, which whoever sends it needs to begin.")
+    print("  (Half a second of that is what the sender of that task needs to begin.)")
     print("  connections: to the database, of all programs, while each slot works with it.")
     print("  memory: of the pool's processes, before they have done anything.\n")
     names = [("at rest", "without apps", "with apps")]
